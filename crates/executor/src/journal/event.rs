@@ -1,0 +1,177 @@
+//! One line of a run's history. The format is versioned from its first day: fields are added, never changed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agentic_sandbox::{Enforced, Usage};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::cause::Cause;
+use crate::executor::{ExecutionMode, StopReason};
+use crate::id::{CallId, RunId, StepId};
+use crate::planner::{ExecutionPlan, StepStatus};
+use crate::tools::{Idempotency, ToolStatus};
+use crate::workspace::ChangeSet;
+
+/// The version this build writes. An older build reads what it can and never rewrites.
+pub const EVENT_VERSION: u16 = 1;
+
+/// One line of a run's history.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Event {
+    /// The version of the format.
+    pub version: u16,
+    /// The run it belongs to.
+    pub run: RunId,
+    /// Its place in the run, from 0, without gaps.
+    pub sequence: u64,
+    /// When it was written.
+    pub time: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+/// Text kept in the event itself, or in the content-addressed store when it is large.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutputRef {
+    /// The text.
+    Inline(Value),
+    /// BLAKE3 of the bytes in the store, their length, and their first lines.
+    Stored {
+        /// BLAKE3, hexadecimal.
+        hash: String,
+        /// Length in bytes.
+        size: u64,
+        /// The first lines.
+        head: String,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventBody {
+    /// A run began.
+    RunStarted {
+        /// What was asked for.
+        task: String,
+        /// How steps are scheduled.
+        mode: ExecutionMode,
+        /// The folder it works in.
+        workspace: PathBuf,
+        /// The plan as it stood.
+        plan: ExecutionPlan,
+        /// BLAKE3 of the plan's JSON.
+        plan_hash: String,
+        /// BLAKE3 of each tool's schema, by tool.
+        tools: BTreeMap<String, String>,
+    },
+    /// The plan was edited while running: steps expanded, replaced or added.
+    PlanChanged {
+        /// Why.
+        reason: String,
+        /// The plan as it stands now.
+        plan: ExecutionPlan,
+    },
+    /// A step became due.
+    StepStarted {
+        /// The step.
+        step: StepId,
+        /// Its tool.
+        tool: String,
+        /// What it is for.
+        description: String,
+    },
+    /// About to call a tool: flushed before the effect.
+    CallIntended {
+        /// The call.
+        call: CallId,
+        /// The step it is an attempt at; none for a bare call.
+        step: Option<StepId>,
+        /// 1 for the first attempt.
+        attempt: u32,
+        /// The tool.
+        tool: String,
+        /// Its arguments, references resolved.
+        params: Map<String, Value>,
+        /// BLAKE3 of the arguments' canonical JSON.
+        params_hash: String,
+        /// The layer it writes to, when it has one.
+        layer: Option<String>,
+        /// Whether repeating it is harmless.
+        idempotency: Idempotency,
+    },
+    /// A piece of output as it arrived. Sent to subscribers, never journaled.
+    CallOutput {
+        /// The call.
+        call: CallId,
+        /// The step.
+        step: Option<StepId>,
+        /// The text.
+        text: String,
+    },
+    /// A call came back: flushed after the effect.
+    CallFinished {
+        /// The call.
+        call: CallId,
+        /// The step.
+        step: Option<StepId>,
+        /// How it ended.
+        status: ToolStatus,
+        /// Why it failed.
+        cause: Option<Cause>,
+        /// What it said when it failed.
+        error: Option<String>,
+        /// What it produced.
+        output: OutputRef,
+        /// Further facts.
+        metadata: Map<String, Value>,
+        /// How long it took.
+        duration: Duration,
+        /// What it spent.
+        usage: Option<Usage>,
+        /// What was enforced.
+        enforced: Option<Enforced>,
+        /// What was applied to the workspace.
+        changes: Option<ChangeSet>,
+    },
+    /// A failure is being answered.
+    RecoveryTaken {
+        /// The step.
+        step: StepId,
+        /// Why it failed.
+        cause: Cause,
+        /// The strategy's name in the recovery table.
+        strategy: String,
+        /// What it does here, in words.
+        detail: String,
+    },
+    /// A step reached its end.
+    StepFinished {
+        /// The step.
+        step: StepId,
+        /// Where it stands.
+        status: StepStatus,
+        /// Attempts made.
+        attempts: u32,
+        /// What went wrong.
+        error: Option<String>,
+        /// From its start to its end.
+        duration: Duration,
+    },
+    /// A run ended.
+    RunFinished {
+        /// Why.
+        stop_reason: StopReason,
+        /// What went wrong.
+        error: Option<String>,
+        /// From its start to its end.
+        duration: Duration,
+    },
+}

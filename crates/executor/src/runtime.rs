@@ -1,0 +1,1 @@
+//! Finding interpreters and toolchains on the host without running anything.

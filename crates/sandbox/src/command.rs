@@ -1,0 +1,151 @@
+//! A program to run under a policy and limits, shaped like [`std::process::Command`].
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::launch::{Child, Sandbox};
+use crate::{Limits, Output, Policy, Result};
+
+/// Where standard input comes from. The program always sees a pipe, never the caller's descriptor.
+#[derive(Debug, Clone, Default)]
+pub enum Stdin {
+    /// Empty.
+    #[default]
+    Null,
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// Relayed from this descriptor until it ends or the program does.
+    Relay(Arc<OwnedFd>),
+}
+
+/// Called with each piece of output as it arrives.
+pub type Observer = Arc<dyn Fn(&[u8]) + Send + Sync>;
+
+/// Where an output stream goes. The program always sees a pipe, never the caller's descriptor.
+#[derive(Clone, Default)]
+pub enum Stream {
+    /// Kept, up to [`Limits::output`].
+    #[default]
+    Capture,
+    /// Kept, and shown to an observer as it arrives.
+    Observe(Observer),
+    /// Written to this descriptor as it arrives, not kept. `most` bytes at most, when given.
+    Relay {
+        /// Where to.
+        to: Arc<OwnedFd>,
+        /// How many bytes are passed on; the rest is drained and counted.
+        most: Option<u64>,
+    },
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Capture => "Capture",
+            Self::Observe(_) => "Observe",
+            Self::Relay { .. } => "Relay",
+        })
+    }
+}
+
+/// A program to run in an enclosure of its own. The environment starts empty.
+#[derive(Debug, Clone)]
+pub struct Command {
+    pub(crate) program: PathBuf,
+    pub(crate) arg0: Option<OsString>,
+    pub(crate) args: Vec<OsString>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) stdin: Stdin,
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
+    pub(crate) policy: Policy,
+    pub(crate) limits: Limits,
+}
+
+impl Command {
+    /// A program by absolute path, or by a name that is looked up in the `PATH` given to [`Self::env`], inside the view.
+    pub fn new(program: impl AsRef<Path>) -> Self {
+        Self {
+            program: program.as_ref().to_owned(),
+            arg0: None,
+            args: Vec::new(),
+            env: Vec::new(),
+            dir: None,
+            stdin: Stdin::default(),
+            stdout: Stream::default(),
+            stderr: Stream::default(),
+            policy: Policy::default(),
+            limits: Limits::default(),
+        }
+    }
+    /// `argv[0]`, when it should differ from the program (a venv is found by it).
+    pub fn arg0(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.arg0 = Some(arg.as_ref().to_owned());
+        self
+    }
+    /// One more argument.
+    pub fn arg(&mut self, arg: impl AsRef<OsStr>) -> &mut Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+    /// More arguments.
+    pub fn args<S: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = S>) -> &mut Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+    /// One environment variable; a later one of the same name wins.
+    pub fn env(&mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        let key = key.as_ref().to_owned();
+        self.env.retain(|(name, _)| *name != key);
+        self.env.push((key, value.as_ref().to_owned()));
+        self
+    }
+    /// The working directory inside. Default: the first workspace, else `/`.
+    pub fn current_dir(&mut self, dir: impl AsRef<Path>) -> &mut Self {
+        self.dir = Some(dir.as_ref().to_owned());
+        self
+    }
+    /// Where standard input comes from. Default: empty.
+    pub fn stdin(&mut self, stdin: Stdin) -> &mut Self {
+        self.stdin = stdin;
+        self
+    }
+    /// Where standard output goes. Default: captured.
+    pub fn stdout(&mut self, stream: Stream) -> &mut Self {
+        self.stdout = stream;
+        self
+    }
+    /// Where standard error goes. Default: captured.
+    pub fn stderr(&mut self, stream: Stream) -> &mut Self {
+        self.stderr = stream;
+        self
+    }
+    /// What it may read, write, reach and execute.
+    pub fn policy(&mut self, policy: Policy) -> &mut Self {
+        self.policy = policy;
+        self
+    }
+    /// What it may spend.
+    pub fn limits(&mut self, limits: Limits) -> &mut Self {
+        self.limits = limits;
+        self
+    }
+    /// Starts it.
+    ///
+    /// # Errors
+    /// Whatever keeps the program from starting; see [`crate::Error`].
+    pub fn spawn(&self, sandbox: &Sandbox) -> Result<Child> {
+        sandbox.spawn(self)
+    }
+    /// Starts it and waits for its end.
+    ///
+    /// # Errors
+    /// As [`Self::spawn`].
+    pub fn output(&self, sandbox: &Sandbox) -> Result<Output> {
+        self.spawn(sandbox)?.wait()
+    }
+}
