@@ -9,6 +9,8 @@
 
 mod command;
 mod error;
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine joins it"))]
+mod filters;
 mod launch;
 mod limits;
 mod output;
