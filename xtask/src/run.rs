@@ -1,0 +1,53 @@
+//! Starting programs: what is run is shown, what cannot be started is said.
+
+use std::ffi::OsStr;
+use std::process::{Command, Output};
+
+use crate::{Failure, root, say};
+
+/// A cargo command at the project's root. In CI the lock file must be up to date.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root()).args(arguments);
+    // What cargo sets for xtask itself would reach the tests of other packages.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
+            command.env_remove(name);
+        }
+    }
+    if in_ci() && !matches!(arguments.first(), Some(&("fmt" | "install" | "deny"))) {
+        command.arg("--locked");
+    }
+    command
+}
+
+/// Whether this is continuous integration: what cannot be checked then is a failure.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// Shows a command and runs it to its end; true when it succeeded.
+pub(crate) fn show_and_run(command: &mut Command) -> Result<bool, Failure> {
+    say(line(command));
+    command.status().map(|status| status.success()).map_err(|error| cannot_start(command, &error))
+}
+
+/// Shows a command, runs it, and fails with `what` when it does not succeed.
+pub(crate) fn must(command: &mut Command, what: &str) -> Result<(), Failure> {
+    if show_and_run(command)? { Ok(()) } else { Err(format!("{what} failed: {}", line(command))) }
+}
+
+/// Runs a command quietly and returns what it said.
+pub(crate) fn quiet(command: &mut Command) -> Result<Output, Failure> {
+    command.output().map_err(|error| cannot_start(command, &error))
+}
+
+pub(crate) fn cannot_start(command: &Command, error: &std::io::Error) -> Failure {
+    format!("cannot start `{}`: {error}", command.get_program().to_string_lossy())
+}
+
+fn line(command: &Command) -> String {
+    let parts: Vec<_> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    parts.join(" ")
+}
