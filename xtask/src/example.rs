@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::run::{cannot_start, cargo, must, quiet};
+use crate::run::{cannot_start, cargo, must, quiet, show_and_run};
 use crate::venv::Venv;
 use crate::{Failure, root, say, target};
 
@@ -41,12 +41,20 @@ pub(crate) fn run_plan(agentic: &Path, venv: &Venv) -> Result<bool, Failure> {
     let mut diff = Command::new("diff");
     diff.args(["-ru", "--exclude=__pycache__", "--exclude=.pytest_cache"]).arg(&original).arg(&copy);
     print!("{}", String::from_utf8_lossy(&quiet(&mut diff)?.stdout));
-    match status.code() {
-        Some(0) => say("the example succeeded"),
-        Some(code) => say(format!("the example ended with exit code {code}")),
-        None => say("the example was ended by a signal"),
+    if !status.success() {
+        say(format!("the run ended with {status}"));
+        return Ok(false);
     }
-    Ok(status.success())
+    // The run's word is not taken for it: the tests of the original are red, those of the copy must be green.
+    let mut pytest = venv.python();
+    pytest.args(["-m", "pytest", "-q"]).current_dir(&copy).env("PYTHONDONTWRITEBYTECODE", "1");
+    let green = show_and_run(&mut pytest)?;
+    say(if green {
+        "the example succeeded"
+    } else {
+        "the run says that it succeeded, and the project's tests are red"
+    });
+    Ok(green)
 }
 
 /// Copies a folder with its files, folders and symlinks, but nothing that Python left behind.

@@ -32,7 +32,7 @@ impl Venv {
             install_venv_package()?;
         }
         must(&mut make(), "making the Python environment")?;
-        let mut pip = Command::new(venv.path.join("bin/python"));
+        let mut pip = venv.python();
         pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTEST]);
         must(&mut pip, "installing pytest (is the Python package index reachable?)")?;
         Ok(venv)
@@ -55,10 +55,12 @@ impl Venv {
         let joined = std::env::join_paths(folders.filter(|folder| !folder.to_string_lossy().contains(':')));
         command.env("VIRTUAL_ENV", &self.path).env("PATH", joined.unwrap_or(path)).env_remove("PYTHONHOME");
     }
+    /// Its Python.
+    pub(crate) fn python(&self) -> Command {
+        Command::new(self.path.join("bin/python"))
+    }
     fn works(&self) -> bool {
-        let python = self.path.join("bin/python");
-        python.exists()
-            && quiet(Command::new(python).args(["-c", "import pytest"])).is_ok_and(|run| run.status.success())
+        quiet(self.python().args(["-c", "import pytest"])).is_ok_and(|run| run.status.success())
     }
 }
 
