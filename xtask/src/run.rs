@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use crate::{Failure, root, say};
 
-/// A cargo command at the project's root. In CI the lock file must be up to date.
+/// A cargo command at the project's root.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root()).args(arguments);
@@ -14,9 +14,6 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
         if name.to_string_lossy().starts_with("CARGO_PKG_") || name == "CARGO_MANIFEST_DIR" {
             command.env_remove(name);
         }
-    }
-    if in_ci() && !matches!(arguments.first(), Some(&("fmt" | "install" | "deny"))) {
-        command.arg("--locked");
     }
     command
 }

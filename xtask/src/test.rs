@@ -16,6 +16,11 @@ use crate::{Failure, say};
 
 mod ordinary;
 
+/// Seconds that one test program may take.
+const MOST: &str = "900";
+/// What `timeout` of coreutils answers when that was not enough.
+const TOOK_LONGER: i32 = 124;
+
 /// A built test program.
 #[derive(Debug)]
 struct Program {
@@ -59,10 +64,11 @@ pub(crate) fn run() -> Result<bool, Failure> {
 }
 
 impl Program {
-    /// Starts the program as cargo would.
+    /// Starts the program as cargo would, but ends it, its children included, when it hangs.
     fn command(&self, path: &Path, package: &Path) -> Command {
-        let mut command = Command::new(path);
-        command.arg("--show-output").current_dir(package).env("CARGO_MANIFEST_DIR", package).stdin(Stdio::null());
+        let mut command = Command::new("timeout");
+        command.args(["--kill-after=10", MOST]).arg(path).arg("--show-output");
+        command.current_dir(package).env("CARGO_MANIFEST_DIR", package).stdin(Stdio::null());
         if in_ci() {
             command.env("INSTA_UPDATE", "no");
         }
@@ -129,7 +135,9 @@ fn run_one(summary: &mut Summary, label: &str, command: &mut Command) -> Result<
         }
     }
     let status = child.wait().map_err(|error| format!("cannot wait for {label}: {error}"))?;
-    if !status.success() && summary.failures() == failed {
+    if status.code() == Some(TOOK_LONGER) {
+        summary.add(&format!("{label} took longer than {MOST} s and was ended"), false);
+    } else if !status.success() && summary.failures() == failed {
         summary.add(&format!("{label} ended with {status} and named no failed test"), false);
     }
     Ok(())
