@@ -1,6 +1,7 @@
 //! Starting programs: what is run is shown, what cannot be started is said.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::{Failure, root, say};
@@ -43,8 +44,9 @@ pub(crate) fn cannot_start(command: &Command, error: &std::io::Error) -> Failure
     format!("cannot start `{}`: {error}", command.get_program().to_string_lossy())
 }
 
+/// A command as one would type it: programs by name, whatever folder they were found in.
 fn line(command: &Command) -> String {
-    let parts: Vec<_> =
-        std::iter::once(command.get_program()).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let parts: Vec<_> = std::iter::once(program).chain(command.get_args()).map(OsStr::to_string_lossy).collect();
     parts.join(" ")
 }
