@@ -13,6 +13,8 @@ mod error;
 mod filters;
 mod launch;
 mod limits;
+#[cfg_attr(not(test), expect(dead_code, reason = "the engine joins it"))]
+mod linux;
 mod output;
 mod policy;
 
