@@ -25,10 +25,10 @@ fn the_nest_init_can_be_neither_read_nor_killed() {
     // The control: the same reads of the program's own process succeed.
     let own = "open('/proc/self/environ', 'rb').read(1); import os; os.listdir('/proc/self/fd'); print('read')";
     assert_eq!(printed(&code(Policy::default(), Limits::default(), own)), "read\n");
-    assert_eq!(
-        printed(&code(Policy::default(), Limits::default(), attempt)),
-        "EACCES\nEACCES\nEACCES\nEACCES\nEACCES\nalive\n"
-    );
+    // The signal is refused by the Landlock scope, or passes without effect where the kernel has none.
+    let output = printed(&code(Policy::default(), Limits::default(), attempt));
+    assert!(output.starts_with("EACCES\nEACCES\nEACCES\nEACCES\nEACCES\n"), "{output}");
+    assert!(output.ends_with("EPERM\n") || output.ends_with("done\n"), "{output}");
 }
 
 #[test]
