@@ -19,7 +19,7 @@ pub enum PlanError {
         reason: String,
     },
     /// A rule understands the task, but a value is in neither the context, nor the text, nor the project.
-    #[error("failed to plan \"{part}\": {reason}; give {}", keys(.keys))]
+    #[error("failed to plan \"{part}\": {reason}; give {}", flags(.keys))]
     MissingContext {
         /// The part of the task.
         part: String,
@@ -29,7 +29,7 @@ pub enum PlanError {
         keys: Vec<&'static str>,
     },
     /// A rule understands the task, but the planner was not given the tool.
-    #[error("failed to plan \"{part}\": it needs the tool `{tool}`, and the tools here are {}", list(.known))]
+    #[error("failed to plan \"{part}\": it needs the tool `{tool}`, and the tools here are {}", names(.known))]
     ToolUnavailable {
         /// The part of the task.
         part: String,
@@ -164,10 +164,10 @@ fn not_understood(task: &str, part: &str, reason: &str) -> String {
     text
 }
 
-fn keys(keys: &[&str]) -> String {
+fn flags(keys: &[&str]) -> String {
     keys.iter().map(|key| format!("`-c {key}=…`")).collect::<Vec<_>>().join(" and ")
 }
 
-fn list(names: &[String]) -> String {
+fn names(names: &[String]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }

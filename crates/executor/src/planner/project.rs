@@ -3,7 +3,11 @@
 //! [`ProjectView`] is the whole of the planner's sight: it reads small files and lists folders beneath one
 //! root, and runs nothing. Every fact found here becomes an assumption in the plan.
 
+use std::path::Path;
+
 use serde_json::Value;
+
+use crate::workspace::{Dir, FileKind};
 
 /// A name in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,30 @@ impl ProjectView for NoProject {
     fn exists(&self, _path: &str) -> bool {
         false
     }
+}
+
+/// A folder on disk. Links that lead out of it, devices and pipes are as if they were not there.
+impl ProjectView for Dir {
+    fn read(&self, path: &str, most: u64) -> Option<String> {
+        String::from_utf8(Self::read(self, beneath(path), most).ok()?).ok()
+    }
+    fn list(&self, folder: &str) -> Vec<ProjectEntry> {
+        let Ok(entries) = self.read_dir(beneath(folder)) else { return Vec::new() };
+        // A name that is no text cannot stand in a plan.
+        let named = entries.into_iter().filter_map(|entry| Some((entry.name.into_string().ok()?, entry.kind)));
+        let mut list: Vec<_> =
+            named.map(|(name, kind)| ProjectEntry { name, is_folder: kind == FileKind::Dir }).collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+    fn exists(&self, path: &str) -> bool {
+        Self::exists(self, beneath(path))
+    }
+}
+
+fn beneath(path: &str) -> &Path {
+    let path = path.trim_end_matches('/');
+    Path::new(if path.is_empty() { "." } else { path })
 }
 
 /// A project held in memory, for tests and demonstrations.
@@ -350,6 +378,23 @@ mod tests {
         assert_eq!(tests_of(&[("package.json", placeholder)]), []);
         assert_eq!(tests_of(&[("Makefile", "test := 1\n#test:\n\ttest:\n")]), []);
         assert_eq!(tests_of(&[("package.json", "not json")]), []);
+    }
+
+    #[test]
+    fn a_folder_on_disk_is_seen_and_nothing_outside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let inside = root.path().join("in");
+        std::fs::create_dir_all(inside.join("sub")).unwrap();
+        std::fs::write(root.path().join("secret"), "x").unwrap();
+        std::fs::write(inside.join("a.txt"), "12345").unwrap();
+        std::os::unix::fs::symlink("../secret", inside.join("link")).unwrap();
+        let dir = Dir::open_root(&inside).unwrap();
+        let view: &dyn ProjectView = &dir;
+        let listed = view.list("").into_iter().map(|entry| (entry.name, entry.is_folder)).collect::<Vec<_>>();
+        assert_eq!(listed, [("a.txt".to_owned(), false), ("link".into(), false), ("sub".into(), true)]);
+        assert_eq!((view.read("a.txt", 5).as_deref(), view.read("a.txt", 4)), (Some("12345"), None));
+        assert_eq!((view.read("link", 100), view.read("../secret", 100), view.read("sub", 100)), (None, None, None));
+        assert!(view.exists("sub/") && view.exists("") && !view.exists("nope") && !view.exists("../secret"));
     }
 
     #[test]

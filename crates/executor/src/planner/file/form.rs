@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::executor::ExecutionMode;
-use crate::planner::plan::{CommitPolicy, ForEach, OnFailure, PlanStep, RetryPolicy};
+use crate::planner::plan::{CommitPolicy, OnFailure, PlanStep, RetryPolicy};
 
 /// A plan for Agentic Code Executor: steps with tools, dependencies and policies.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -138,6 +138,7 @@ enum RetriesForm {
 enum TimeoutForm {
     Whole(#[schemars(range(min = 1, max = 604_800))] u64),
     Seconds(#[schemars(range(max = 604_800))] f64),
+    #[expect(dead_code, reason = "for the schema; a plan is written in seconds")]
     Text(#[schemars(regex(pattern = r"^\s*(\d+(\.\d+)?\s*(ms|s|m|h|d)\s*)+$"))] String),
 }
 
@@ -177,6 +178,7 @@ impl OnFailureForm {
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum WhenForm {
+    #[expect(dead_code, reason = "for the schema; a plan is written with an expression")]
     Always(bool),
     Expression(String),
 }
