@@ -219,6 +219,8 @@ def _start(policy):
         source, name, sys.argv = read(program), "<string>", ["-c"] + sys.argv[2:]
     elif kind == "stdin":
         source, name, sys.argv = sys.stdin.buffer.read(), "<stdin>", ["-"] + sys.argv[2:]
+        main["__file__"] = name
+        main["__cached__"] = None
     else:
         name, sys.argv = program, [program] + sys.argv[2:]
         try:
@@ -228,9 +230,12 @@ def _start(policy):
             sys.stderr.write(message.format(sys.executable, program, error.errno, error.strerror))
             sys.exit(2)
         first = None if first is None else os.path.dirname(os.path.realpath(program))
-        main["__file__"] = program
+        # From 3.9 on the program knows its absolute path, whatever argv[0] says.
+        if sys.version_info >= (3, 9) and not name.startswith("/"):
+            name = os.path.join(os.getcwd(), name[2:] if name.startswith("./") else name)
+        main["__file__"] = name
         main["__cached__"] = None
-        main["__loader__"] = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", program)
+        main["__loader__"] = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", name)
     if first is not None:
         sys.path.insert(0, first)
 

@@ -80,25 +80,29 @@ const fn row(cause: Cause, fact: Option<&'static str>, form: &'static str) -> Ro
 /// Messages that beat a report of failed tests: another attempt, elsewhere, can change them.
 const BEFORE_TESTS: &[Row] = &[
     row(Cause::CrossDevice, None, r"(?:Invalid|invalid) cross-device link|\bEXDEV\b"),
-    row(Cause::DiskFull, None, r"No space left on device|no space left on device|\bENOSPC\b|[Dd]isk quota exceeded|\bEDQUOT\b"),
+    row(
+        Cause::DiskFull,
+        None,
+        r"No space left on device|no space left on device|\bENOSPC\b|[Dd]isk quota exceeded|\bEDQUOT\b",
+    ),
 ];
 
 /// Reports of tests that ran and failed, each in its runner's own form.
 const TESTS: &[&str] = &[
-    r"^=+ .*\b\d+ failed\b.* in [\d.]+",       // pytest
-    r"^\d+ failed\b.* in [\d.]+",              // pytest -q
-    r"^FAILED \((?:failures|errors)=\d+",      // unittest
-    r"^FAILED \(.*(?:failures|errors)=\d+",    // unittest, with skipped ones named first
-    r"^test result: FAILED\.",                 // cargo
-    r"^\s*Summary .*\b\d+ failed",             // cargo nextest
-    r"^Tests:\s+.*\b\d+ failed",               // jest
-    r"^\s*Tests\s+.*\b\d+ failed",             // vitest
-    r"^\s+[1-9]\d* failing\b",                 // mocha
-    r"^(?:#|\x{2139}) fail [1-9]",             // node --test
-    r"^--- FAIL: |^FAIL\t",                    // go test
-    r"^\d+% tests passed, [1-9]\d* tests? failed", // ctest
-    r"^not ok \d+",                            // TAP
-    r"^\d+ examples?, [1-9]\d* failures?",     // rspec
+    r"^=+ .*\b\d+ failed\b.* in [\d.]+",                            // pytest
+    r"^\d+ failed\b.* in [\d.]+",                                   // pytest -q
+    r"^FAILED \((?:failures|errors)=\d+",                           // unittest
+    r"^FAILED \(.*(?:failures|errors)=\d+",                         // unittest, with skipped ones named first
+    r"^test result: FAILED\.",                                      // cargo
+    r"^\s*Summary .*\b\d+ failed",                                  // cargo nextest
+    r"^Tests:\s+.*\b\d+ failed",                                    // jest
+    r"^\s*Tests\s+.*\b\d+ failed",                                  // vitest
+    r"^\s+[1-9]\d* failing\b",                                      // mocha
+    r"^(?:#|\x{2139}) fail [1-9]",                                  // node --test
+    r"^--- FAIL: |^FAIL\t",                                         // go test
+    r"^\d+% tests passed, [1-9]\d* tests? failed",                  // ctest
+    r"^not ok \d+",                                                 // TAP
+    r"^\d+ examples?, [1-9]\d* failures?",                          // rspec
     r"Tests run: \d+, Failures: (?:[1-9]\d*, |\d+, Errors: [1-9])", // JUnit, Maven
 ];
 
@@ -109,22 +113,42 @@ const MESSAGES: &[Row] = &[
     row(Cause::MissingModule, Some("module"), r"^\S*python[\d.]*: No module named ([\w.]+)"),
     row(Cause::MissingModule, Some("module"), r"Error: Cannot find module '([^'./][^']*)'"),
     row(Cause::MissingModule, Some("module"), r"Error \[ERR_MODULE_NOT_FOUND\]: Cannot find package '([^']+)'"),
-    row(Cause::OutOfMemory, None, r"^MemoryError\b|JavaScript heap out of memory|Cannot allocate memory|\bENOMEM\b|memory allocation of \d+ bytes failed"),
+    row(
+        Cause::OutOfMemory,
+        None,
+        r"^MemoryError\b|JavaScript heap out of memory|Cannot allocate memory|\bENOMEM\b|memory allocation of \d+ bytes failed",
+    ),
     row(Cause::SyntaxError, None, r"^(?:\w+\.)*(?:SyntaxError|IndentationError|TabError)(?:: |$)"),
-    row(Cause::SyntaxError, None, r"syntax error near unexpected token|syntax error: unexpected end of file|unexpected EOF while looking for matching"),
+    row(
+        Cause::SyntaxError,
+        None,
+        r"syntax error near unexpected token|syntax error: unexpected end of file|unexpected EOF while looking for matching",
+    ),
     row(Cause::SyntaxError, None, r"^\S*sh: \d+: Syntax error: "),
     row(Cause::MissingCommand, Some("command"), r"(?:^|: )(?:line \d+: )?([^\s:]+): command not found"),
     row(Cause::MissingCommand, Some("command"), r"^\S*sh: \d+: ([^\s:]+): not found"),
-    row(Cause::MissingCommand, Some("command"), r"^(?:/usr/bin/)?env: ['\x22\u{2018}]?([^\s'\x22\u{2019}:]+)['\x22\u{2019}]?: No such file or directory"),
+    row(
+        Cause::MissingCommand,
+        Some("command"),
+        r"^(?:/usr/bin/)?env: ['\x22\u{2018}]?([^\s'\x22\u{2019}:]+)['\x22\u{2019}]?: No such file or directory",
+    ),
     row(Cause::MissingCommand, Some("command"), r"^make(?:\[\d+\])?: ([^\s:]+): No such file or directory"),
     row(Cause::MissingCommand, Some("command"), r"^error: no such command: `([^`]+)`"),
     row(Cause::NotFound, Some("path"), r"FileNotFoundError: \[Errno 2\] [^:]*: ['\x22]([^'\x22]+)['\x22]"),
     row(Cause::NotFound, Some("path"), r"can't open file ['\x22]([^'\x22]+)['\x22]: \[Errno 2\]"),
     row(Cause::NotFound, Some("path"), r"ENOENT: no such file or directory, \w+ '([^']+)'"),
     row(Cause::NotFound, Some("path"), r"Error: Cannot find module '([./][^']*)'"),
-    row(Cause::NotFound, Some("path"), r"(?:^|: )(?:cannot \w+ )?['\x22\u{2018}]?([^\s'\x22\u{2018}\u{2019}:]+)['\x22\u{2019}]?: No such file or directory"),
+    row(
+        Cause::NotFound,
+        Some("path"),
+        r"(?:^|: )(?:cannot \w+ )?['\x22\u{2018}]?([^\s'\x22\u{2018}\u{2019}:]+)['\x22\u{2019}]?: No such file or directory",
+    ),
     row(Cause::PermissionDenied, Some("path"), r"PermissionError: \[Errno \d+\] [^:]*: ['\x22]([^'\x22]+)['\x22]"),
-    row(Cause::PermissionDenied, None, r"^PermissionError: |\bE(?:ACCES|PERM|ROFS): |: Permission denied\b|: Read-only file system\b|: Operation not permitted\b|OSError: \[Errno 30\]"),
+    row(
+        Cause::PermissionDenied,
+        None,
+        r"^PermissionError: |\bE(?:ACCES|PERM|ROFS): |: Permission denied\b|: Read-only file system\b|: Operation not permitted\b|OSError: \[Errno 30\]",
+    ),
 ];
 
 /// Believed only where the network is closed.
@@ -139,6 +163,13 @@ fn compile(rows: &[Row]) -> Vec<Compiled> {
     // A form that does not compile would silently match nothing; a test holds that all do.
     let compile = |row: &Row| Some((Regex::new(&format!("(?m){}", row.form)).ok()?, row.cause, row.fact));
     rows.iter().filter_map(compile).collect()
+}
+
+/// Every form, for the test that they compile.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<&'static str> {
+    let rows = BEFORE_TESTS.iter().chain(MESSAGES).map(|row| row.form);
+    rows.chain(TESTS.iter().copied()).chain([NETWORK, OFFLINE]).collect()
 }
 
 struct Forms {
@@ -171,10 +202,10 @@ fn from_messages(output: &Output, stdout: &str, stderr: &str, under: Circumstanc
     if let Some(diagnosis) = found(&FORMS.tests, &both) {
         return diagnosis;
     }
-    if under.offline || under.closes_inet {
-        if let Some(diagnosis) = found(&FORMS.network, &both) {
-            return diagnosis;
-        }
+    if (under.offline || under.closes_inet)
+        && let Some(diagnosis) = found(&FORMS.network, &both)
+    {
+        return diagnosis;
     }
     // Programs complain on stderr; test runners report on stdout what the code under test complained about.
     if let Some(diagnosis) = found(&FORMS.messages, &both) {
@@ -186,11 +217,8 @@ fn from_messages(output: &Output, stdout: &str, stderr: &str, under: Circumstanc
         126 => plain(Cause::PermissionDenied),
         // A shell's way to say that its child died of a signal. 128+1..=31 are the classic ones.
         129..=159 if under.language.is_none_or(|language| language == Language::Bash) => {
-            let mut diagnosis = plain(if status == 137 && hit(output, LimitKind::Memory) {
-                Cause::OutOfMemory
-            } else {
-                Cause::Crash
-            });
+            let mut diagnosis =
+                plain(if status == 137 && hit(output, LimitKind::Memory) { Cause::OutOfMemory } else { Cause::Crash });
             diagnosis.facts.insert("signal".into(), (status - 128).into());
             diagnosis
         }

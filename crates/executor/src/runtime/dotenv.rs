@@ -29,7 +29,9 @@ pub(super) struct Dotenv {
 /// Whether a file of this name holds settings that may be secret.
 pub(super) fn is_dotenv(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    name == ".env" || name == ".envrc" || (name.starts_with(".env.") && !TEMPLATES.iter().any(|end| name.ends_with(end)))
+    name == ".env"
+        || name == ".envrc"
+        || (name.starts_with(".env.") && !TEMPLATES.iter().any(|end| name.ends_with(end)))
 }
 
 /// Looks through every layer of the mounted workspaces.

@@ -19,22 +19,83 @@ pub const HOME_INSIDE: &str = "/home/user";
 
 /// Variables that pass into every view.
 pub const PASSED_ALWAYS: &[&str] = &[
-    "LANG", "LANGUAGE", "LC_ALL", "LC_ADDRESS", "LC_COLLATE", "LC_CTYPE", "LC_IDENTIFICATION", "LC_MEASUREMENT",
-    "LC_MESSAGES", "LC_MONETARY", "LC_NAME", "LC_NUMERIC", "LC_PAPER", "LC_TELEPHONE", "LC_TIME", "TERM", "COLORTERM",
-    "NO_COLOR", "TZ", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_ADDRESS",
+    "LC_COLLATE",
+    "LC_CTYPE",
+    "LC_IDENTIFICATION",
+    "LC_MEASUREMENT",
+    "LC_MESSAGES",
+    "LC_MONETARY",
+    "LC_NAME",
+    "LC_NUMERIC",
+    "LC_PAPER",
+    "LC_TELEPHONE",
+    "LC_TIME",
+    "TERM",
+    "COLORTERM",
+    "NO_COLOR",
+    "TZ",
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONUNBUFFERED",
 ];
 
 /// Variables that pass into the host view besides: where toolchains lie, and who commits.
 pub const PASSED_TO_HOST_VIEW: &[&str] = &[
-    "USER", "LOGNAME", "SHELL", "VIRTUAL_ENV", "CONDA_PREFIX", "CONDA_DEFAULT_ENV",
-    "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "RUST_BACKTRACE",
-    "PYENV_ROOT", "PYENV_VERSION", "PIPX_HOME", "WORKON_HOME", "UV_CACHE_DIR", "PRE_COMMIT_HOME", "UV_PYTHON_INSTALL_DIR",
-    "NVM_DIR", "VOLTA_HOME", "FNM_DIR", "PNPM_HOME", "BUN_INSTALL", "DENO_DIR", "NODE_ENV",
-    "GOROOT", "GOPATH", "GOMODCACHE", "GOCACHE", "GOTOOLCHAIN", "CGO_ENABLED",
-    "JAVA_HOME", "SDKMAN_DIR", "GRADLE_USER_HOME", "DOTNET_ROOT", "RBENV_ROOT",
-    "ASDF_DATA_DIR", "ASDF_DIR", "ASDF_PYTHON_VERSION", "ASDF_NODEJS_VERSION", "MISE_DATA_DIR", "CCACHE_DIR",
-    "CC", "CXX", "CFLAGS", "CXXFLAGS", "LDFLAGS", "MAKEFLAGS", "CI",
-    "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "CONDA_DEFAULT_ENV",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "RUST_BACKTRACE",
+    "PYENV_ROOT",
+    "PYENV_VERSION",
+    "PIPX_HOME",
+    "WORKON_HOME",
+    "UV_CACHE_DIR",
+    "PRE_COMMIT_HOME",
+    "UV_PYTHON_INSTALL_DIR",
+    "NVM_DIR",
+    "VOLTA_HOME",
+    "FNM_DIR",
+    "PNPM_HOME",
+    "BUN_INSTALL",
+    "DENO_DIR",
+    "NODE_ENV",
+    "GOROOT",
+    "GOPATH",
+    "GOMODCACHE",
+    "GOCACHE",
+    "GOTOOLCHAIN",
+    "CGO_ENABLED",
+    "JAVA_HOME",
+    "SDKMAN_DIR",
+    "GRADLE_USER_HOME",
+    "DOTNET_ROOT",
+    "RBENV_ROOT",
+    "ASDF_DATA_DIR",
+    "ASDF_DIR",
+    "ASDF_PYTHON_VERSION",
+    "ASDF_NODEJS_VERSION",
+    "MISE_DATA_DIR",
+    "CCACHE_DIR",
+    "CC",
+    "CXX",
+    "CFLAGS",
+    "CXXFLAGS",
+    "LDFLAGS",
+    "MAKEFLAGS",
+    "CI",
+    "GIT_AUTHOR_NAME",
+    "GIT_AUTHOR_EMAIL",
+    "GIT_COMMITTER_NAME",
+    "GIT_COMMITTER_EMAIL",
 ];
 
 const SYSTEM_PATH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -68,8 +129,7 @@ pub(super) fn of_host_view(config: &Config, visible: impl Fn(&Path) -> bool) -> 
     }
     // Inside, files may seem to be somebody else's (a mapped uid), and git would refuse to touch them. What
     // this check guards against, hooks and settings of strangers, is inside the enclosure anyway.
-    for (key, value) in
-        [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", "*")]
+    for (key, value) in [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "safe.directory"), ("GIT_CONFIG_VALUE_0", "*")]
     {
         env.insert(key.into(), value.into());
     }

@@ -223,7 +223,7 @@ fn check_file(
     prepared: &mut Prepared,
 ) -> Result<(), RuntimeError> {
     let absolute = plain(&dir.join(path));
-    if roots.iter().any(|root| absolute == *root) || absolute.is_dir() {
+    if roots.contains(&absolute) || absolute.is_dir() {
         return Err(RuntimeError::Request(format!("{} is a folder, not a program", path.display())));
     }
     let visible = roots.iter().chain(&prepared.policy.read_only).chain(&prepared.policy.read_write);

@@ -87,8 +87,11 @@ pub struct Runtime {
 /// Finds interpreters, and remembers what it learned of each executable by path and modification time.
 #[derive(Debug, Default)]
 pub struct Runtimes {
-    seen: Mutex<HashMap<PathBuf, (SystemTime, u64, Result<(), String>)>>,
+    seen: Mutex<HashMap<PathBuf, Seen>>,
 }
+
+/// Modification time, size, and whether the file can be an interpreter.
+type Seen = (SystemTime, u64, Result<(), String>);
 
 /// Who named a path: what the workspace chose must lie where interpreters lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,10 +109,7 @@ impl ImportPolicy {
         let tidy = |names: &[String]| -> Vec<String> {
             names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect()
         };
-        Self {
-            allowed: settings.allowed_imports.as_deref().map(tidy),
-            blocked: tidy(&settings.blocked_imports),
-        }
+        Self { allowed: settings.allowed_imports.as_deref().map(tidy), blocked: tidy(&settings.blocked_imports) }
     }
     /// Whether it refuses anything at all.
     pub fn is_empty(&self) -> bool {
@@ -134,10 +131,12 @@ impl ImportPolicy {
     }
     /// What closes a capability, in words for messages.
     pub fn reason(&self, capability: Capability) -> String {
-        match self.blocked.iter().find(|name| stands_for(name, capability)) {
-            Some(name) => format!("blocked_imports has {name:?}"),
-            None => "allowed_imports names no module that stands for it".to_owned(),
+        let names = self.blocked.iter().filter(|name| stands_for(name, capability)).map(|name| format!("{name:?}"));
+        let names: Vec<String> = names.collect();
+        if names.is_empty() {
+            return "allowed_imports names no module that stands for it".to_owned();
         }
+        format!("blocked_imports has {}", names.join(", "))
     }
     /// The Python source that runs a program under this policy. `roots` are the workspace's folders.
     pub(super) fn bootstrap(&self, source: Source<'_>, roots: &[PathBuf]) -> String {

@@ -24,3 +24,6 @@ pub use find::{Language, Runtime, Runtimes};
 pub use imports::{Capability, ImportPolicy, STANDS_FOR};
 pub use policy::{Prepared, host_policy, system_policy};
 pub use toolchains::{Shown, Toolchains};
+
+#[cfg(test)]
+mod tests;

@@ -100,9 +100,10 @@ impl Managers<'_> {
         let named = variables.iter().filter_map(|name| self.variable(name));
         let names: Vec<String> = named.chain(chosen).chain(["latest".to_owned()]).collect();
         let versions = |plugin: &&str| root.join("installs").join(plugin);
-        let folders = plugins.iter().map(versions).flat_map(|folder| {
-            names.iter().filter_map(move |name| newest(&folder, name)).collect::<Vec<_>>()
-        });
+        let folders = plugins
+            .iter()
+            .map(versions)
+            .flat_map(|folder| names.iter().filter_map(move |name| newest(&folder, name)).collect::<Vec<_>>());
         folders.map(|version| version.join("bin").join(program)).find(|path| path.exists())
     }
 
@@ -172,9 +173,8 @@ fn newest(versions: &Path, name: &str) -> Option<PathBuf> {
     let numbers = |text: &str| -> Vec<u64> { text.split(|c: char| !c.is_ascii_digit()).flat_map(str::parse).collect() };
     let entries = fs::read_dir(versions).ok()?.take(10_000).flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    let matching = names.filter(|entry| {
-        entry.strip_prefix(name).is_some_and(|rest| name == "v" || rest.starts_with(['.', '-']))
-    });
+    let matching =
+        names.filter(|entry| entry.strip_prefix(name).is_some_and(|rest| name == "v" || rest.starts_with(['.', '-'])));
     let best = matching.max_by_key(|entry| numbers(entry))?;
     Some(versions.join(best))
 }

@@ -33,17 +33,39 @@ type Toolchain = (&'static str, Option<&'static str>, &'static str, &'static [(&
 /// The table. What is not in it stays absent; `--ro` adds.
 const TOOLCHAINS: &[Toolchain] = &[
     // Not credentials.toml, nor config.toml when it names a token.
-    ("cargo", Some("CARGO_HOME"), ".cargo", &[
-        ("bin", ReadOnly), ("env", ReadOnly), ("config.toml", Settings), ("config", Settings),
-        ("registry", Cache), ("git", Cache),
-    ]),
-    ("rustup", Some("RUSTUP_HOME"), ".rustup", &[
-        ("toolchains", ReadOnly), ("settings.toml", ReadOnly), ("update-hashes", ReadOnly),
-    ]),
-    ("pyenv", Some("PYENV_ROOT"), ".pyenv", &[
-        ("bin", ReadOnly), ("libexec", ReadOnly), ("shims", ReadOnly), ("versions", ReadOnly),
-        ("plugins", ReadOnly), ("pyenv.d", ReadOnly), ("version", ReadOnly),
-    ]),
+    (
+        "cargo",
+        Some("CARGO_HOME"),
+        ".cargo",
+        &[
+            ("bin", ReadOnly),
+            ("env", ReadOnly),
+            ("config.toml", Settings),
+            ("config", Settings),
+            ("registry", Cache),
+            ("git", Cache),
+        ],
+    ),
+    (
+        "rustup",
+        Some("RUSTUP_HOME"),
+        ".rustup",
+        &[("toolchains", ReadOnly), ("settings.toml", ReadOnly), ("update-hashes", ReadOnly)],
+    ),
+    (
+        "pyenv",
+        Some("PYENV_ROOT"),
+        ".pyenv",
+        &[
+            ("bin", ReadOnly),
+            ("libexec", ReadOnly),
+            ("shims", ReadOnly),
+            ("versions", ReadOnly),
+            ("plugins", ReadOnly),
+            ("pyenv.d", ReadOnly),
+            ("version", ReadOnly),
+        ],
+    ),
     ("conda", None, "miniconda3", CONDA),
     ("conda", None, "anaconda3", CONDA),
     ("conda", None, "miniforge3", CONDA),
@@ -60,9 +82,12 @@ const TOOLCHAINS: &[Toolchain] = &[
     ("pipenv", Some("WORKON_HOME"), ".local/share/virtualenvs", &[("", ReadOnly)]),
     ("hatch", None, ".local/share/hatch", &[("env", ReadOnly)]),
     ("pre-commit", Some("PRE_COMMIT_HOME"), ".cache/pre-commit", &[("", Cache)]),
-    ("nvm", Some("NVM_DIR"), ".nvm", &[
-        ("nvm.sh", ReadOnly), ("nvm-exec", ReadOnly), ("alias", ReadOnly), ("versions", ReadOnly),
-    ]),
+    (
+        "nvm",
+        Some("NVM_DIR"),
+        ".nvm",
+        &[("nvm.sh", ReadOnly), ("nvm-exec", ReadOnly), ("alias", ReadOnly), ("versions", ReadOnly)],
+    ),
     ("volta", Some("VOLTA_HOME"), ".volta", &[("bin", ReadOnly), ("tools", ReadOnly)]),
     ("fnm", Some("FNM_DIR"), ".local/share/fnm", &[("aliases", ReadOnly), ("node-versions", ReadOnly)]),
     // Not .npmrc; not _logs, which name what was installed with which flags.
@@ -70,9 +95,12 @@ const TOOLCHAINS: &[Toolchain] = &[
     ("npm", None, ".npm-global", &[("bin", ReadOnly), ("lib", ReadOnly)]),
     ("yarn", Some("YARN_CACHE_FOLDER"), ".cache/yarn", &[("", Cache)]),
     ("yarn", None, ".yarn", &[("bin", ReadOnly), ("berry/cache", Cache)]),
-    ("pnpm", Some("PNPM_HOME"), ".local/share/pnpm", &[
-        ("pnpm", ReadOnly), ("global", ReadOnly), ("nodejs", ReadOnly), ("store", Cache),
-    ]),
+    (
+        "pnpm",
+        Some("PNPM_HOME"),
+        ".local/share/pnpm",
+        &[("pnpm", ReadOnly), ("global", ReadOnly), ("nodejs", ReadOnly), ("store", Cache)],
+    ),
     ("corepack", None, ".cache/node", &[("corepack", ReadOnly)]),
     ("bun", Some("BUN_INSTALL"), ".bun", &[("bin", ReadOnly), ("install/cache", Cache)]),
     ("deno", None, ".deno", &[("bin", ReadOnly)]),
@@ -88,43 +116,95 @@ const TOOLCHAINS: &[Toolchain] = &[
     ("sdkman", Some("SDKMAN_DIR"), ".sdkman", &[("bin", ReadOnly), ("candidates", ReadOnly)]),
     // Not settings.xml and gradle.properties, where passwords are kept.
     ("maven", None, ".m2", &[("repository", Cache), ("wrapper", ReadOnly)]),
-    ("gradle", Some("GRADLE_USER_HOME"), ".gradle", &[
-        ("caches", Cache), ("wrapper", ReadOnly), ("jdks", ReadOnly),
-    ]),
-    ("ghcup", None, ".ghcup", &[
-        ("bin", ReadOnly), ("ghc", ReadOnly), ("cabal", ReadOnly), ("hls", ReadOnly), ("stack", ReadOnly), ("env", ReadOnly),
-    ]),
+    ("gradle", Some("GRADLE_USER_HOME"), ".gradle", &[("caches", Cache), ("wrapper", ReadOnly), ("jdks", ReadOnly)]),
+    (
+        "ghcup",
+        None,
+        ".ghcup",
+        &[
+            ("bin", ReadOnly),
+            ("ghc", ReadOnly),
+            ("cabal", ReadOnly),
+            ("hls", ReadOnly),
+            ("stack", ReadOnly),
+            ("env", ReadOnly),
+        ],
+    ),
     ("cabal", None, ".cabal", &[("bin", ReadOnly), ("packages", Cache), ("store", Cache)]),
     ("stack", None, ".stack", &[("programs", ReadOnly), ("snapshots", Cache), ("pantry", Cache)]),
-    ("rbenv", Some("RBENV_ROOT"), ".rbenv", &[
-        ("bin", ReadOnly), ("libexec", ReadOnly), ("shims", ReadOnly), ("versions", ReadOnly),
-        ("plugins", ReadOnly), ("version", ReadOnly),
-    ]),
+    (
+        "rbenv",
+        Some("RBENV_ROOT"),
+        ".rbenv",
+        &[
+            ("bin", ReadOnly),
+            ("libexec", ReadOnly),
+            ("shims", ReadOnly),
+            ("versions", ReadOnly),
+            ("plugins", ReadOnly),
+            ("version", ReadOnly),
+        ],
+    ),
     // Not .gem/credentials.
     ("gem", None, ".gem", &[("ruby", ReadOnly)]),
     ("gem", None, ".local/share/gem", &[("ruby", ReadOnly)]),
-    ("dotnet", Some("DOTNET_ROOT"), ".dotnet", &[
-        ("dotnet", ReadOnly), ("host", ReadOnly), ("sdk", ReadOnly), ("shared", ReadOnly), ("packs", ReadOnly),
-        ("tools", ReadOnly), ("templates", ReadOnly),
-    ]),
+    (
+        "dotnet",
+        Some("DOTNET_ROOT"),
+        ".dotnet",
+        &[
+            ("dotnet", ReadOnly),
+            ("host", ReadOnly),
+            ("sdk", ReadOnly),
+            ("shared", ReadOnly),
+            ("packs", ReadOnly),
+            ("tools", ReadOnly),
+            ("templates", ReadOnly),
+        ],
+    ),
     ("nuget", None, ".nuget", &[("packages", Cache)]),
     ("elixir", None, ".mix", &[("archives", ReadOnly), ("elixir", ReadOnly)]),
     ("ccache", Some("CCACHE_DIR"), ".cache/ccache", &[("", Cache)]),
 ];
 
 const CONDA: &[(&str, How)] = &[
-    ("bin", ReadOnly), ("condabin", ReadOnly), ("conda-meta", ReadOnly), ("envs", ReadOnly), ("etc/profile.d", ReadOnly),
-    ("include", ReadOnly), ("lib", ReadOnly), ("libexec", ReadOnly), ("share", ReadOnly), ("ssl", ReadOnly),
+    ("bin", ReadOnly),
+    ("condabin", ReadOnly),
+    ("conda-meta", ReadOnly),
+    ("envs", ReadOnly),
+    ("etc/profile.d", ReadOnly),
+    ("include", ReadOnly),
+    ("lib", ReadOnly),
+    ("libexec", ReadOnly),
+    ("share", ReadOnly),
+    ("ssl", ReadOnly),
 ];
 const ASDF: &[(&str, How)] = &[
-    ("bin", ReadOnly), ("lib", ReadOnly), ("libexec", ReadOnly), ("installs", ReadOnly), ("plugins", ReadOnly),
-    ("shims", ReadOnly), ("asdf.sh", ReadOnly),
+    ("bin", ReadOnly),
+    ("lib", ReadOnly),
+    ("libexec", ReadOnly),
+    ("installs", ReadOnly),
+    ("plugins", ReadOnly),
+    ("shims", ReadOnly),
+    ("asdf.sh", ReadOnly),
 ];
 
 /// Names under home that no variable can have shown: they hold keys, sessions and history.
 const NEVER: &[&str] = &[
-    ".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".config", ".password-store", ".mozilla", ".thunderbird",
-    ".claude", ".netrc", ".local/share/keyrings", "Library",
+    ".ssh",
+    ".gnupg",
+    ".aws",
+    ".azure",
+    ".kube",
+    ".docker",
+    ".config",
+    ".password-store",
+    ".mozilla",
+    ".thunderbird",
+    ".claude",
+    ".netrc",
+    ".local/share/keyrings",
+    "Library",
 ];
 
 /// One place that the host view shows.
@@ -319,9 +399,8 @@ pub(super) fn holds_interpreters(folder: &Path, host: &Host) -> bool {
 }
 
 fn without_credentials(path: &Path) -> Result<(), String> {
-    static CREDENTIAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"(?i)token|passw|secret|_auth|credential|://[^/\s]*@").ok()
-    });
+    static CREDENTIAL: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?i)token|passw|secret|_auth|credential|://[^/\s]*@").ok());
     let mut bytes = Vec::new();
     let file = fs::File::open(path).map_err(|source| source.to_string())?;
     if !file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= 1 << 20) {

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agentic_sandbox::{Child, Control, Enforcement, Error, ExitReason, Limits, MB, Network, Output, Stdin, Stream, View};
+use agentic_sandbox::{
+    Child, Control, Enforcement, Error, ExitReason, Limits, MB, Network, Output, Stdin, Stream, View,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 

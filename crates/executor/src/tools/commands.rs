@@ -42,7 +42,9 @@ pub fn judge(command: &str, allowed: Option<&[String]>, blocked: &[String]) -> R
         Ok(found) => found,
         Err(reason) => {
             return match allowed {
-                Some(_) => Err(format!("the command cannot be parsed ({reason}), and there is a list of allowed commands")),
+                Some(_) => {
+                    Err(format!("the command cannot be parsed ({reason}), and there is a list of allowed commands"))
+                }
                 None => judge_words(command, blocked),
             };
         }
@@ -478,18 +480,50 @@ mod tests {
     #[test]
     fn default_rules_mean_commands_not_substrings() {
         for command in [
-            "rm -rf /", "rm -fr /", "rm -r -f /", "rm --recursive --force //", "rm -rf /*", "rm -rf --no-preserve-root /",
-            "cd x && rm -rf /", "(rm -rf /)", "sudo rm -rf /", "sh -c 'rm -rf /'", "sudo bash -c \"rm -rf /\"",
-            "echo $(rm -rf /)", "echo `rm -rf /`", "eval rm -rf /", "r\\m -rf /", "'rm' -rf \"/\"", "/bin/rm -rf /",
-            "if true; then rm -rf /; fi", "f() { rm -rf /; }; f", "mkfs /dev/sda", "mkfs.ext4 /dev/sda",
-            "dd if=/dev/zero of=/dev/sda", "dd of=x if=/dev/zero", "true | dd if=/dev/zero", "rm -rf /tmp/..",
-            "case x in x) rm -rf /;; esac", "while true; do rm -rf /; done", "cat <(rm -rf /)", "env A=1 rm -rf /",
+            "rm -rf /",
+            "rm -fr /",
+            "rm -r -f /",
+            "rm --recursive --force //",
+            "rm -rf /*",
+            "rm -rf --no-preserve-root /",
+            "cd x && rm -rf /",
+            "(rm -rf /)",
+            "sudo rm -rf /",
+            "sh -c 'rm -rf /'",
+            "sudo bash -c \"rm -rf /\"",
+            "echo $(rm -rf /)",
+            "echo `rm -rf /`",
+            "eval rm -rf /",
+            "r\\m -rf /",
+            "'rm' -rf \"/\"",
+            "/bin/rm -rf /",
+            "if true; then rm -rf /; fi",
+            "f() { rm -rf /; }; f",
+            "mkfs /dev/sda",
+            "mkfs.ext4 /dev/sda",
+            "dd if=/dev/zero of=/dev/sda",
+            "dd of=x if=/dev/zero",
+            "true | dd if=/dev/zero",
+            "rm -rf /tmp/..",
+            "case x in x) rm -rf /;; esac",
+            "while true; do rm -rf /; done",
+            "cat <(rm -rf /)",
+            "env A=1 rm -rf /",
         ] {
             assert!(blocked(command), "{command} should be blocked");
         }
         for command in [
-            "rm -rf /tmp/x", "rm -rf ./build", "rm /", "echo 'rm -rf /'", "echo rm -rf /", "grep 'mkfs' file", "ls mkfs",
-            "git commit -m 'rm -rf /'", "# rm -rf /", "echo dd if=", "make",
+            "rm -rf /tmp/x",
+            "rm -rf ./build",
+            "rm /",
+            "echo 'rm -rf /'",
+            "echo rm -rf /",
+            "grep 'mkfs' file",
+            "ls mkfs",
+            "git commit -m 'rm -rf /'",
+            "# rm -rf /",
+            "echo dd if=",
+            "make",
         ] {
             assert!(!blocked(command), "{command} should pass");
         }
@@ -497,13 +531,33 @@ mod tests {
 
     #[test]
     fn under_an_allow_list_every_simple_command_must_match() {
-        for command in ["ls", "ls -la /tmp", "echo hi; ls", "git status -s", "ls | echo $HOME", "for f in *; do echo $f; done"] {
+        for command in
+            ["ls", "ls -la /tmp", "echo hi; ls", "git status -s", "ls | echo $HOME", "for f in *; do echo $f; done"]
+        {
             assert!(allowed(command), "{command} should pass: {:?}", judge(command, Some(&["ls".into()]), &[]));
         }
         for command in [
-            "cat x", "ls; cat x", "ls && rm x", "ls | sh", "echo $(cat x)", "echo `cat x`", "echo \"$(cat x)\"", "git push",
-            "/tmp/ls", "$CMD", "ls ${x:-$(cat y)}", "ls <(cat x)", "PATH=/tmp ls", "echo $((a[$(cat x)]))", "ls (", "echo 'x",
-            "cat <<E\n$(id)\nE", "lsx", "f() { cat x; }; ls", "((((((((((((((((ls))))))))))))))))", "git",
+            "cat x",
+            "ls; cat x",
+            "ls && rm x",
+            "ls | sh",
+            "echo $(cat x)",
+            "echo `cat x`",
+            "echo \"$(cat x)\"",
+            "git push",
+            "/tmp/ls",
+            "$CMD",
+            "ls ${x:-$(cat y)}",
+            "ls <(cat x)",
+            "PATH=/tmp ls",
+            "echo $((a[$(cat x)]))",
+            "ls (",
+            "echo 'x",
+            "cat <<E\n$(id)\nE",
+            "lsx",
+            "f() { cat x; }; ls",
+            "((((((((((((((((ls))))))))))))))))",
+            "git",
         ] {
             assert!(!allowed(command), "{command} should be refused");
         }
