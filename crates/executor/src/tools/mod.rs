@@ -19,9 +19,14 @@ use crate::config::Config;
 use crate::id::CallId;
 use crate::workspace::Attempt;
 
+pub mod code;
+pub mod commands;
 mod registry;
+pub mod shell;
 
+pub use code::RunCodeTool;
 pub use registry::ToolRegistry;
+pub use shell::ShellTool;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
