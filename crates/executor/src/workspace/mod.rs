@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use agentic_sandbox::Sandbox;
 
+mod attributes;
 mod change_set;
 mod error;
 mod path;
+mod resolve;
 
 pub use change_set::{Change, ChangeKind, ChangeSet};
 pub use error::{Conflict, WorkspaceError};
-pub use path::Dir;
+pub use path::{Dir, DirEntry, FileKind, Metadata};
 
 use crate::tools::Access;
 
