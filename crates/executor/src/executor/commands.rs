@@ -20,7 +20,7 @@ pub(super) fn simple_commands(line: &str) -> Commands {
     };
     let mut commands = Commands { texts: Vec::new(), judgeable: true };
     let mut words: Vec<String> = Vec::new();
-    let mut end = |words: &mut Vec<String>, commands: &mut Commands| {
+    let end = |words: &mut Vec<String>, commands: &mut Commands| {
         if let Some(first) = words.first() {
             commands.judgeable &= !EVALUATING.contains(&first.as_str());
             commands.texts.push(words.join(" "));

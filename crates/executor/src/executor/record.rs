@@ -78,6 +78,9 @@ impl Recorder {
     pub(super) fn run(&self) -> &RunId {
         &self.run
     }
+    pub(super) fn has_subscribers(&self) -> bool {
+        !self.subscribers.events.is_empty()
+    }
     pub(super) fn journal(&self) -> &Journal {
         &self.journal
     }
@@ -132,9 +135,10 @@ impl Recorder {
                 let mut line = lock(&self.line);
                 let durable = line.durable;
                 let broken = self.broken.get().is_some();
-                let ready = line.untold.front().is_some_and(|event| {
-                    broken || event.sequence < durable || !event.body.is_durable()
-                });
+                let ready = line
+                    .untold
+                    .front()
+                    .is_some_and(|event| broken || event.sequence < durable || !event.body.is_durable());
                 if !ready {
                     return;
                 }

@@ -30,7 +30,10 @@ pub(super) fn keep(store: Option<&Path>, value: &Value) -> Result<OutputRef, Jou
 }
 
 /// The same for every member of a result's metadata: a large one becomes `{"$stored": {hash, size}}`.
-pub(super) fn keep_members(store: Option<&Path>, members: &Map<String, Value>) -> Result<Map<String, Value>, JournalError> {
+pub(super) fn keep_members(
+    store: Option<&Path>,
+    members: &Map<String, Value>,
+) -> Result<Map<String, Value>, JournalError> {
     let mut kept = Map::new();
     for (name, value) in members {
         let value = match keep(store, value)? {

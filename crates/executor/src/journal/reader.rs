@@ -149,11 +149,12 @@ impl Journal {
             let kind: String = self.column(row, 3)?;
             let text: String = self.column(row, 4)?;
             let body = serde_json::from_str(&text).or_else(|_| {
-                let body: Value = serde_json::from_str(&text)
-                    .map_err(|_| self.corrupt(format!("event {sequence} of run {run}")))?;
+                let body: Value =
+                    serde_json::from_str(&text).map_err(|_| self.corrupt(format!("event {sequence} of run {run}")))?;
                 Ok(EventBody::Unrecognized { kind, body })
             })?;
-            let time = self.time(row, 1)?.ok_or_else(|| self.corrupt(format!("time of event {sequence} of run {run}")))?;
+            let time =
+                self.time(row, 1)?.ok_or_else(|| self.corrupt(format!("time of event {sequence} of run {run}")))?;
             Ok(Event { version: self.column(row, 2)?, run: run.clone(), sequence, time, body })
         })
     }

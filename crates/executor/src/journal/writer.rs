@@ -84,8 +84,7 @@ pub(super) fn open_file(path: &Path) -> Result<Connection, JournalError> {
             _ => create(source),
         }
     })?;
-    let database =
-        |action, source| JournalError::Database { action, place: path.display().to_string(), source };
+    let database = |action, source| JournalError::Database { action, place: path.display().to_string(), source };
     let mut connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW,
@@ -93,8 +92,7 @@ pub(super) fn open_file(path: &Path) -> Result<Connection, JournalError> {
     .or_else(|_| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX))
     .map_err(|source| database("open", source))?;
     connection.busy_timeout(PATIENCE).map_err(|source| database("open", source))?;
-    let not_writable =
-        |reason: String| JournalError::NotWritable { place: path.display().to_string(), reason };
+    let not_writable = |reason: String| JournalError::NotWritable { place: path.display().to_string(), reason };
     if connection.is_readonly("main").map_err(|source| database("open", source))? {
         return Err(not_writable("the file or its disk is read-only".into()));
     }
@@ -235,9 +233,7 @@ fn project(transaction: &rusqlite::Transaction<'_>, row: &Row) -> rusqlite::Resu
     let changed = match &row.projection {
         Projection::None => return Ok(()),
         Projection::Run { task, mode, workspace, steps } => transaction
-            .prepare_cached(
-                "INSERT INTO runs (run, task, mode, workspace, steps, started) VALUES (?, ?, ?, ?, ?, ?)",
-            )?
+            .prepare_cached("INSERT INTO runs (run, task, mode, workspace, steps, started) VALUES (?, ?, ?, ?, ?, ?)")?
             .execute(params![row.run, task, mode, workspace, steps, row.time]),
         Projection::Steps(steps) => {
             transaction.prepare_cached("UPDATE runs SET steps = ? WHERE run = ?")?.execute(params![steps, row.run])
