@@ -156,10 +156,6 @@ impl Schedule {
     pub(super) fn abandon(&mut self, at: usize) -> Vec<usize> {
         std::mem::take(&mut self.nodes[at].after)
     }
-
-    pub(super) fn running(&self) -> usize {
-        self.running
-    }
 }
 
 fn wake(parked: &mut HashMap<String, Ready>, ready: &mut Ready, key: &str) {
