@@ -1,0 +1,3 @@
+pub(crate) fn drop_all() -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,3 @@
+pub(crate) fn install(_p: &crate::filters::Program) -> std::io::Result<()> {
+    Ok(())
+}
