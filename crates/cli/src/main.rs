@@ -4,6 +4,8 @@
 //! [`engine`] where they meet the library. Nothing is opened or started before the command line is parsed,
 //! and `exec` opens neither the journal nor a schema.
 
+#![forbid(unsafe_code)]
+
 mod args;
 mod completions;
 mod doctor;
