@@ -15,8 +15,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
 use super::{Enforced, Failure, Stage};
-use crate::filters::Program;
-use crate::linux::sys::{self, Forked};
+use crate::filters::{Arch, Program, Ticket};
+use crate::linux::sys::{self, Exec, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
 use crate::output::Control;
 use crate::spec::{FailureKind, Spec, State};
@@ -76,20 +76,19 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let (path, program) = find(spec)?;
     let argv = strings(&spec.argv)?;
     let env = strings(&spec.env)?;
-    let argv: Vec<_> = argv.iter().map(CString::as_c_str).collect();
-    let env: Vec<_> = env.iter().map(CString::as_c_str).collect();
+    let closes_exec = spec.profile.closes_exec();
+    let exec = Exec::new(if closes_exec { c"" } else { &path }, &argv, &env);
 
-    // Without exec the program itself starts by descriptor. Its number is the new descriptor limit, so
-    // that it can never be made again, and the filter lets nothing but that number be executed.
-    let (program, exec_descriptor) = if spec.profile.closes_exec() {
-        let number = rlimit::highest_descriptor(&spec.limits).stage("read the descriptor limit")?;
-        sys::duplicate_to(program.as_fd(), number, true).stage("place the program's descriptor")?;
-        (sys::inherited(number).stage("place the program's descriptor")?, Some(number as u32))
+    // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the
+    // addresses of its arguments, which end with this process image.
+    let ticket = if closes_exec {
+        let (path, argv, envp) = exec.addresses();
+        Some(Ticket { fd: program.as_raw_fd() as u32, path, argv, envp })
     } else {
-        (program, None)
+        None
     };
     sys::close_all_but(&[0, 1, 2, report.as_raw_fd(), program.as_raw_fd()]).stage("close descriptors")?;
-    rlimit::apply(&spec.limits, spec.watch_memory, exec_descriptor).stage("set resource limits")?;
+    rlimit::apply(&spec.limits, spec.watch_memory).stage("set resource limits")?;
     capabilities::drop_all().stage("drop capabilities")?;
     landlock::no_new_privs().stage("set no_new_privs")?;
     let writable: Vec<PathBuf> =
@@ -105,18 +104,17 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
             });
         }
     }
-    let filter = Program::build(spec.profile, exec_descriptor);
-    if let Err(error) = seccomp::install(&filter) {
+    let installed = Arch::native()
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
+        .and_then(|arch| seccomp::install(&Program::build(arch, spec.profile, ticket.as_ref())));
+    if let Err(error) = installed {
         return Err(Failure {
             kind: FailureKind::Unenforceable(Control::Seccomp),
             stage: "install the system-call filter".into(),
             error,
         });
     }
-    let error = match exec_descriptor {
-        Some(_) => sys::exec(program.as_fd(), &argv, &env),
-        None => sys::exec_path(&path, &argv, &env),
-    };
+    let error = if closes_exec { exec.by_descriptor(program.as_fd()) } else { exec.by_path() };
     let kind = match error.raw_os_error() {
         Some(libc::ENOENT) => FailureKind::ProgramNotFound,
         _ => FailureKind::NotExecutable,
