@@ -5,32 +5,29 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use agentic_sandbox::{Command, Control, Enforced, Enforcement, Limits, Policy, Sandbox};
+use agentic_sandbox::{Control, Enforcement, HostReport, Sandbox, probe};
 use serde_json::{Value, json};
 
 use crate::args::{DoctorArgs, Language};
-use crate::error::Result;
+use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
 use crate::program;
 use crate::settings::{Settings, Surroundings, Typed};
 use crate::terminal::{Appearance, Colour};
 use crate::warn;
 
-/// What the trial run answered: control by control, or why nothing started.
-type Trial = Result<Enforced, String>;
-
 pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let settings = Settings::decide(Surroundings::find(args.place.directory.as_deref())?, Typed::default())?;
-    let trial = attempt(&settings);
+    let report = Sandbox::new(settings.config.spawner.clone())
+        .map(|sandbox| probe(&sandbox))
+        .map_err(|error| Failure::new(ExitCode::Unenforceable, format!("failed to try the sandbox: {error}")))?;
     let runtimes: Vec<(&str, std::result::Result<Value, String>)> =
         [Language::Python, Language::Bash, Language::Javascript]
             .into_iter()
             .map(|language| (language.as_str(), program::describe_runtime(&settings.config, language)))
             .collect();
     let host = host(&settings);
-    let sound = trial.as_ref().is_ok_and(|enforced| {
-        !enforced.is_empty() && enforced.values().all(|state| !matches!(state, Enforcement::Off(_)))
-    });
+    let sound = report.refused.is_none() && !report.enforced.values().any(|state| matches!(state, Enforcement::Off(_)));
     if args.json {
         let settings_json: Vec<Value> = settings
             .decided
@@ -45,8 +42,10 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode> {
             })
             .collect();
         let object = json!({
-            "controls": trial.as_ref().ok(),
-            "error": trial.as_ref().err(),
+            "tier": report.tier,
+            "controls": report.enforced,
+            "refused": report.refused,
+            "advice": report.advice.iter().map(|(control, advice)| (name(*control), advice)).collect::<BTreeMap<_, _>>(),
             "runtimes": runtimes
                 .iter()
                 .map(|(name, found)| {
@@ -62,33 +61,36 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode> {
         writeln!(std::io::stdout(), "{object}")?;
     } else {
         warn(&settings.warnings);
-        print(&settings, &trial, &runtimes, &host)?;
+        print(&settings, &report, &runtimes, &host)?;
     }
     Ok(if sound { ExitCode::Succeeded } else { ExitCode::Unenforceable })
 }
 
 fn print(
     settings: &Settings,
-    trial: &Trial,
+    report: &HostReport,
     runtimes: &[(&str, std::result::Result<Value, String>)],
     host: &[(String, String)],
 ) -> Result<()> {
     let look = Appearance::of_stdout();
     let mut out = std::io::stdout().lock();
     writeln!(out, "{}", look.paint(Colour::Bold, "Controls"))?;
-    match trial {
-        Err(why) => writeln!(out, "  {} {}", look.paint(Colour::Red, "nothing starts:"), look.foreign(why))?,
-        Ok(enforced) => {
-            for (control, state) in enforced {
-                let (word, colour, reason) = match state {
-                    Enforcement::Active => ("active", Colour::Green, ""),
-                    Enforcement::Degraded(reason) => ("degraded", Colour::Yellow, reason.as_str()),
-                    Enforcement::Off(reason) => ("off", Colour::Red, reason.as_str()),
-                };
-                let word = look.paint(colour, &format!("{word:<8}"));
-                writeln!(out, "  {:<18} {word} {}", name(*control), look.foreign(reason))?;
-            }
-        }
+    writeln!(out, "  {:<18} {}", "isolation tier", report.tier)?;
+    if let Some(why) = &report.refused {
+        writeln!(out, "  {} {}", look.paint(Colour::Red, "a run is refused:"), look.foreign(why))?;
+    }
+    for (control, state) in &report.enforced {
+        let (word, colour, reason) = match state {
+            Enforcement::Active => ("active", Colour::Green, ""),
+            Enforcement::Degraded(reason) => ("degraded", Colour::Yellow, reason.as_str()),
+            Enforcement::Off(reason) => ("off", Colour::Red, reason.as_str()),
+        };
+        let word = look.paint(colour, &format!("{word:<8}"));
+        let line = format!("  {:<18} {word} {}", name(*control), look.foreign(reason));
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    for (control, advice) in &report.advice {
+        writeln!(out, "  {} {}: {}", look.paint(Colour::Cyan, "to do for"), name(*control), look.foreign(advice))?;
     }
     writeln!(out, "{}", look.paint(Colour::Bold, "Runtimes"))?;
     for (language, found) in runtimes {
@@ -132,45 +134,6 @@ fn print(
 /// A control by the name that settings and flags use.
 fn name(control: Control) -> String {
     serde_json::to_value(control).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Runs `true` with every control given up where it cannot be had, so that each answers for itself.
-fn attempt(settings: &Settings) -> Trial {
-    let policy = Policy { allow_degraded: every_control(), ..Policy::default() };
-    let sandbox = Sandbox::new(settings.config.spawner.clone()).map_err(|error| error.to_string())?;
-    let mut last = "this system has no `true`".to_owned();
-    for program in ["/usr/bin/true", "/bin/true"].into_iter().filter(|path| Path::new(path).exists()) {
-        match Command::new(program).policy(policy.clone()).limits(Limits::default()).output(&sandbox) {
-            Ok(output) => return Ok(output.enforced),
-            Err(error) => last = error.to_string(),
-        }
-    }
-    Err(last)
-}
-
-fn every_control() -> std::collections::BTreeSet<Control> {
-    use Control::*;
-    [
-        UserNamespace,
-        MountNamespace,
-        PidNamespace,
-        NetworkNamespace,
-        IpcNamespace,
-        UtsNamespace,
-        CgroupNamespace,
-        View,
-        Capabilities,
-        NoNewPrivs,
-        Landlock,
-        Seccomp,
-        Memory,
-        Processes,
-        Cpu,
-        Disk,
-        Imports,
-        Dotenv,
-    ]
-    .into()
 }
 
 /// What the kernel and its configuration say about themselves.

@@ -98,3 +98,122 @@ fn the_command_line_is_documented() {
 fn the_settings_are_documented() {
     check("settings.md", &settings());
 }
+
+/// A schema of `docs/reference`.
+fn schema(file: &str) -> jsonschema::Validator {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
+    let schema: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    jsonschema::validator_for(&schema).unwrap()
+}
+
+#[track_caller]
+fn fits(schema: &jsonschema::Validator, value: &serde_json::Value) {
+    let wrong: Vec<String> =
+        schema.iter_errors(value).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(wrong.is_empty(), "{wrong:?}\n{value}");
+}
+
+#[test]
+fn a_result_fits_its_schema() {
+    use agentic_executor::{ExecutionResult, ExecutionStep, StopReason, ToolResult};
+    let result = ExecutionResult {
+        task: "run tests".into(),
+        success: false,
+        steps: vec![ExecutionStep {
+            step_id: "step_1".into(),
+            tool: "shell".into(),
+            params: serde_json::Map::new(),
+            result: Some(ToolResult::failure(agentic_executor::Cause::TestFailure, "1 failed")),
+            start_time: 1.0,
+            end_time: 2.5,
+            retries: 1,
+        }],
+        total_time: 1.5,
+        error: Some("step_1 failed".into()),
+        metadata: serde_json::Map::new(),
+        run_id: "r".into(),
+        stop_reason: StopReason::Failed,
+    };
+    let schema = schema("result.schema.json");
+    let mut object = crate::render::result_json(&result);
+    fits(&schema, &object);
+    // The control: what is not a result does not fit.
+    object["stop_reason"] = "bored".into();
+    assert!(!schema.is_valid(&object));
+}
+
+#[test]
+fn every_event_fits_its_schema() {
+    use std::time::Duration;
+
+    use agentic_executor::journal::OutputRef;
+    use agentic_executor::tools::Idempotency;
+    use agentic_executor::workspace::{Change, ChangeKind};
+    use agentic_executor::{Cause, ChangeSet, Event, EventBody, ExecutionPlan, StepStatus, StopReason, ToolStatus};
+    use agentic_sandbox::{Control, Enforcement, Usage};
+
+    let plan = ExecutionPlan::new("run tests");
+    let changes =
+        ChangeSet { changes: vec![Change { path: "/w/a".into(), kind: ChangeKind::Added, size: 3 }], left_out: vec![] };
+    let bodies = [
+        EventBody::RunStarted {
+            task: "run tests".into(),
+            mode: Default::default(),
+            workspace: "/w".into(),
+            plan: plan.clone(),
+            plan_hash: "00".into(),
+            tools: [("shell".to_owned(), "00".to_owned())].into(),
+        },
+        EventBody::PlanChanged { reason: "expanded".into(), plan },
+        EventBody::StepStarted { step: "step_1".into(), tool: "shell".into(), description: String::new() },
+        EventBody::CallIntended {
+            call: "c".into(),
+            step: None,
+            attempt: 1,
+            tool: "shell".into(),
+            params: Default::default(),
+            params_hash: "00".into(),
+            layer: None,
+            idempotency: Idempotency::Layered,
+        },
+        EventBody::CallOutput { call: "c".into(), step: Some("step_1".into()), text: "..".into() },
+        EventBody::CallFinished {
+            call: "c".into(),
+            step: Some("step_1".into()),
+            status: ToolStatus::Error,
+            cause: Some(Cause::TestFailure),
+            error: Some("1 failed".into()),
+            output: OutputRef::Inline("..".into()),
+            metadata: Default::default(),
+            duration: Duration::from_millis(1500),
+            usage: Some(Usage::default()),
+            enforced: Some(
+                [(Control::Seccomp, Enforcement::Active), (Control::Memory, Enforcement::Degraded("sampled".into()))]
+                    .into(),
+            ),
+            changes: Some(changes),
+        },
+        EventBody::RecoveryTaken {
+            step: "step_1".into(),
+            cause: Cause::Timeout,
+            strategy: "raise_limit".into(),
+            detail: "60 s".into(),
+        },
+        EventBody::StepFinished {
+            step: "step_1".into(),
+            status: StepStatus::Failed,
+            attempts: 2,
+            error: None,
+            duration: Duration::from_secs(2),
+        },
+        EventBody::RunFinished { stop_reason: StopReason::Failed, error: None, duration: Duration::from_secs(2) },
+    ];
+    let schema = schema("event.schema.json");
+    for body in bodies {
+        let event = Event { version: 1, run: "r".into(), sequence: 0, time: jiff::Timestamp::UNIX_EPOCH, body };
+        let mut line = serde_json::to_value(&event).unwrap();
+        fits(&schema, &line);
+        line.as_object_mut().unwrap().remove("event");
+        assert!(!schema.is_valid(&line), "an event without its kind fits");
+    }
+}
