@@ -26,7 +26,7 @@ pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
     let engine = Engine::new(&settings, Parts { cancel, journal: true, ..Parts::default() })?;
-    let result = engine.edit(&path, &args.old, &args.new)?;
+    let result = engine.edit(&path, &args.old, &args.new);
     let mut out = std::io::stdout();
     let look = Appearance::of_stdout();
     if args.json {
@@ -40,9 +40,9 @@ pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
     } else {
         let why = result.error.as_deref().unwrap_or("it gave no reason");
         return Err(Failure::new(
-            result.stop_reason.into(),
+            ExitCode::of_run(&result),
             format!("failed to edit {}: {}", path.display(), Appearance::of_stderr().foreign(why)),
         ));
     }
-    Ok(result.stop_reason.into())
+    Ok(ExitCode::of_run(&result))
 }

@@ -1,6 +1,6 @@
 //! The exit codes, in one place. They are documented in `docs/reference/cli.md`, which is made from here.
 
-use agentic_executor::{Cause, StopReason, ToolResult, ToolStatus};
+use agentic_executor::{Cause, ExecutionResult, StopReason, ToolResult, ToolStatus};
 
 /// The table that `agentic --help` ends with.
 pub(crate) const RUN_AND_EXEC: &str = "Examples:
@@ -61,6 +61,13 @@ impl From<StopReason> for ExitCode {
 }
 
 impl ExitCode {
+    /// What a run ends with: a plan that was refused as a whole is bad input.
+    pub(crate) fn of_run(result: &ExecutionResult) -> Self {
+        match result.metadata.get("kind").and_then(|kind| kind.as_str()) {
+            Some("bad_input") => Self::BadInput,
+            _ => result.stop_reason.into(),
+        }
+    }
     /// What a bare tool call ends with.
     pub(crate) fn of_call(result: &ToolResult) -> Self {
         if result.is_success() {

@@ -13,11 +13,11 @@ use crate::{render, warn};
 
 pub(crate) fn run(args: PlanArgs) -> Result<ExitCode> {
     let asked = Asked::parse(&args.task)?;
-    let found = Surroundings::find(args.task.place.directory.as_deref())?;
+    let found = Surroundings::find(asked.directory(&args.task.place).as_deref())?;
     let settings = Settings::decide(found, Typed::default())?;
     warn(&settings.warnings);
     let engine = Engine::new(&settings, Parts::default())?;
-    let plan = asked.plan(&engine)?;
+    let plan = asked.plan(&engine, &args.task.context)?;
     let look = Appearance::of_stdout();
     let mut out = std::io::stdout();
     writeln!(out, "{}", look.foreign(show_plan(&plan, args.format)?.trim_end()))?;

@@ -1,15 +1,15 @@
 //! `agentic run`: a task or plan file, executed, shown while it goes on, and reported truthfully.
 
 use std::io::{IsTerminal, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentic_executor::executor::ExecutionMode;
 use agentic_executor::{Cancel, ExecutionPlan};
 use serde_json::{Map, Value};
 
-use crate::args::{Mode, RunArgs, TaskArgs};
-use crate::engine::{Engine, Parts, Prompt, show_plan};
+use crate::args::{Mode, Place, RunArgs, TaskArgs};
+use crate::engine::{Engine, Parts, PlanText, Prompt, show_plan};
 use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
 use crate::progress::{Manner, Progress};
@@ -26,14 +26,18 @@ const MOST: u64 = 16 << 20;
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let asked = Asked::parse(&args.task)?;
-    let found = Surroundings::find(args.task.place.directory.as_deref())?;
+    let found = Surroundings::find(asked.directory(&args.task.place).as_deref())?;
     let mut typed = Typed::default();
     let mode = args.mode.map(|mode| match mode {
         Mode::Sequential => "sequential",
         Mode::Parallel => "parallel",
         Mode::Interactive => "interactive",
     });
-    typed.text("mode", "--mode", mode)?.text("max_steps", "--max-steps", args.max_steps.as_deref())?;
+    match &asked {
+        Asked::Plan(plan, _) if mode.is_none() => typed.text("mode", "the plan's `mode`", plan.mode())?,
+        _ => typed.text("mode", "--mode", mode)?,
+    };
+    typed.text("max_steps", "--max-steps", args.max_steps.as_deref())?;
     for rule in &args.approve {
         typed.rule(rule)?;
     }
@@ -82,7 +86,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         &settings,
         Parts { on_event: Box::new(move |event| shown.event(event)), prompt, cancel, journal: !args.dry_run },
     )?;
-    let plan = asked.plan(&engine)?;
+    let plan = asked.plan(&engine, &args.task.context)?;
     let mut out = std::io::stdout();
     if args.dry_run {
         let format =
@@ -90,7 +94,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         writeln!(out, "{}", look.foreign(show_plan(&plan, format)?.trim_end()))?;
         return Ok(ExitCode::Succeeded);
     }
-    let result = engine.execute(plan)?;
+    let result = engine.execute(plan);
     progress.end();
     match manner {
         Manner::Silent => writeln!(out, "{}", render::result_json(&result))?,
@@ -111,26 +115,24 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
             }
         }
     }
-    Ok(result.stop_reason.into())
+    Ok(ExitCode::of_run(&result))
 }
 
 /// What is to be planned.
 #[derive(Debug)]
 pub(crate) enum Asked {
     /// A task in words.
-    Task(String, Map<String, Value>),
-    /// The text of a plan, and what to call it in errors.
-    Plan(String, String),
+    Task(String),
+    /// A plan, and the folder its own paths start from.
+    Plan(Box<PlanText>, Option<PathBuf>),
 }
 
 impl Asked {
     /// Decides whether it is a task or a plan, and reads the plan.
     pub(crate) fn parse(args: &TaskArgs) -> Result<Self> {
-        let context: Map<String, Value> =
-            args.context.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
         if args.task == "-" {
-            let name = "the plan on standard input";
-            return Ok(Self::Plan(read(std::io::stdin().lock(), name)?, "<stdin>".to_owned()));
+            let text = read(std::io::stdin().lock(), "the plan on standard input")?;
+            return Ok(Self::Plan(Box::new(PlanText::parse(&text, "<stdin>")?), None));
         }
         let path = Path::new(&args.task);
         let ending = path.extension().and_then(|ending| ending.to_str());
@@ -139,39 +141,50 @@ impl Asked {
                 Some(directory) => directory.join(path),
                 None => path.to_owned(),
             };
+            let name = path.display().to_string();
             match std::fs::metadata(&path) {
                 Ok(metadata) if metadata.is_file() => {
-                    let name = path.display().to_string();
                     let file = std::fs::File::open(&path)
                         .map_err(|error| Failure::bad_input(format!("failed to open the plan {name}: {error}")))?;
-                    return Ok(Self::Plan(read(file, &name)?, name));
+                    let plan = PlanText::parse(&read(file, &name)?, &name)?;
+                    return Ok(Self::Plan(Box::new(plan), path.parent().map(Path::to_owned)));
                 }
                 Ok(_) => {
-                    return Err(Failure::bad_input(format!(
-                        "failed to open the plan {}: it is not a file",
-                        path.display()
-                    )));
+                    return Err(Failure::bad_input(format!("failed to open the plan {name}: it is not a file")));
                 }
                 // "write config.json" is a task, "config.json" is not.
                 Err(error) if !args.task.contains(char::is_whitespace) => {
-                    return Err(Failure::bad_input(format!("failed to open the plan {}: {error}", path.display())));
+                    return Err(Failure::bad_input(format!("failed to open the plan {name}: {error}")));
                 }
                 Err(_) => {}
             }
         }
         if args.task.trim().is_empty() {
-            return Err(
-                Failure::bad_input("the task is empty").hint("say what to do, for example: agentic run \"run tests\"")
-            );
+            return Err(Failure::bad_input("the task is empty")
+                .hint("say what to do, for example: agentic run \"run tests\""));
         }
-        Ok(Self::Task(args.task.clone(), context))
+        Ok(Self::Task(args.task.clone()))
+    }
+
+    /// The folder to work in: `-C`, else the plan's own, beside the plan file.
+    pub(crate) fn directory(&self, place: &Place) -> Option<PathBuf> {
+        let own = || match self {
+            Self::Plan(plan, beside) => {
+                let own = plan.workspace()?;
+                Some(beside.as_ref().map_or_else(|| own.to_owned(), |beside| beside.join(own)))
+            }
+            Self::Task(_) => None,
+        };
+        place.directory.clone().or_else(own)
     }
 
     /// The plan for it.
-    pub(crate) fn plan(&self, engine: &Engine) -> Result<ExecutionPlan> {
+    pub(crate) fn plan(self, engine: &Engine, context: &[(String, String)]) -> Result<ExecutionPlan> {
+        let context: Map<String, Value> =
+            context.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
         match self {
-            Self::Task(task, context) => engine.plan(task, context),
-            Self::Plan(text, name) => engine.load(text, name),
+            Self::Task(task) => engine.plan(&task, &context),
+            Self::Plan(plan, _) => engine.check(*plan, context),
         }
     }
 }

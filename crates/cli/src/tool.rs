@@ -42,7 +42,7 @@ pub(crate) fn run(args: ToolArgs) -> Result<ExitCode> {
             let cancel = Cancel::new();
             let _watch = Watch::start(&cancel, || ())?;
             let engine = Engine::new(&settings, Parts { cancel, ..Parts::default() })?;
-            let result = engine.call(&name, params)?;
+            let result = engine.call(&name, params);
             show(&name, &result, json)?;
             Ok(ExitCode::of_call(&result))
         }
