@@ -15,8 +15,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
 use super::{Enforced, Failure, Stage};
-use crate::filters::{Arch, Program, Ticket};
-use crate::linux::sys::{self, Exec, Forked};
+use crate::filters::{Arch, Program};
+use crate::linux::seccomp::Departure;
+use crate::linux::sys::{self, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
 use crate::output::Control;
 use crate::spec::{FailureKind, Spec, State};
@@ -76,14 +77,11 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let (path, program) = find(spec)?;
     let argv = strings(&spec.argv)?;
     let env = strings(&spec.env)?;
-    let closes_exec = spec.profile.closes_exec();
-    let exec = Exec::new(if closes_exec { c"" } else { &path }, &argv, &env);
-
-    // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the
+    // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the random
     // addresses of its arguments, which end with this process image.
-    let ticket = if closes_exec {
-        let (path, argv, envp) = exec.addresses();
-        Some(Ticket { fd: program.as_raw_fd() as u32, path, argv, envp })
+    let departure = if spec.profile.closes_exec() {
+        let departure = Departure::new(program.as_raw_fd(), argv.clone(), env.clone());
+        Some(departure.stage("lay out the program")?)
     } else {
         None
     };
@@ -104,9 +102,9 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
             });
         }
     }
-    let installed = Arch::native()
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
-        .and_then(|arch| seccomp::install(&Program::build(arch, spec.profile, ticket.as_ref())));
+    let installed = Arch::native().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|arch| {
+        seccomp::install(&Program::build(arch, spec.profile, departure.as_ref().map(Departure::ticket)))
+    });
     if let Err(error) = installed {
         return Err(Failure {
             kind: FailureKind::Unenforceable(Control::Seccomp),
@@ -114,7 +112,10 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
             error,
         });
     }
-    let error = if closes_exec { exec.by_descriptor(program.as_fd()) } else { exec.by_path() };
+    let error = match departure {
+        Some(departure) => departure.exec(),
+        None => sys::exec(&path, &argv, &env),
+    };
     let kind = match error.raw_os_error() {
         Some(libc::ENOENT) => FailureKind::ProgramNotFound,
         _ => FailureKind::NotExecutable,
