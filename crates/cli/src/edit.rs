@@ -26,7 +26,7 @@ pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
     let engine = Engine::new(&settings, Parts { cancel, journal: true, ..Parts::default() })?;
-    let result = engine.edit(&path, &args.old, &args.new);
+    let result = engine.edit(&path, &args.old, &args.new)?;
     let mut out = std::io::stdout();
     let look = Appearance::of_stdout();
     if args.json {

@@ -2,14 +2,14 @@
 
 use std::io::Write;
 
-use crate::args::{PlanArgs, PlanFormat};
+use crate::args::PlanArgs;
 use crate::engine::{Engine, Parts, show_plan};
 use crate::error::Result;
 use crate::exit_code::ExitCode;
 use crate::run::Asked;
 use crate::settings::{Settings, Surroundings, Typed};
 use crate::terminal::Appearance;
-use crate::{render, warn};
+use crate::warn;
 
 pub(crate) fn run(args: PlanArgs) -> Result<ExitCode> {
     let asked = Asked::parse(&args.task)?;
@@ -20,12 +20,6 @@ pub(crate) fn run(args: PlanArgs) -> Result<ExitCode> {
     let plan = asked.plan(&engine, &args.task.context)?;
     let look = Appearance::of_stdout();
     let mut out = std::io::stdout();
-    writeln!(out, "{}", look.foreign(show_plan(&plan, args.format)?.trim_end()))?;
-    if args.format == PlanFormat::Text {
-        // The first line is the task, which the plan's own text has said already.
-        for line in render::opening(&plan, look).iter().skip(1) {
-            writeln!(out, "{line}")?;
-        }
-    }
+    writeln!(out, "{}", look.foreign(show_plan(&plan, args.format).trim_end()))?;
     Ok(ExitCode::Succeeded)
 }

@@ -91,7 +91,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     if args.dry_run {
         let format =
             if args.json || args.jsonl { crate::args::PlanFormat::Json } else { crate::args::PlanFormat::Text };
-        writeln!(out, "{}", look.foreign(show_plan(&plan, format)?.trim_end()))?;
+        writeln!(out, "{}", look.foreign(show_plan(&plan, format).trim_end()))?;
         return Ok(ExitCode::Succeeded);
     }
     let result = engine.execute(plan);

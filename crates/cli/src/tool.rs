@@ -18,7 +18,7 @@ pub(crate) fn run(args: ToolArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout();
     match args.command {
         ToolCommand::List { json } => {
-            let tools = engine::tools()?;
+            let tools = engine::tools();
             if json {
                 writeln!(out, "{}", serde_json::json!(tools))?;
             } else {
