@@ -19,9 +19,30 @@ use crate::config::Config;
 use crate::id::CallId;
 use crate::workspace::Attempt;
 
+pub mod code;
+pub mod commands;
+mod edit;
+mod files;
+mod function;
+mod list_files;
+mod place;
 mod registry;
+pub mod schema;
+mod search;
+pub mod shell;
+pub mod validate;
+mod walk;
 
-pub use registry::ToolRegistry;
+pub use code::RunCodeTool;
+pub use edit::EditTool;
+pub use files::{FileReadTool, FileWriteTool};
+pub use function::FunctionTool;
+pub use list_files::ListFilesTool;
+pub use registry::{RegistryError, ToolRegistry};
+pub use schema::{SchemaFormat, ToolParameter};
+pub use search::SearchTool;
+pub use shell::ShellTool;
+pub use validate::{ArgumentError, Validator};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +216,12 @@ pub trait Tool: Send + Sync {
     fn description(&self) -> &str;
     /// The JSON Schema (2020-12) of its arguments: an object schema.
     fn schema(&self) -> Value;
+    /// Its name as people read it. Default: the name in words (`File read`).
+    fn title(&self) -> String {
+        let words = self.name().replace(['_', '-'], " ");
+        let mut letters = words.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    }
     /// Runs it. A failure is a result.
     fn execute(&self, call: &ToolCall, context: &ToolContext<'_>) -> ToolResult;
 

@@ -83,6 +83,7 @@ pub(crate) fn overlay(
     let mount = mount(fs, attributes)?;
     if let Some((_, work)) = upper {
         // The mark of a volatile mount keeps the same layer from being mounted again; ours may be, and by nobody else.
+        let _ = rustix::fs::unlinkat(work, "work/incompat/volatile/dirty", AtFlags::empty());
         for name in ["work/incompat/volatile", "work/incompat"] {
             let _ = rustix::fs::unlinkat(work, name, AtFlags::REMOVEDIR);
         }

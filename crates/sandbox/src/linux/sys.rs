@@ -111,6 +111,12 @@ pub(crate) fn default_signals() {
     }
 }
 
+/// Lets a signal pass without effect; exec keeps that.
+pub(crate) fn ignore_signal(signal: i32) {
+    // SAFETY: SIG_IGN installs no handler.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
 /// A descriptor that becomes readable when a child changes state; SIGCHLD stays blocked from now on.
 pub(crate) fn child_signal() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before use, lives through both calls, and the
