@@ -38,6 +38,7 @@ pub(crate) fn run(args: &DoctorArgs) -> Result<ExitCode> {
                     "value": decided.value.as_ref().map(ToString::to_string),
                     "default": decided.key.default,
                     "from": decided.origin.to_string(),
+                    "what": decided.key.what,
                 })
             })
             .collect();

@@ -2,7 +2,7 @@
 //! pass through; what it writes in the folder is kept when it ends by itself. Neither the journal nor a
 //! schema is opened on this path: its start is what people wait for.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
             .hint("leave out --tty: the program gets pipes"));
     }
     let found = Surroundings::find(args.place.directory.as_deref())?;
-    let source = source(args, &found.workspace)?;
+    let source = source(args)?;
     let language = match args.language {
         Some(language) => language,
         None => source.language()?,
@@ -50,26 +50,30 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     }
     let attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
     let limits = limits(&settings);
-    let program = Program { language, source, args: &args.args, view: settings.view };
-    let mut command = program::command(config, program, &attempt)?;
-    command.limits(limits.clone());
-    if args.json {
-        command.stdin(Stdin::Relay(duplicate(&std::io::stdin())?));
+    let (stdout, stderr) = if args.json {
+        (Stream::Capture, Stream::Capture)
     } else {
-        command
-            .stdin(Stdin::Relay(duplicate(&std::io::stdin())?))
-            .stdout(Stream::Relay { to: duplicate(&std::io::stdout())?, most: cap })
-            .stderr(Stream::Relay { to: duplicate(&std::io::stderr())?, most: cap });
-    }
-    if args.file.as_deref() == Some(Path::new("-")) || (args.file.is_none() && args.code.is_none()) {
-        command.stdin(Stdin::Null);
-    }
+        let relay = |to| Stream::Relay { to, most: cap };
+        (relay(duplicate(&std::io::stdout())?), relay(duplicate(&std::io::stderr())?))
+    };
+    let program = Program {
+        language,
+        source,
+        args: &args.args,
+        view: settings.view,
+        limits: limits.clone(),
+        stdin: Stdin::Relay(duplicate(&std::io::stdin())?),
+        stdout,
+        stderr,
+    };
+    let prepared = program::prepare(config, program, &attempt)?;
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
-    let child = command.spawn(&sandbox).map_err(|error| program::refusal(&error))?;
+    let child = prepared.command.spawn(&sandbox).map_err(|error| program::refusal(&error))?;
     let killer = child.killer();
     let _guard = cancel.on_cancel(move || killer.kill());
-    let output = child.wait().map_err(|error| program::refusal(&error))?;
+    let mut output = child.wait().map_err(|error| program::refusal(&error))?;
+    output.enforced.extend(prepared.notes.clone());
     end(args, &settings, &limits, &output, attempt)
 }
 
@@ -169,23 +173,15 @@ fn ending(output: &Output, limits: &Limits) -> Option<String> {
 }
 
 /// The program text, before it is known in which language.
-fn source(args: &ExecArgs, workspace: &Path) -> Result<Source> {
-    if let Some(code) = &args.code {
-        return Source::text(code.as_bytes().to_vec(), "the code of -e");
-    }
-    match &args.file {
-        Some(file) if file != Path::new("-") => Source::file(file, workspace),
-        given => {
-            if given.is_none() && std::io::stdin().is_terminal() {
-                return Err(Failure::new(ExitCode::Refused, "there is nothing to run")
-                    .hint("give a FILE, the code with -e, or - to read it from standard input"));
-            }
-            let mut text = Vec::new();
-            std::io::stdin().lock().take(program::MOST + 1).read_to_end(&mut text).map_err(|error| {
-                Failure::new(ExitCode::Refused, format!("failed to read the code on standard input: {error}"))
-            })?;
-            Source::text(text, "the code on standard input")
+fn source(args: &ExecArgs) -> Result<Source> {
+    match (&args.code, &args.file) {
+        (Some(code), _) => Source::code(code.as_bytes().to_vec()),
+        (None, Some(file)) if file != Path::new("-") => Source::file(file),
+        (None, None) if std::io::stdin().is_terminal() => {
+            Err(Failure::new(ExitCode::Refused, "there is nothing to run")
+                .hint("give a FILE, the code with -e, or - to read it from standard input"))
         }
+        _ => Ok(Source::Stdin),
     }
 }
 

@@ -8,33 +8,27 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use agentic_executor::Config;
+use agentic_executor::runtime::{self, Invocation, Request, Runtimes};
 use agentic_executor::workspace::Attempt;
-use agentic_sandbox::{Command, Error, View};
+use agentic_sandbox::{Error, Limits, Stdin, Stream, View};
 
 use crate::args::Language;
 use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
 use crate::settings::{Settings, Surroundings};
 
-/// Most bytes of program text that are taken from elsewhere than a file of the workspace.
-pub(crate) const MOST: u64 = 16 << 20;
+/// Most bytes of code that the command line may hold.
+const MOST: usize = 16 << 20;
 
 /// Where the program text is.
 #[derive(Debug)]
 pub(crate) enum Source {
-    /// A file of the workspace, absolute.
+    /// A file, as it was typed: what the program sees as its own name.
     File(PathBuf),
-    /// The text itself, and the name of the file it was read from.
-    Text(Vec<u8>, Option<PathBuf>),
-}
-
-/// A program to run.
-#[derive(Debug)]
-pub(crate) struct Program<'a> {
-    pub(crate) language: Language,
-    pub(crate) source: Source,
-    pub(crate) args: &'a [OsString],
-    pub(crate) view: View,
+    /// The code of `-e`.
+    Code(Vec<u8>),
+    /// Standard input, as interpreters read it.
+    Stdin,
 }
 
 impl Language {
@@ -73,63 +67,44 @@ impl Language {
 }
 
 impl Source {
-    /// Program text from the command line or a stream.
-    pub(crate) fn text(text: Vec<u8>, name: &str) -> Result<Self> {
-        if text.len() as u64 > MOST {
-            return Err(Failure::new(ExitCode::Refused, format!("failed to take {name}: it is larger than 16 MB"))
+    /// Code from the command line.
+    pub(crate) fn code(code: Vec<u8>) -> Result<Self> {
+        if code.len() > MOST {
+            return Err(Failure::new(ExitCode::Refused, "failed to take the code of -e: it is larger than 16 MB")
                 .hint("put it in a file of the folder"));
         }
-        if let Some(at) = text.iter().position(|byte| *byte == 0) {
-            return Err(Failure::new(ExitCode::Refused, format!("failed to take {name}: byte {at} is NUL")));
-        }
-        Ok(Self::Text(text, None))
+        Ok(Self::Code(code))
     }
 
-    /// A file: run in its place when it lies in the workspace, else read and run as text.
-    pub(crate) fn file(path: &Path, workspace: &Path) -> Result<Self> {
+    /// A file that can be one.
+    pub(crate) fn file(path: &Path) -> Result<Self> {
         let refuse = |code, why: String| Failure::new(code, format!("failed to run {}: {why}", path.display()));
-        let whole = path.canonicalize().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => refuse(ExitCode::NotFound, "no such file".into()),
-            _ => refuse(ExitCode::NotExecutable, error.to_string()),
-        })?;
-        let metadata = std::fs::metadata(&whole).map_err(|error| refuse(ExitCode::NotExecutable, error.to_string()))?;
-        if metadata.is_dir() {
-            return Err(refuse(ExitCode::NotExecutable, "it is a folder".into()));
-        }
-        let inside = whole.starts_with(workspace);
-        if inside && metadata.is_file() {
-            return Ok(Self::File(whole));
-        }
-        let mut text = Vec::new();
-        std::fs::File::open(&whole)
-            .and_then(|file| file.take(MOST + 1).read_to_end(&mut text))
-            .map_err(|error| refuse(ExitCode::NotExecutable, error.to_string()))?;
-        match Self::text(text, &path.display().to_string())? {
-            Self::Text(text, _) => Ok(Self::Text(text, Some(whole))),
-            other => Ok(other),
+        match std::fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Err(refuse(ExitCode::NotExecutable, "it is a folder".into())),
+            Ok(_) => Ok(Self::File(path.to_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(refuse(ExitCode::NotFound, "no such file".into()))
+            }
+            Err(error) => Err(refuse(ExitCode::NotExecutable, error.to_string())),
         }
     }
 
-    /// The language by extension, else by `#!` line; a bare text without either is Python.
+    /// The language by extension, else by `#!` line; code without either is Python.
     pub(crate) fn language(&self) -> Result<Language> {
-        let mut first = Vec::new();
-        let (path, head) = match self {
-            Self::File(path) => {
-                let _unreadable = std::fs::File::open(path).and_then(|file| file.take(256).read_to_end(&mut first));
-                (Some(path.as_path()), first.as_slice())
-            }
-            Self::Text(text, path) => (path.as_deref(), text.as_slice()),
+        let path = match self {
+            Self::Stdin => return Ok(Language::Python),
+            Self::Code(code) => return Ok(Language::by_first_line(code).unwrap_or(Language::Python)),
+            Self::File(path) => path,
         };
-        let known = path.and_then(Language::by_extension).or_else(|| Language::by_first_line(head));
-        match (known, path) {
-            (Some(language), _) => Ok(language),
-            (None, None) => Ok(Language::Python),
-            (None, Some(path)) => Err(Failure::new(
+        let mut first = Vec::new();
+        let _unreadable = std::fs::File::open(path).and_then(|file| file.take(256).read_to_end(&mut first));
+        Language::by_extension(path).or_else(|| Language::by_first_line(&first)).ok_or_else(|| {
+            Failure::new(
                 ExitCode::Refused,
                 format!("failed to run {}: neither its name nor a #! line says which language it is", path.display()),
             )
-            .hint("say it with --lang python, bash or javascript")),
-        }
+            .hint("say it with --lang python, bash or javascript")
+        })
     }
 }
 
@@ -249,17 +224,66 @@ pub(crate) fn refusal(error: &Error) -> Failure {
     }
 }
 
-/// The sandbox command that starts the program over the attempt's layers.
-pub(crate) fn command(_config: &Config, program: Program<'_>, _attempt: &Attempt) -> Result<Command> {
-    Err(Failure::new(
-        ExitCode::Refused,
-        format!("failed to start {}: this build holds no runtimes", program.language.as_str()),
-    ))
+/// What to run, and how it is connected.
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    pub(crate) language: Language,
+    pub(crate) source: Source,
+    pub(crate) args: &'a [OsString],
+    pub(crate) view: View,
+    pub(crate) limits: Limits,
+    pub(crate) stdin: Stdin,
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
+}
+
+/// The sandbox command that starts the program over the attempt's layers. Keep it until the run has ended.
+pub(crate) fn prepare(config: &Config, program: Program<'_>, attempt: &Attempt) -> Result<Invocation> {
+    let language = program.language.into();
+    let source = match program.source {
+        Source::File(path) => runtime::Program::File(path),
+        Source::Code(code) => runtime::Program::Code(code),
+        Source::Stdin => runtime::Program::Stdin,
+    };
+    let request = Request {
+        args: program.args.to_vec(),
+        stdin: program.stdin,
+        stdout: program.stdout,
+        stderr: program.stderr,
+        view: program.view,
+        limits: program.limits,
+        // A person named the file: it is shown wherever it lies.
+        shows_file: true,
+        ..Request::new(language, source)
+    };
+    runtime::exec::prepare(&Runtimes::new(), config, &request, attempt).map_err(|error| {
+        let code = match error.code() {
+            126 => ExitCode::NotExecutable,
+            127 => ExitCode::NotFound,
+            _ => ExitCode::Refused,
+        };
+        Failure::new(code, format!("failed to start the program: {error}"))
+    })
 }
 
 /// The runtime that would be used, for `agentic doctor`.
-pub(crate) fn describe_runtime(_config: &Config, language: Language) -> Result<serde_json::Value, String> {
-    Err(format!("this build holds no runtimes for {}", language.as_str()))
+pub(crate) fn describe_runtime(config: &Config, language: Language) -> Result<serde_json::Value, String> {
+    let found = Runtimes::new().find(config, language.into()).map_err(|error| error.to_string())?;
+    Ok(serde_json::json!({
+        "executable": found.executable.display().to_string(),
+        "version": found.version,
+        "prefixes": found.prefixes.iter().map(|path| path.display().to_string()).collect::<Vec<_>>(),
+    }))
+}
+
+impl From<Language> for runtime::Language {
+    fn from(language: Language) -> Self {
+        match language {
+            Language::Python => Self::Python,
+            Language::Bash => Self::Bash,
+            Language::Javascript => Self::JavaScript,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -284,12 +308,13 @@ mod tests {
     fn what_cannot_be_run_is_refused_with_the_code_of_a_shell() {
         let here = tempfile::tempdir().unwrap();
         let root = here.path().canonicalize().unwrap();
-        let code = |path: &Path| Source::file(path, &root).unwrap_err().code;
+        let code = |path: &Path| Source::file(path).unwrap_err().code;
         assert_eq!(code(&root.join("absent.py")), ExitCode::NotFound);
         assert_eq!(code(&root), ExitCode::NotExecutable);
         std::fs::write(root.join("plain"), "text").unwrap();
-        let source = Source::file(&root.join("plain"), &root).unwrap();
+        let source = Source::file(&root.join("plain")).unwrap();
         assert_eq!(source.language().unwrap_err().code, ExitCode::Refused);
-        assert!(Source::text(b"a\0b".to_vec(), "the code").unwrap_err().message.contains("byte 1 is NUL"));
+        assert_eq!(Source::Stdin.language().unwrap(), Language::Python);
+        assert_eq!(Source::code(b"#!/bin/sh\nls".to_vec()).unwrap().language().unwrap(), Language::Bash);
     }
 }

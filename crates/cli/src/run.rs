@@ -160,8 +160,9 @@ impl Asked {
             }
         }
         if args.task.trim().is_empty() {
-            return Err(Failure::bad_input("the task is empty")
-                .hint("say what to do, for example: agentic run \"run tests\""));
+            return Err(
+                Failure::bad_input("the task is empty").hint("say what to do, for example: agentic run \"run tests\"")
+            );
         }
         Ok(Self::Task(args.task.clone()))
     }

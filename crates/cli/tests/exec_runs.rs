@@ -20,7 +20,10 @@ fn a_line_of_python_prints_its_result() {
 #[test]
 fn streams_arguments_and_status_pass_through() {
     let scene = Scene::new();
-    scene.file("echo.py", "import sys\nprint(sys.argv[1:], sys.stdin.read())\nprint('aside', file=sys.stderr)\nsys.exit(7)\n");
+    scene.file(
+        "echo.py",
+        "import sys\nprint(sys.argv[1:], sys.stdin.read())\nprint('aside', file=sys.stderr)\nsys.exit(7)\n",
+    );
     let seen = scene.run_with(["exec", "echo.py", "--", "-x", "two words"], b"from stdin");
     seen.ends(7).says("aside");
     assert_eq!(seen.stdout, "['-x', 'two words'] from stdin\n");
@@ -84,14 +87,21 @@ fn a_time_limit_ends_the_tree_and_says_so_in_one_line() {
 
 #[test]
 fn a_memory_limit_ends_it_as_137() {
-    let seen = Scene::new().run(["exec", "--memory", "64", "-e", "x = bytearray(1 << 30)\nfor i in range(0, len(x), 4096): x[i] = 1"]);
+    let seen = Scene::new().run([
+        "exec",
+        "--memory",
+        "64",
+        "-e",
+        "x = bytearray(1 << 30)\nfor i in range(0, len(x), 4096): x[i] = 1",
+    ]);
     // Without a cgroup the allocation itself is refused, and the program ends with a MemoryError of its own.
     assert!(seen.code == 137 || seen.stderr.contains("MemoryError"), "{seen:?}");
 }
 
 #[test]
 fn json_holds_everything() {
-    let seen = Scene::new().run(["exec", "--json", "-e", "open('n', 'w').write('x'); print('out'); raise SystemExit(4)"]);
+    let seen =
+        Scene::new().run(["exec", "--json", "-e", "open('n', 'w').write('x'); print('out'); raise SystemExit(4)"]);
     seen.ends(4);
     let object = seen.json();
     assert_eq!(object["exit_code"], 4);
@@ -117,7 +127,13 @@ fn the_environment_is_what_was_named() {
 
 #[test]
 fn an_output_cap_drains_the_rest() {
-    let seen = Scene::new().run(["exec", "--max-output", "1", "-e", "import sys; sys.stdout.write('x' * (5 << 20)); sys.exit(6)"]);
+    let seen = Scene::new().run([
+        "exec",
+        "--max-output",
+        "1",
+        "-e",
+        "import sys; sys.stdout.write('x' * (5 << 20)); sys.exit(6)",
+    ]);
     seen.ends(6);
     assert_eq!(seen.stdout.len(), 1 << 20);
 }

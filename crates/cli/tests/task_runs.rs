@@ -102,7 +102,9 @@ fn dry_run_and_plan_run_nothing() {
     scene.file("plan.yaml", WRITE_AND_READ);
     scene.run(["run", "plan.yaml", "--dry-run"]).ends(0).prints("[pending] file_write - Write the note");
     assert!(!scene.work("note.txt").exists());
-    for (format, word) in [("text", "Task:"), ("json", "\"steps\""), ("mermaid", "flowchart"), ("dot", "digraph"), ("yaml", "steps:")] {
+    for (format, word) in
+        [("text", "Task:"), ("json", "\"steps\""), ("mermaid", "flowchart"), ("dot", "digraph"), ("yaml", "steps:")]
+    {
         scene.run(["plan", "plan.yaml", "--format", format]).ends(0).prints(word);
     }
     // What `plan` prints as YAML is what `run` takes.
@@ -170,6 +172,10 @@ fn an_edit_is_exact_or_says_why_not() {
     scene.file("config.py", "DEBUG = False\n");
     scene.run(["edit", "config.py", "--old", "DEBUG = False", "--new", "DEBUG = True"]).ends(0);
     assert_eq!(scene.read("config.py"), "DEBUG = True\n");
-    scene.run(["edit", "config.py", "--old", "absent", "--new", "x"]).ends(1).says("config.py").says("Old content not found");
+    scene
+        .run(["edit", "config.py", "--old", "absent", "--new", "x"])
+        .ends(1)
+        .says("config.py")
+        .says("Old content not found");
     assert_eq!(scene.read("config.py"), "DEBUG = True\n");
 }

@@ -56,5 +56,8 @@ fn every_argument_error_is_bad_input_with_its_pointer() {
     }
     scene.run(["tool", "call", "file_read", "--params", r#"{"path": "absent.txt"}"#]).ends(1).says("File not found");
     scene.run(["tool", "call", "file_read", "--params", r#"{"path": "/etc/hostname"}"#]).ends(4);
-    scene.run(["tool", "call", "shell", "--params", r#"{"command": "sleep 60", "timeout": 1}"#]).ends(5).says("timed out");
+    scene
+        .run(["tool", "call", "shell", "--params", r#"{"command": "sleep 60", "timeout": 1}"#])
+        .ends(5)
+        .says("timed out");
 }

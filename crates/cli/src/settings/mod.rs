@@ -21,7 +21,7 @@ pub(crate) use surroundings::Surroundings;
 use crate::error::{Failure, Result};
 use approval::{Action, Rule};
 use file::File;
-use table::{KEYS, Key, Kind, Narrow, Value};
+use table::{KEYS, Key, Narrow, Value};
 
 /// What flags say about settings.
 #[derive(Debug, Default)]
@@ -425,9 +425,4 @@ pub(crate) fn control(name: &str) -> Result<Control> {
         Failure::bad_input(format!("`{name}` is no control of the sandbox"))
             .hint("the names are those that `agentic doctor` prints, for example `landlock` or `memory`")
     })
-}
-
-/// The kind of a setting, for the generated reference.
-pub(crate) fn kind_in_words(kind: Kind) -> String {
-    kind.expected()
 }
