@@ -134,9 +134,15 @@ mod tests {
 
     #[test]
     fn usual_reasons_are_named() {
-        assert_eq!(closest("a = 1\r\nb = 2\r\n", "a = 1\nb = 2").unwrap().hint, Some("only the line endings differ: the file has CRLF"));
+        assert_eq!(
+            closest("a = 1\r\nb = 2\r\n", "a = 1\nb = 2").unwrap().hint,
+            Some("only the line endings differ: the file has CRLF")
+        );
         assert_eq!(closest("a = 1  \nb = 2\n", "a = 1\nb = 2").unwrap().hint, Some("only trailing spaces differ"));
-        assert_eq!(closest("\ta = 1\n", "    a = 1").unwrap().hint, Some("only the indentation differs (tabs and spaces count)"));
+        assert_eq!(
+            closest("\ta = 1\n", "    a = 1").unwrap().hint,
+            Some("only the indentation differs (tabs and spaces count)")
+        );
     }
 
     #[test]

@@ -206,8 +206,19 @@ fn strict_schema(schema: &Map<String, Value>, depth: usize) -> Option<Value> {
         return None;
     }
     let unsayable = [
-        "allOf", "not", "if", "then", "else", "patternProperties", "propertyNames", "prefixItems", "contains",
-        "dependentSchemas", "dependentRequired", "unevaluatedProperties", "$ref",
+        "allOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "patternProperties",
+        "propertyNames",
+        "prefixItems",
+        "contains",
+        "dependentSchemas",
+        "dependentRequired",
+        "unevaluatedProperties",
+        "$ref",
     ];
     if unsayable.iter().any(|keyword| schema.contains_key(*keyword)) {
         return None;

@@ -143,11 +143,13 @@ impl SearchTool {
 
 impl SearchArgs {
     fn query(&self) -> Result<Query, ToolResult> {
-        let refused = |message: String| ToolResult::from(ArgumentError::refused("/pattern", "a regular expression", message));
+        let refused =
+            |message: String| ToolResult::from(ArgumentError::refused("/pattern", "a regular expression", message));
         let matcher = match self.pattern.as_str() {
             "" => {
                 return Err(refused(
-                    "Invalid regex: it is empty and would match every line; `^` with file_pattern finds files by name".into(),
+                    "Invalid regex: it is empty and would match every line; `^` with file_pattern finds files by name"
+                        .into(),
                 ));
             }
             "^" => None,
