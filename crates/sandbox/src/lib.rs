@@ -9,6 +9,8 @@
 
 mod command;
 mod error;
+#[path = "linux/lease.rs"]
+mod lease;
 mod launch;
 mod limits;
 mod output;
@@ -16,6 +18,7 @@ mod policy;
 
 pub use command::{Command, Observer, Stdin, Stream};
 pub use error::{Error, Result};
+pub use lease::has_writer;
 pub use launch::{Child, Killer, Sandbox, Spawner};
 pub use limits::{LimitError, Limits, MB};
 pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind, Output, Usage};
