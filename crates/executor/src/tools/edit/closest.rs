@@ -65,7 +65,7 @@ pub(crate) fn closest(text: &str, old: &str) -> Option<Closest> {
 fn likeness(a: &str, b: &str, deadline: Instant) -> f32 {
     const MOST: usize = 4_000;
     let cut = |text: &str| text.chars().take(MOST).collect::<String>();
-    TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_chars(&cut(a), &cut(b)).ratio()
+    TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_chars(cut(a), cut(b)).ratio()
 }
 
 /// The usual reasons why text that looks right is not found.
