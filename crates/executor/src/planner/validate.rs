@@ -127,7 +127,9 @@ impl<'a> Check<'a> {
         for reference in found {
             let reason = match reference.parsed {
                 Err(error) => Some(error.to_string()),
-                Ok(roots) => roots.into_iter().find_map(|root| self.unresolvable(&root, step, &ancestors, reference.in_items)),
+                Ok(roots) => {
+                    roots.into_iter().find_map(|root| self.unresolvable(&root, step, &ancestors, reference.in_items))
+                }
             };
             if let Some(reason) = reason {
                 problems.push(PlanProblem::BadReference { step: step.id.clone(), reference: reference.text, reason });
@@ -153,7 +155,9 @@ impl<'a> Check<'a> {
             Root::Item(name) => match &step.for_each {
                 Some(each) if each.name == *name && !in_items => None,
                 Some(each) if in_items => Some(format!("the list of `for_each` cannot use its own `{}`", each.name)),
-                _ => Some(format!("`{name}` is not known here; known are steps, context, task, and the item of a `for_each`")),
+                _ => Some(format!(
+                    "`{name}` is not known here; known are steps, context, task, and the item of a `for_each`"
+                )),
             },
         }
     }
@@ -314,7 +318,9 @@ mod tests {
         let mut plan = plan(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &[])]);
         plan.steps[2].params.insert("command".into(), json!("echo ${{ steps.a.output }}"));
         assert_eq!(messages(&plan), Vec::<String>::new());
-        plan.steps[3].params.insert("x".into(), json!(["${{ steps.a.output }}", "${{ steps.z.output }}", "${{ item }}"]));
+        plan.steps[3]
+            .params
+            .insert("x".into(), json!(["${{ steps.a.output }}", "${{ steps.z.output }}", "${{ item }}"]));
         plan.steps[3].when = Some("${{ steps.a. }}".into());
         let found = messages(&plan);
         assert_eq!(found.len(), 4, "{found:?}");
