@@ -80,7 +80,7 @@ fn what_is_written_reads_back_the_same() {
 #[test]
 fn each_mistake_is_said_at_its_line_and_column() {
     for (text, expected) in [
-        ("steps: [", &["1:9 failed to read the YAML: "][..]),
+        ("steps: [", &["1:8 failed to read the YAML: unclosed bracket"][..]),
         ("a: 1\na: 2\nsteps: []", &["2:1 failed to read the YAML: duplicate mapping key"]),
         ("just text", &["1:1 a plan is a mapping with `steps`, not the text \"just text\""]),
         ("", &["1:1 a plan is a mapping with `steps`, not nothing"]),
