@@ -3,7 +3,8 @@
 //! One graph decides everything: a step's ancestors are what it depends on, directly or not, and, for a
 //! stand-in, also the step it stands in for and the stand-ins before it, for it runs after them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -127,7 +128,9 @@ impl<'a> Check<'a> {
         for reference in found {
             let reason = match reference.parsed {
                 Err(error) => Some(error.to_string()),
-                Ok(roots) => roots.into_iter().find_map(|root| self.unresolvable(&root, step, &ancestors, reference.in_items)),
+                Ok(roots) => {
+                    roots.into_iter().find_map(|root| self.unresolvable(&root, step, &ancestors, reference.in_items))
+                }
             };
             if let Some(reason) = reason {
                 problems.push(PlanProblem::BadReference { step: step.id.clone(), reference: reference.text, reason });
@@ -153,7 +156,9 @@ impl<'a> Check<'a> {
             Root::Item(name) => match &step.for_each {
                 Some(each) if each.name == *name && !in_items => None,
                 Some(each) if in_items => Some(format!("the list of `for_each` cannot use its own `{}`", each.name)),
-                _ => Some(format!("`{name}` is not known here; known are steps, context, task, and the item of a `for_each`")),
+                _ => Some(format!(
+                    "`{name}` is not known here; known are steps, context, task, and the item of a `for_each`"
+                )),
             },
         }
     }
@@ -195,7 +200,7 @@ impl<'a> Check<'a> {
         let inside: HashSet<usize> = component.iter().copied().collect();
         let start = component.iter().copied().min()?;
         let mut came_from: HashMap<usize, usize> = HashMap::new();
-        let mut queue = std::collections::VecDeque::from([start]);
+        let mut queue = VecDeque::from([start]);
         while let Some(place) = queue.pop_front() {
             for &next in self.before[place].iter().filter(|next| inside.contains(next)) {
                 if next == start {
@@ -208,8 +213,8 @@ impl<'a> Check<'a> {
                     path.reverse();
                     return Some(path);
                 }
-                if !came_from.contains_key(&next) {
-                    came_from.insert(next, place);
+                if let Entry::Vacant(unseen) = came_from.entry(next) {
+                    unseen.insert(place);
                     queue.push_back(next);
                 }
             }
@@ -317,7 +322,9 @@ mod tests {
         let mut plan = plan(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &[])]);
         plan.steps[2].params.insert("command".into(), json!("echo ${{ steps.a.output }}"));
         assert_eq!(messages(&plan), Vec::<String>::new());
-        plan.steps[3].params.insert("x".into(), json!(["${{ steps.a.output }}", "${{ steps.z.output }}", "${{ item }}"]));
+        plan.steps[3]
+            .params
+            .insert("x".into(), json!(["${{ steps.a.output }}", "${{ steps.z.output }}", "${{ item }}"]));
         plan.steps[3].when = Some("${{ steps.a. }}".into());
         let found = messages(&plan);
         assert_eq!(found.len(), 4, "{found:?}");
