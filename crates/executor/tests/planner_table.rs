@@ -142,7 +142,13 @@ fn line(plan: &Result<ExecutionPlan, PlanError>) -> String {
     for (index, step) in plan.steps.iter().enumerate() {
         let params: Vec<String> = match step.tool.as_str() {
             "shell" => vec![step.params["command"].as_str().unwrap().to_owned()],
-            "file_read" if step.for_each.is_none() => vec![step.params["path"].as_str().unwrap().to_owned()],
+            "file_read" if step.for_each.is_none() => {
+                let mut params = vec![step.params["path"].as_str().unwrap().to_owned()];
+                if let Some(last) = step.params.get("end_line") {
+                    params.push(format!("{}-{last}", step.params.get("start_line").unwrap_or(&json!(1))));
+                }
+                params
+            }
             _ => step.params.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         };
         let number = |id: &agentic_executor::StepId| id.as_str().trim_start_matches("step_").to_owned();
@@ -343,6 +349,17 @@ fn phrasings_beyond_the_table() {
             "commit with message fix the parser",
             "1. shell git add -A | 2. shell git commit -m 'fix the parser' (after 1)",
         ),
+        ("find TODO in *.py", "1. search pattern=\"TODO\" file_pattern=\"*.py\""),
+        ("cargo test", "1. shell cargo test"),
+        ("npm run test", "1. shell npm test"),
+        ("cargo build, then npm run build", "1. shell cargo build | 2. shell npm run build (after 1)"),
+        ("pip install requests and run pytest", "1. shell pip install requests | 2. shell pytest (after 1)"),
+        ("npm install", "1. shell npm install"),
+        ("commit: fix typo", "1. shell git add -A | 2. shell git commit -m 'fix typo' (after 1)"),
+        ("read lines 3-9 of a.py", "1. file_read a.py 3-9"),
+        ("read the first 10 lines of a.py", "1. file_read a.py 1-10"),
+        ("read line 7 of a.py", "1. file_read a.py 7-7"),
+        ("run pytest -x", "REFUSED \"run pytest -x\""),
         ("stage and commit", "1. shell git add -A | 2. shell git commit -m Update (after 1)"),
     ] {
         assert_eq!(line(&planner().plan(task, &Map::new(), project)), expected, "{task}");

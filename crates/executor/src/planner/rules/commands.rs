@@ -109,7 +109,14 @@ impl Planning<'_> {
     }
 
     pub(super) fn build(&mut self, part: &mut Part<'_>) -> Result<(), PlanError> {
-        part.use_words(&["release", "debug"]);
+        let named =
+            [("cargo", "cargo build"), ("npm", "npm run build")].into_iter().find(|(word, _)| part.has(&[word]));
+        if let Some((_, command)) = named
+            && !self.may_take_command
+        {
+            let step = self.shell(part, command.into(), "Build the project")?;
+            return self.long(vec![step]);
+        }
         if part.has(&["release"]) {
             return Err(self.missing(part, "which command builds a release is not known".into(), &["command"]));
         }
@@ -142,6 +149,10 @@ impl Planning<'_> {
         }
         if packages.is_empty() {
             part.use_words(&needs);
+            if named == Some(Ecosystem::Npm) {
+                let step = self.shell(part, "npm install".into(), "Install dependencies")?;
+                return self.long(vec![step]);
+            }
             return self.in_projects(
                 part,
                 "install",
@@ -173,7 +184,8 @@ impl Planning<'_> {
     fn packages(&self, part: &mut Part<'_>) -> Result<Vec<String>, PlanError> {
         let mut packages = Vec::new();
         let mut separated = true;
-        for at in part.verb().map_or(0, |verb| verb + 1)..part.words.len() {
+        let start = part.words.iter().position(|word| word.is("install") || word.is("add")).map_or(0, |verb| verb + 1);
+        for at in start..part.words.len() {
             let word = &part.words[at];
             if word.is_one_of(&["from", "with", "for", "in", "into", "to", "on"]) {
                 break;
@@ -248,7 +260,11 @@ impl Planning<'_> {
         }
         let message =
             self.context.get("message").and_then(text).or_else(|| part.take(|word| word.quoted)).or_else(|| {
-                let from = part.words.iter().position(|word| word.is_one_of(&["message", "saying"]))? + 1;
+                // "commit with message fix it", "commit: fix it"
+                let says = |word: &Word| {
+                    word.is_one_of(&["message", "saying"]) || word.is("commit") && word.after.contains(':')
+                };
+                let from = part.words.iter().position(says)? + 1;
                 let rest: Vec<&str> = part.words[from..].iter().map(|word| word.text.as_str()).collect();
                 (from..part.words.len()).for_each(|at| part.use_at(at));
                 (!rest.is_empty()).then(|| rest.join(" "))

@@ -75,8 +75,12 @@ impl Planning<'_> {
             return Err(self.missing(part, "which file to read is not said".into(), &["path"]));
         }
         part.use_words(&["readme", "license", "changelog", "manifest"]);
+        let (first, last) = lines(part);
         for path in paths {
-            let step = self.step(part, "file_read", object([("path", json!(path))]), &format!("Read {path}"))?;
+            let mut params = object([("path", json!(path))]);
+            params.extend(first.map(|line| ("start_line".to_owned(), json!(line))));
+            params.extend(last.map(|line| ("end_line".to_owned(), json!(line))));
+            let step = self.step(part, "file_read", params, &format!("Read {path}"))?;
             self.observe(step);
         }
         Ok(())
@@ -438,6 +442,31 @@ impl Planning<'_> {
         self.since.clear();
         Ok(())
     }
+}
+
+/// `lines 3-9`, `lines 3 to 9`, `line 3`, `the first 10 lines`.
+fn lines(part: &mut Part<'_>) -> (Option<u64>, Option<u64>) {
+    let number = |at: usize| {
+        part.word(at).filter(|word| !word.quoted).and_then(|word| word.text.parse::<u64>().ok()).filter(|n| *n > 0)
+    };
+    let Some(at) = part.words.iter().position(|word| word.is_one_of(&["line", "lines"])) else { return (None, None) };
+    let (found, used) = if let Some(first) = number(at + 1) {
+        match number(at + 3).filter(|last| part.is(at + 2, &["to", "-"]) && *last >= first) {
+            Some(last) => ((Some(first), Some(last)), at..at + 4),
+            None => ((Some(first), Some(first)), at..at + 2),
+        }
+    } else if let Some((first, last)) = part.word(at + 1).and_then(|word| word.text.split_once('-')) {
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if 0 < first && first <= last => ((Some(first), Some(last)), at..at + 2),
+            _ => return (None, None),
+        }
+    } else if let Some(count) = at.checked_sub(1).and_then(number).filter(|_| at > 1 && part.is(at - 2, &["first"])) {
+        ((None, Some(count)), at - 1..at)
+    } else {
+        return (None, None);
+    };
+    used.for_each(|at| part.use_at(at));
+    found
 }
 
 /// A name in a programming language: letters, digits, `_`; no digit first.

@@ -167,6 +167,7 @@ impl Planning<'_> {
         // Half a wish must not be dropped in silence: a verb that is left asks for something.
         let asks = |word: &&&crate::planner::words::Word| {
             word.is_one_of(VERBS)
+                || (!word.quoted && word.text.starts_with('-') && word.text.len() > 1)
                 || word.is_one_of(&[
                     "before",
                     "after",
