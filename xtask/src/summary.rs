@@ -48,9 +48,12 @@ impl Summary {
                     *test = Some(name.to_owned());
                 } else if let (Some(test), Some(reason)) = (test, line.strip_prefix("SKIP:")) {
                     let reason = reason.trim();
-                    // Our own `skip!` names the test in the line as well.
-                    let why =
-                        reason.strip_prefix(test.as_str()).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason);
+                    // The line may name the test as well, with or without its module.
+                    let short = test.rsplit("::").next().unwrap_or(test);
+                    let named = [test.as_str(), short]
+                        .into_iter()
+                        .find_map(|name| reason.strip_prefix(name)?.strip_prefix(": "));
+                    let why = named.unwrap_or(reason);
                     self.skipped.entry(format!("{program} {test}")).or_default().push(why.to_owned());
                 }
                 !matches!(self.place, Place::Successes(_)) || line.starts_with("test result: ")
@@ -129,7 +132,7 @@ successes:
 
 ---- a::needs_cgroups stdout ----
 SKIP: a::needs_cgroups: no cgroup can be written
-SKIP: another reason
+SKIP: needs_cgroups: another reason
 
 ---- a::runs stdout ----
 test inner ... FAILED

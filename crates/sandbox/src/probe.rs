@@ -67,9 +67,13 @@ fn advice(control: Control) -> &'static str {
         Control::Memory | Control::Processes | Control::Cpu => {
             "give this process a cgroup it may write: `systemd-run --user --scope -p Delegate=yes agentic …`, or start it as root"
         }
-        Control::View => "host folders that are overlays themselves, or have mounts below them, are shown by bind mount; move what must not be reachable out of them",
+        Control::View => {
+            "host folders that are overlays themselves, or have mounts below them, are shown by bind mount; move what must not be reachable out of them"
+        }
         Control::Landlock => "boot a kernel of 5.19 or later with `landlock` in the `lsm=` list",
-        Control::Disk => "layers on disk are watched, not bounded; a project quota on the state folder's file system bounds them",
+        Control::Disk => {
+            "layers on disk are watched, not bounded; a project quota on the state folder's file system bounds them"
+        }
         Control::NetworkNamespace => "leave `--network` at `none`",
         _ => "use a kernel of 5.19 or later with its usual namespaces and seccomp compiled in",
     }

@@ -20,7 +20,7 @@ mod server;
 mod skip;
 mod workspace;
 
-pub use place::{OrdinaryUser, agentic_binary, find_program, is_root, ordinary_user, project_root};
+pub use place::{OrdinaryUser, agentic_binary, find_program, is_root, ordinary_user, project_root, spawner_binary};
 pub use processes::{processes_with_marker, wait_until_gone};
 pub use pty::{Pty, PtyError};
 pub use secrets::{PlantedHome, Secret, SecretKind};

@@ -22,16 +22,27 @@ pub fn project_root() -> PathBuf {
 /// # Panics
 /// When there is none, with how to build it.
 pub fn agentic_binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("AGENTIC_BIN") {
+    built("AGENTIC_BIN", "agentic", "agentic-cli")
+}
+
+/// The sandbox's spawner: `AGENTIC_SPAWNER`, else the one built beside this test.
+///
+/// # Panics
+/// When there is none, with how to build it.
+pub fn spawner_binary() -> PathBuf {
+    built("AGENTIC_SPAWNER", "agentic-spawner", "agentic-sandbox")
+}
+
+fn built(variable: &str, name: &str, package: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);
-        assert!(path.is_file(), "AGENTIC_BIN names {}, which is no file", path.display());
+        assert!(path.is_file(), "{variable} names {}, which is no file", path.display());
         return path;
     }
-    // A test binary lies in target/<profile>/deps, the program one folder above.
+    // A test binary lies in target/<profile>/deps, a doctest's elsewhere; the programs in target/<profile>.
     let this = std::env::current_exe().expect("the path of this test");
-    let path = this.parent().and_then(Path::parent).unwrap_or(Path::new("/")).join("agentic");
-    assert!(path.is_file(), "no program at {}: run `cargo build -p agentic-cli` first", path.display());
-    path
+    let path = this.ancestors().skip(1).map(|folder| folder.join(name)).find(|path| path.is_file());
+    path.unwrap_or_else(|| panic!("no {name} beside {}: run `cargo build -p {package}` first", this.display()))
 }
 
 /// The first executable of that name on `PATH`.
