@@ -247,4 +247,11 @@ fn simple_parameters_make_a_valid_schema() {
     ]);
     assert_eq!(made["required"], json!(["a"]));
     jsonschema::draft202012::meta::validate(&made).unwrap();
+    let tool = |schema: Value| {
+        let echo = |params: &Map<String, Value>, _: &ToolContext<'_>| Ok(params["a"].clone());
+        ToolRegistry::new().register(Arc::new(FunctionTool::with_schema("echo", "Echoes", schema, echo)))
+    };
+    assert_eq!(tool(made), Ok(()));
+    let no_type = schema::from_parameters(&[ToolParameter::required("a", "text", "A")]);
+    assert!(matches!(tool(no_type), Err(RegistryError::Schema { .. })));
 }
