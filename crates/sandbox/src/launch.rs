@@ -1,10 +1,23 @@
-//! Parent side: prepare a run, hand it to the spawner, and supervise it to its end.
+//! Parent side: prepare a run, hand it to the spawner, and give out the handle to it.
 
-use std::os::fd::OwnedFd;
+use std::ffi::OsString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use crate::policy::Source;
-use crate::{Command, Error, Output, Result};
+use crate::channel;
+use crate::error::{Error, Result};
+use crate::identity::{Identity, Slot};
+use crate::linux::cgroup::{Group, Support};
+use crate::output::{Control, Enforced, Enforcement, Output};
+use crate::policy::{Network, Policy, Source};
+use crate::spawner::Client;
+use crate::spec::{Entry, FailureKind, Layer, Purpose, Report, Request, Spec, Status, What};
+use crate::supervise::{Pipes, Supervised, supervise};
+use crate::view::View;
+use crate::{Command, Limits};
 
 /// How the spawner process is found. Never from PATH.
 #[derive(Debug, Clone)]
@@ -19,52 +32,424 @@ pub enum Spawner {
 
 /// The door to every enclosure: one per process is enough, and clones share it.
 #[derive(Debug, Clone)]
-pub struct Sandbox {}
+pub struct Sandbox {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    spawner: Spawner,
+    client: Mutex<Option<Arc<Client>>>,
+    cgroups: Mutex<Option<Arc<Support>>>,
+}
+
+/// The message that the spec's descriptors ride on; an empty one would read as the end.
+const GO: u8 = 1;
+
+/// Namespaces of every run. `CLONE_NEWNET` is added unless the host's network was asked for.
+const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
 
 impl Sandbox {
-    /// Starts the spawner at the first use; cheap until then.
+    /// Nothing is started before the first run.
     ///
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
-    pub fn new(_spawner: Spawner) -> Result<Self> {
-        Ok(Self {})
+    pub fn new(spawner: Spawner) -> Result<Self> {
+        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None) }) })
     }
-    pub(crate) fn spawn(&self, _command: &Command) -> Result<Child> {
-        Err(Error::Spawner("not built yet".into()))
+
+    fn client(&self) -> Result<Arc<Client>> {
+        let mut client = self.inner.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*client {
+            return Ok(client.clone());
+        }
+        let started = Arc::new(Client::start(&self.inner.spawner)?);
+        *client = Some(started.clone());
+        Ok(started)
     }
-    /// Mounts an overlay for the host-side tools and returns a descriptor of its root. The mount
-    /// lives as long as the descriptor; nothing inside can be executed.
+
+    fn cgroups(&self) -> Arc<Support> {
+        let mut cgroups = self.inner.cgroups.lock().unwrap_or_else(PoisonError::into_inner);
+        cgroups.get_or_insert_with(|| Arc::new(Support::probe())).clone()
+    }
+
+    /// One request that makes a nest, and its answer.
+    fn nest(&self, flags: libc::c_int, identity: &Identity, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
+        let client = self.client()?;
+        let socket = |error| Error::stage("make a socket", error);
+        let (report, their_report) = channel::pair().map_err(socket)?;
+        let (control, their_control) = channel::pair().map_err(socket)?;
+        let request = Request::Nest {
+            flags: flags as u64,
+            uid_map: identity.uid_map(),
+            gid_map: identity.gid_map(),
+            deny_setgroups: !identity.as_root(),
+            into_cgroup: cgroup.is_some(),
+        };
+        let mut descriptors = vec![their_report.as_fd(), their_control.as_fd()];
+        descriptors.extend(cgroup);
+        client.request(&request, &descriptors)?;
+        drop((their_report, their_control));
+        let (pid, pidfd) = match answer(&report)? {
+            (Report::Spawned { pid }, Some(pidfd)) => (pid, pidfd),
+            _ => return Err(Error::Spawner("it answered something else".into())),
+        };
+        Ok(Nest { report, control, pid, pidfd, _client: client })
+    }
+
+    pub(crate) fn spawn(&self, command: &Command) -> Result<Child> {
+        let began = Instant::now();
+        command.limits.validate()?;
+        let argv = arguments(command)?;
+        let env = environment(command)?;
+        let view = View::of(&command.policy)?;
+        let slot = Slot::reserve()?;
+        let mut entries = view.entries;
+        let mounts = self.prepare_mounts(&slot, &mut entries)?;
+
+        let support = self.cgroups();
+        let group = Group::create(&support, &command.limits);
+        let mut enforced = cgroup_controls(&support, group.as_ref(), &command.policy)?;
+        let own_network = command.policy.network == Network::None;
+        namespaces(&mut enforced, own_network);
+        let flags = NAMESPACES | if own_network { libc::CLONE_NEWNET } else { 0 };
+        let nest = self.nest(flags, &slot.identity, group.as_ref().and_then(Group::clone_fd))?;
+        if let Some(group) = &group {
+            group.join(nest.pid).map_err(|error| Error::stage("put the sandbox into its cgroup", error))?;
+        }
+
+        let dir = match (&command.dir, command.policy.workspaces.first()) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(workspace)) => workspace.path.clone(),
+            (None, None) => PathBuf::from("/"),
+        };
+        let spec = Spec {
+            purpose: Purpose::Run,
+            as_root: slot.identity.as_root(),
+            own_network,
+            entries,
+            limits: command.limits.clone(),
+            watch_memory: group.as_ref().is_none_or(|group| !group.holds(Control::Memory)),
+            watch_cpu: group.as_ref().is_none_or(|group| !group.holds(Control::Cpu)),
+            program: command.program.clone().into(),
+            argv,
+            env,
+            dir: dir.into(),
+            profile: command.policy.profile,
+            writable: view.writable,
+            allow_degraded: command.policy.allow_degraded.iter().copied().collect(),
+        };
+        let pipes = Pipes::new().map_err(|error| Error::stage("make the standard streams", error))?;
+        let packed = channel::pack(&spec).map_err(|error| Error::stage("pack the spec", error))?;
+        let mut descriptors = vec![packed.as_fd()];
+        descriptors.extend(pipes.theirs.iter().chain(&mounts).map(AsFd::as_fd));
+        channel::send(&nest.control, &GO, &descriptors).map_err(|error| Error::stage("send the spec", error))?;
+        let [input, stdout, stderr] = pipes.ours;
+        let killer = Killer { state: Arc::new(Mutex::new(KillState { pidfd: nest.pidfd, cancelled: false })) };
+        let supervised = Supervised {
+            began,
+            report: nest.report,
+            control: nest.control,
+            input: Some(input),
+            output: [stdout, stderr],
+            stdin: command.stdin.clone(),
+            stdout: command.stdout.clone(),
+            stderr: command.stderr.clone(),
+            limits: command.limits.clone(),
+            group,
+            enforced,
+            killer: killer.clone(),
+            _slot: slot,
+            _client: nest._client,
+        };
+        Ok(Child { supervised: Some(supervised), killer })
+    }
+
+    /// As root, host paths that only root can traverse or own enter as detached mounts, id-mapped so that
+    /// the inside user stands for their owner.
+    fn prepare_mounts(&self, slot: &Slot, entries: &mut [Entry]) -> Result<Vec<OwnedFd>> {
+        if !slot.identity.as_root() {
+            return Ok(Vec::new());
+        }
+        let mut preparation = crate::identity::Preparation::new(slot, |uid_map, gid_map| {
+            let (report, theirs) = channel::pair().map_err(|error| Error::stage("make a socket", error))?;
+            self.client()?.request(&Request::UserNamespace { uid_map, gid_map }, &[theirs.as_fd()])?;
+            drop(theirs);
+            match answer(&report)? {
+                (Report::Namespace, Some(namespace)) => Ok(namespace),
+                _ => Err(Error::Spawner("it answered something else".into())),
+            }
+        });
+        for entry in entries {
+            match &mut entry.what {
+                What::Overlay { lowers, upper, work, .. } => {
+                    for lower in lowers {
+                        preparation.own(lower)?;
+                    }
+                    preparation.own_pair(upper, work)?;
+                }
+                What::Private { from } | What::ReadWrite { from } | What::Cache { from } => preparation.own(from)?,
+                What::ReadOnly { from, .. } => preparation.show(from)?,
+                _ => {}
+            }
+        }
+        Ok(preparation.mounts)
+    }
+
+    /// Mounts an overlay for the host-side tools and returns a descriptor of its root. The mount lives as
+    /// long as the descriptor; it is `nosuid` and `nodev`.
     ///
     /// # Errors
     /// [`Error::Stage`] where the host refuses the overlay.
-    pub fn mount(&self, _source: &Source) -> Result<OwnedFd> {
-        Err(Error::Spawner("not built yet".into()))
+    pub fn mount(&self, source: &Source) -> Result<OwnedFd> {
+        let Source::Overlay { lowers, upper, work } = source else {
+            return Err(Error::Policy("only an overlay can be mounted".into()));
+        };
+        if rustix::process::geteuid().is_root() {
+            return mount_as_root(lowers, upper, work);
+        }
+        let identity = Identity::caller();
+        let nest = self.nest(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, &identity, None)?;
+        let layer = |path: &PathBuf| Layer::Path(path.into());
+        let what = What::Overlay {
+            lowers: lowers.iter().map(layer).collect(),
+            upper: layer(upper),
+            work: layer(work),
+            hide: Vec::new(),
+        };
+        let spec = Spec {
+            purpose: Purpose::Mount,
+            as_root: false,
+            own_network: false,
+            entries: vec![Entry { at: "/".into(), what }],
+            limits: Limits::default(),
+            watch_memory: false,
+            watch_cpu: false,
+            program: OsString::new(),
+            argv: Vec::new(),
+            env: Vec::new(),
+            dir: "/".into(),
+            profile: crate::Profile::Default,
+            writable: Vec::new(),
+            allow_degraded: Vec::new(),
+        };
+        let packed = channel::pack(&spec).map_err(|error| Error::stage("pack the spec", error))?;
+        let null = rustix::fs::open(
+            "/dev/null",
+            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        )
+        .map_err(|error| Error::stage("open /dev/null", error))?;
+        let null = null.as_fd();
+        channel::send(&nest.control, &GO, &[packed.as_fd(), null, null, null])
+            .map_err(|error| Error::stage("send the spec", error))?;
+        match channel::receive::<Status>(&nest.control).map_err(|error| Error::stage("hear of the mount", error))? {
+            Some((Status::Mounted, descriptors)) => {
+                descriptors.into_iter().next().ok_or_else(|| Error::Spawner("no mount came along".into()))
+            }
+            Some((Status::Failed { kind, stage, errno }, _)) => Err(failure(kind, stage, errno)),
+            _ => Err(Error::Spawner("the nest init ended without a word".into())),
+        }
     }
 }
 
-/// A started run.
+/// Root needs no namespace to mount, and its files keep their owners.
+fn mount_as_root(lowers: &[PathBuf], upper: &PathBuf, work: &PathBuf) -> Result<OwnedFd> {
+    use crate::linux::mounts;
+    let open = |path: &PathBuf| {
+        mounts::open_path(path).map_err(|error| Error::stage(format!("open {}", path.display()), error))
+    };
+    let opened = lowers.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let lowers: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
+    let (upper, work) = (open(upper)?, open(work)?);
+    mounts::overlay(&lowers, Some((upper.as_fd(), work.as_fd())))
+        .map_err(|error| Error::stage("mount the workspace overlay", error))
+}
+
+struct Nest {
+    report: OwnedFd,
+    control: OwnedFd,
+    pid: i32,
+    pidfd: OwnedFd,
+    _client: Arc<Client>,
+}
+
+fn answer(report: &OwnedFd) -> Result<(Report, Option<OwnedFd>)> {
+    match channel::receive::<Report>(report).map_err(|error| Error::stage("hear from the spawner", error))? {
+        Some((Report::Failed { stage, errno }, _)) => Err(refused(&stage, errno)),
+        Some((report, descriptors)) => Ok((report, descriptors.into_iter().next())),
+        None => Err(Error::Spawner("it ended without a word".into())),
+    }
+}
+
+/// A failure to make namespaces is the host's, and has a remedy.
+fn refused(stage: &str, errno: i32) -> Error {
+    let source = std::io::Error::from_raw_os_error(errno);
+    match errno {
+        libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EINVAL | libc::ENOSYS => Error::Unenforceable {
+            control: Control::UserNamespace,
+            reason: format!(
+                "failed to {stage}: {source}; user namespaces are refused here (a container's default filter, AppArmor's restriction of unprivileged user namespaces, or user.max_user_namespaces=0)"
+            ),
+        },
+        _ => Error::stage(stage, source),
+    }
+}
+
+/// A failure that the nest init told of.
+pub(crate) fn failure(kind: FailureKind, stage: String, errno: i32) -> Error {
+    let source = std::io::Error::from_raw_os_error(errno);
+    match kind {
+        FailureKind::ProgramNotFound => Error::ProgramNotFound(stage.into()),
+        FailureKind::NotExecutable => Error::NotExecutable { path: stage.into(), source },
+        FailureKind::Unenforceable(control) => {
+            Error::Unenforceable { control, reason: format!("failed to {stage}: {source}") }
+        }
+        FailureKind::Stage => Error::Stage { stage, source },
+    }
+}
+
+fn arguments(command: &Command) -> Result<Vec<OsString>> {
+    let program = command.program.as_os_str();
+    if program.is_empty() {
+        return Err(Error::Policy("no program was named".into()));
+    }
+    let arg0 = command.arg0.as_deref().unwrap_or(program);
+    let argv: Vec<OsString> = [arg0.to_owned()].into_iter().chain(command.args.iter().cloned()).collect();
+    let named = [(program, "the program's name".to_owned())]
+        .into_iter()
+        .chain(argv.iter().enumerate().map(|(place, argument)| (argument.as_os_str(), format!("argument {place}"))));
+    for (text, what) in named {
+        if text.as_bytes().contains(&0) {
+            return Err(Error::Nul { what });
+        }
+    }
+    Ok(argv)
+}
+
+fn environment(command: &Command) -> Result<Vec<OsString>> {
+    command
+        .env
+        .iter()
+        .map(|(key, value)| {
+            let shown = key.to_string_lossy();
+            if key.as_bytes().contains(&0) || value.as_bytes().contains(&0) {
+                return Err(Error::Nul { what: format!("environment variable {shown}") });
+            }
+            if key.is_empty() || key.as_bytes().contains(&b'=') {
+                return Err(Error::Policy(format!("`{shown}` is no name of an environment variable")));
+            }
+            let mut entry = key.clone();
+            entry.push("=");
+            entry.push(value);
+            Ok(entry)
+        })
+        .collect()
+}
+
+/// What the cgroup holds; what it does not is watched or refused.
+fn cgroup_controls(support: &Support, group: Option<&Group>, _policy: &Policy) -> Result<Enforced> {
+    let mut enforced = Enforced::new();
+    for control in [Control::Memory, Control::Processes, Control::Cpu] {
+        let state = if group.is_some_and(|group| group.holds(control)) {
+            Enforcement::Active
+        } else {
+            let why = support.why_not(control);
+            Enforcement::Degraded(match control {
+                Control::Memory => format!("watched by sampling the tree's memory, because {why}"),
+                Control::Processes => format!("RLIMIT_NPROC in a user namespace of its own, because {why}"),
+                _ => format!("added up by sampling, because {why}"),
+            })
+        };
+        enforced.insert(control, state);
+    }
+    enforced.insert(
+        Control::Disk,
+        Enforcement::Degraded("scratch space is a bounded tmpfs; layers on disk are watched by walking them".into()),
+    );
+    Ok(enforced)
+}
+
+/// A namespace is in force when `clone3` made it: it makes all that were asked for or none.
+fn namespaces(enforced: &mut Enforced, own_network: bool) {
+    for control in [
+        Control::UserNamespace,
+        Control::MountNamespace,
+        Control::PidNamespace,
+        Control::IpcNamespace,
+        Control::UtsNamespace,
+        Control::CgroupNamespace,
+    ] {
+        enforced.insert(control, Enforcement::Active);
+    }
+    let network =
+        if own_network { Enforcement::Active } else { Enforcement::Off("the host's network was asked for".into()) };
+    enforced.insert(Control::NetworkNamespace, network);
+}
+
+/// A started run. Dropping it ends the run.
 #[derive(Debug)]
-pub struct Child {}
+pub struct Child {
+    supervised: Option<Supervised>,
+    killer: Killer,
+}
 
 impl Child {
-    /// Waits for the end of the whole tree.
+    /// Waits for the end of the whole tree. The wall limit counts from the start, and is kept while waiting.
     ///
     /// # Errors
     /// Whatever keeps the program from starting inside; see [`Error`].
-    pub fn wait(self) -> Result<Output> {
-        Err(Error::Spawner("not built yet".into()))
+    pub fn wait(mut self) -> Result<Output> {
+        match self.supervised.take() {
+            Some(supervised) => supervise(supervised),
+            None => Err(Error::Spawner("this run was waited for already".into())),
+        }
     }
     /// A handle that can end the run from another thread.
     pub fn killer(&self) -> Killer {
-        Killer {}
+        self.killer.clone()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.supervised.is_some() {
+            self.killer.kill();
+        }
     }
 }
 
 /// Ends a run from another thread; the run then reports [`crate::ExitReason::Cancelled`].
 #[derive(Debug, Clone)]
-pub struct Killer {}
+pub struct Killer {
+    state: Arc<Mutex<KillState>>,
+}
+
+#[derive(Debug)]
+struct KillState {
+    pidfd: OwnedFd,
+    cancelled: bool,
+}
 
 impl Killer {
     /// Ends the whole tree at once. Harmless when it has ended.
-    pub fn kill(&self) {}
+    pub fn kill(&self) {
+        self.state().cancelled = true;
+        self.end_tree();
+    }
+    /// Kills the nest init: the kernel ends everything in its pid namespace with it.
+    pub(crate) fn end_tree(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.state().pidfd, rustix::process::Signal::KILL);
+    }
+    pub(crate) fn cancelled(&self) -> bool {
+        self.state().cancelled
+    }
+    fn state(&self) -> std::sync::MutexGuard<'_, KillState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -5,22 +5,37 @@
 //! private layer; no capability, `no_new_privs`, Landlock and a system-call allow-list; and limits on
 //! everything it can spend, for its whole tree. What could not be enforced is refused or named in the result.
 //!
+//! Three processes of ours take part. The *engine* is the caller. The *spawner* ([`spawner_hook`]) is a
+//! small single-threaded process that clones. The *nest init* is pid 1 of each enclosure: it builds the
+//! view, starts the program as pid 2 and reports. Of these only the program runs bytes that are not ours.
+//!
 //! This crate knows nothing of tools, plans or workspaces beyond the paths it is told.
 
+mod capture;
+mod channel;
 mod command;
 mod error;
+mod filters;
+mod identity;
+mod init;
 mod launch;
 mod limits;
+mod linux;
 mod output;
 mod policy;
+mod probe;
+mod spawner;
+mod spec;
+mod supervise;
+mod view;
 
 pub use command::{Command, Observer, Stdin, Stream};
 pub use error::{Error, Result};
 pub use launch::{Child, Killer, Sandbox, Spawner};
 pub use limits::{LimitError, Limits, MB};
+pub use linux::lease::has_writer;
+pub use linux::sys::with_fs_identity;
 pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind, Output, Usage};
 pub use policy::{Network, Policy, Profile, Source, View, Workspace};
-
-/// To be called first thing in `main` of every executable that serves as [`Spawner::CurrentExe`]:
-/// returns at once in the ordinary case, and never when this process was started as a spawner.
-pub fn spawner_hook() {}
+pub use probe::{HostReport, probe};
+pub use spawner::spawner_hook;

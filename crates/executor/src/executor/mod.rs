@@ -1,84 +1,359 @@
 //! Runs plans: order, attempts, approval, recovery, budgets, events.
+//!
+//! [`AgenticExecutor`] is what front ends hold. It plans a task ([`AgenticExecutor::execute`]) or takes a plan,
+//! runs its steps in one of three modes and tells every event to the journal first and to subscribers next.
+//! Every call, of a step or a bare one, passes the one door in `call.rs`.
 
-use serde::{Deserialize, Serialize};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agentic_sandbox::Sandbox;
 use serde_json::{Map, Value};
 
-use crate::id::{RunId, StepId};
-use crate::tools::ToolResult;
+use crate::cancel::Cancel;
+use crate::config::Config;
+use crate::journal::{Event, Journal};
+use crate::planner::{CommitPolicy, ExecutionPlan, OnFailure, PlanStep, RetryPolicy, TaskPlanner};
+use crate::tools::{ToolRegistry, ToolResult};
+use crate::workspace::Workspaces;
 
-/// How steps are scheduled.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ExecutionMode {
-    /// One after the other, in the order of the plan.
-    #[default]
-    Sequential,
-    /// Independent steps at once, bounded.
-    Parallel,
-    /// One after the other; each is shown and waits for yes, no, edit or all.
-    Interactive,
-}
+mod approval;
+mod attempt;
+mod budget;
+mod call;
+mod commands;
+mod coordinate;
+mod edit_file;
+mod error;
+mod expand;
+mod outcome;
+mod record;
+mod recover;
+mod result;
+mod run;
+mod schedule;
+mod seams;
+mod wait;
 
-/// Why a run ended. Each has its own exit code on the command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum StopReason {
-    /// Every step completed (or was skipped by its own `when`).
-    Succeeded,
-    /// A step failed and nothing was done before it.
-    Failed,
-    /// Some steps completed, some failed or were skipped.
-    Partial,
-    /// A rule or a person refused a call.
-    Denied,
-    /// A budget or limit ended the run.
-    Limit,
-    /// The host cannot enforce a control.
-    Unenforceable,
-    /// The run was asked to end.
-    Cancelled,
-}
+pub use approval::{Action, Answer, Approval, Judged, Pattern, Prompt, Rule};
+pub use error::ExecutorError;
+pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
 
-/// One executed step of a result.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExecutionStep {
-    /// The step's id in the plan.
-    pub step_id: StepId,
-    /// The tool it called.
-    pub tool: String,
-    /// The arguments, references resolved.
-    pub params: Map<String, Value>,
-    /// What the last attempt answered.
-    pub result: Option<ToolResult>,
-    /// Seconds since the epoch when it started.
-    pub start_time: f64,
-    /// Seconds since the epoch when it ended.
-    pub end_time: f64,
-    /// Tries after the first.
-    pub retries: u32,
-}
-
-/// What came of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ExecutionResult {
-    /// What was asked for.
-    pub task: String,
-    /// Whether all of it was done.
-    pub success: bool,
-    /// The steps that were executed.
-    pub steps: Vec<ExecutionStep>,
-    /// Seconds from start to end.
-    pub total_time: f64,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// Further facts: the plan's assumptions, counts, recoveries.
-    pub metadata: Map<String, Value>,
-    /// The run's identity in the journal.
-    pub run_id: RunId,
-    /// Why it ended.
-    pub stop_reason: StopReason,
-}
+use call::{Door, Request};
+use record::{Recorder, Subscribers};
+use run::Run;
+use wait::Waiter;
 
 /// Plans and runs tasks over one workspace.
 #[derive(Debug)]
-pub struct AgenticExecutor {}
+pub struct AgenticExecutor {
+    config: Config,
+    registry: ToolRegistry,
+    planner: TaskPlanner,
+    sandbox: Sandbox,
+    workspaces: Workspaces,
+    approval: Approval,
+    prompt: Option<Arc<dyn Prompt>>,
+    journal: Arc<Journal>,
+    subscribers: Subscribers,
+    cancel: Cancel,
+    waiter: Waiter,
+    mode: ExecutionMode,
+}
+
+/// What an [`AgenticExecutor`] is made of.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    config: Config,
+    registry: ToolRegistry,
+    mode: ExecutionMode,
+    approval: Approval,
+    journal: Option<Arc<Journal>>,
+    prompt: Option<Arc<dyn Prompt>>,
+    subscribers: Subscribers,
+    cancel: Cancel,
+    waiter: Waiter,
+}
+
+impl Builder {
+    /// The tools that steps may call. Default: none.
+    pub fn registry(mut self, registry: ToolRegistry) -> Self {
+        self.registry = registry;
+        self
+    }
+    /// How steps are scheduled. Default: sequential.
+    pub fn mode(mut self, mode: ExecutionMode) -> Self {
+        self.mode = mode;
+        self
+    }
+    /// Steps that one run may start. Default: what the configuration says (50).
+    pub fn max_steps(mut self, steps: usize) -> Self {
+        self.config.budgets.steps = steps;
+        self
+    }
+    /// Which calls may be made. Default: all.
+    pub fn approval(mut self, approval: Approval) -> Self {
+        self.approval = approval;
+        self
+    }
+    /// Where runs are recorded. Default: `journal.sqlite3` in the state folder.
+    pub fn journal(mut self, journal: Arc<Journal>) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+    /// Told of every event, in order, a durable one once it is on the disk. May be given several times.
+    pub fn on_event(mut self, subscriber: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.subscribers.events.push(Arc::new(subscriber));
+        self
+    }
+    /// Told of every step of a plan that has ended. May be given several times.
+    pub fn on_step_complete(mut self, subscriber: impl Fn(&ExecutionStep) + Send + Sync + 'static) -> Self {
+        self.subscribers.steps.push(Arc::new(subscriber));
+        self
+    }
+    /// Whom to ask, in interactive mode and when a rule says `ask`.
+    pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
+        self.prompt = Some(prompt);
+        self
+    }
+    /// The request to end that the executor listens to. Default: one of its own.
+    pub fn cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = cancel;
+        self
+    }
+    /// How to wait between tries. Default: by sleeping, until the time is over or the run is cancelled.
+    pub fn wait_with(mut self, wait: impl Fn(Duration, &Cancel) + Send + Sync + 'static) -> Self {
+        self.waiter = Waiter::new(wait);
+        self
+    }
+    /// The executor.
+    ///
+    /// # Errors
+    /// [`ExecutorError`]: a journal or state folder that cannot be used, interactive mode without a prompt, a
+    /// budget of 0.
+    pub fn build(self) -> Result<AgenticExecutor, ExecutorError> {
+        let budgets = &self.config.budgets;
+        for (name, zero) in [
+            ("max_steps", budgets.steps == 0),
+            ("max_time", budgets.time.is_some_and(|time| time.is_zero())),
+            ("max_identical_calls", budgets.identical_calls == 0),
+            ("parallel", budgets.parallel == 0),
+        ] {
+            if zero {
+                return Err(ExecutorError::ZeroBudget(name));
+            }
+        }
+        if self.mode == ExecutionMode::Interactive && self.prompt.is_none() {
+            return Err(ExecutorError::NoPrompt);
+        }
+        let sandbox = Sandbox::new(self.config.spawner.clone())?;
+        let workspaces = Workspaces::new(&self.config.state, sandbox.clone())?;
+        let journal = match self.journal {
+            Some(journal) => journal,
+            None => Arc::new(Journal::open(&self.config.state.join("journal.sqlite3"))?),
+        };
+        Ok(AgenticExecutor {
+            planner: TaskPlanner::new(self.registry.list_tools()),
+            config: self.config,
+            registry: self.registry,
+            sandbox,
+            workspaces,
+            approval: self.approval,
+            prompt: self.prompt,
+            journal,
+            subscribers: self.subscribers,
+            cancel: self.cancel,
+            waiter: self.waiter,
+            mode: self.mode,
+        })
+    }
+}
+
+impl AgenticExecutor {
+    /// What an executor is made of; everything but the configuration has a default.
+    pub fn builder(config: Config) -> Builder {
+        Builder {
+            config,
+            registry: ToolRegistry::new(),
+            mode: ExecutionMode::default(),
+            approval: Approval::default(),
+            journal: None,
+            prompt: None,
+            subscribers: Subscribers::default(),
+            cancel: Cancel::new(),
+            waiter: Waiter::default(),
+        }
+    }
+
+    /// Plans the task and runs the plan. A task that no rule understands is a failure whose error lists what is
+    /// understood (`metadata["kind"]` is `bad_input`); nothing is started then.
+    #[must_use = "a failure is told in the result"]
+    pub fn execute(&self, task: &str, context: &Map<String, Value>) -> ExecutionResult {
+        match self.plan(task, context) {
+            Ok(plan) => self.execute_plan(plan),
+            Err(error) => ExecutionResult::bad_input(task, error),
+        }
+    }
+
+    /// Runs a plan. One that cannot be meant (a cycle, a missing step, no steps) is a failure like a task that
+    /// is not understood.
+    #[must_use = "a failure is told in the result"]
+    pub fn execute_plan(&self, plan: ExecutionPlan) -> ExecutionResult {
+        self.run(&self.registry, plan)
+    }
+
+    /// Runs Python code as a plan of one step, which the result calls `sandbox`; registry and journal call the
+    /// tool `run_code`. Code that fails is not run again.
+    #[must_use = "a failure is told in the result"]
+    pub fn execute_code(&self, code: &str, description: &str) -> ExecutionResult {
+        let params = Map::from_iter([("code".to_owned(), Value::from(code))]);
+        let mut step = PlanStep::new("step_1", "run_code", params, description);
+        step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
+        let mut result = self.run(&self.registry, one_step(description, step));
+        for step in &mut result.steps {
+            if step.tool == "run_code" {
+                step.tool = "sandbox".into();
+            }
+        }
+        result
+    }
+
+    /// Replaces every occurrence of `old` in a file and reports the count (`metadata["replacements"]` of the
+    /// step), within the paths that `file_read` and `file_write` allow, in one layer.
+    #[must_use = "a failure is told in the result"]
+    pub fn edit_file(&self, path: &str, old: &str, new: &str) -> ExecutionResult {
+        let task = format!("Edit {path}");
+        let registry = self.registry.snapshot();
+        match edit_file::EditFile::over(&registry) {
+            Ok(tool) => {
+                if let Err(error) = registry.register(Arc::new(tool)) {
+                    return ExecutionResult::bad_input(&task, error.to_string());
+                }
+            }
+            Err(missing) => return ExecutionResult::bad_input(&task, format!("Unknown tool: {missing}")),
+        }
+        let params = [("path", path), ("old_content", old), ("new_content", new)];
+        let params = params.map(|(name, text)| (name.to_owned(), Value::from(text)));
+        let step = PlanStep::new("step_1", edit_file::NAME, Map::from_iter(params), task.as_str());
+        let mut result = self.run(&registry, one_step(&task, step));
+        // The one step's own words are the whole story.
+        if let Some(error) = result.steps.first().and_then(|step| step.result.as_ref()?.error.clone()) {
+            result.error = Some(error);
+        }
+        result
+    }
+
+    /// Runs a test command (default `pytest`) as a plan of one step; what it writes is kept when tests fail, too.
+    #[must_use = "a failure is told in the result"]
+    pub fn run_tests(&self, command: Option<&str>, working_dir: Option<&Path>) -> ExecutionResult {
+        let command = command.unwrap_or("pytest");
+        let mut params = Map::from_iter([("command".to_owned(), Value::from(command))]);
+        if let Some(folder) = working_dir {
+            let Some(folder) = folder.to_str() else {
+                return ExecutionResult::bad_input("Run tests", "the working directory is not UTF-8");
+            };
+            params.insert("working_dir".into(), folder.into());
+        }
+        let mut step = PlanStep::new("step_1", "shell", params, format!("Run tests: {command}"));
+        step.commit = CommitPolicy::Always;
+        step.timeout = Some(Duration::from_secs(600));
+        step.on_failure = OnFailure::Stop;
+        self.run(&self.registry, one_step("Run tests", step))
+    }
+
+    /// One call outside any run: through the same door, recorded in memory, committed at once.
+    #[must_use = "a failure is told in the result"]
+    pub fn call(&self, tool: &str, params: Map<String, Value>) -> ToolResult {
+        let journal = match Journal::in_memory() {
+            Ok(journal) => Arc::new(journal),
+            Err(error) => return ToolResult::failure(crate::Cause::Internal, error.to_string()),
+        };
+        let recorder = Arc::new(Recorder::new(journal, self.subscribers.clone()));
+        let asking = approval::Asking::new(self.prompt.clone());
+        let door = Door {
+            executor: self,
+            registry: &self.registry,
+            recorder: &recorder,
+            cancel: &self.cancel,
+            asking: &asking,
+        };
+        let step = PlanStep::new("", tool, params, format!("Call {tool}"));
+        let request = Request { step: &step, attempt: 1, memory: None, copy: false, consented: false };
+        door.call(&request).result
+    }
+
+    /// The plan for a task, without running it.
+    ///
+    /// # Errors
+    /// When no rule understands the task: the message lists what is understood.
+    pub fn plan(&self, task: &str, context: &Map<String, Value>) -> Result<ExecutionPlan, String> {
+        seams::plan(&self.planner, task, context, &self.config.workspace)
+    }
+
+    /// The tools.
+    pub fn registry(&self) -> &ToolRegistry {
+        &self.registry
+    }
+    /// The tools, to be changed. The planner keeps the names it was built with.
+    pub fn registry_mut(&mut self) -> &mut ToolRegistry {
+        &mut self.registry
+    }
+    /// The planner.
+    pub fn planner(&self) -> &TaskPlanner {
+        &self.planner
+    }
+    /// The planner, to be changed.
+    pub fn planner_mut(&mut self) -> &mut TaskPlanner {
+        &mut self.planner
+    }
+    /// The request to end. Once made it ends every run of this executor, later ones too.
+    pub fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+    /// What the executor was told.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// Where runs are recorded.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+    /// How steps are scheduled.
+    pub fn mode(&self) -> ExecutionMode {
+        self.mode
+    }
+    /// Changes how steps are scheduled. Without a prompt, interactive mode declines every step.
+    pub fn set_mode(&mut self, mode: ExecutionMode) {
+        self.mode = mode;
+    }
+    /// Changes how many steps one run may start.
+    pub fn set_max_steps(&mut self, steps: usize) {
+        self.config.budgets.steps = steps;
+    }
+    /// Replaces everyone who is told of ended steps by one, or by nobody.
+    pub fn set_on_step_complete(&mut self, subscriber: Option<Arc<dyn Fn(&ExecutionStep) + Send + Sync>>) {
+        self.subscribers.steps = subscriber.into_iter().collect();
+    }
+
+    fn run(&self, registry: &ToolRegistry, plan: ExecutionPlan) -> ExecutionResult {
+        if plan.steps.is_empty() {
+            return ExecutionResult::bad_input(&plan.task, "the plan has no steps");
+        }
+        match seams::validate(&plan) {
+            Ok(()) => Run::new(self, registry, plan).execute(),
+            Err(error) => ExecutionResult::bad_input(&plan.task, error),
+        }
+    }
+}
+
+fn one_step(task: &str, step: PlanStep) -> ExecutionPlan {
+    let mut plan = ExecutionPlan::new(task);
+    plan.steps.push(step);
+    plan
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,7 +1,8 @@
 //! One line of a run's history. The format is versioned from its first day: fields are added, never changed.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agentic_sandbox::{Enforced, Usage};
@@ -49,6 +50,9 @@ pub enum OutputRef {
         size: u64,
         /// The first lines.
         head: String,
+        /// Whether the bytes are JSON rather than the text itself.
+        #[serde(default)]
+        json: bool,
     },
 }
 
@@ -63,7 +67,8 @@ pub enum EventBody {
         task: String,
         /// How steps are scheduled.
         mode: ExecutionMode,
-        /// The folder it works in.
+        /// The folder it works in. Bytes that are not UTF-8 are written as `\\xNN`.
+        #[serde(serialize_with = "path_text")]
         workspace: PathBuf,
         /// The plan as it stood.
         plan: ExecutionPlan,
@@ -106,6 +111,21 @@ pub enum EventBody {
         layer: Option<String>,
         /// Whether repeating it is harmless.
         idempotency: Idempotency,
+    },
+    /// A call was refused before it could have any effect: unknown tool, bad arguments, a rule, a budget.
+    CallRefused {
+        /// The call.
+        call: CallId,
+        /// The step.
+        step: Option<StepId>,
+        /// The tool that was asked for.
+        tool: String,
+        /// Its arguments.
+        params: Map<String, Value>,
+        /// Why.
+        cause: Cause,
+        /// The same in words.
+        error: String,
     },
     /// A piece of output as it arrived. Sent to subscribers, never journaled.
     CallOutput {
@@ -174,4 +194,49 @@ pub enum EventBody {
         /// From its start to its end.
         duration: Duration,
     },
+    /// An event of a later version, as it was found. Never written.
+    Unrecognized {
+        /// Its kind.
+        kind: String,
+        /// Its fields.
+        body: Value,
+    },
+}
+
+impl EventBody {
+    /// The word under `event` in JSON.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::RunStarted { .. } => "run_started",
+            Self::PlanChanged { .. } => "plan_changed",
+            Self::StepStarted { .. } => "step_started",
+            Self::CallIntended { .. } => "call_intended",
+            Self::CallRefused { .. } => "call_refused",
+            Self::CallOutput { .. } => "call_output",
+            Self::CallFinished { .. } => "call_finished",
+            Self::RecoveryTaken { .. } => "recovery_taken",
+            Self::StepFinished { .. } => "step_finished",
+            Self::RunFinished { .. } => "run_finished",
+            Self::Unrecognized { .. } => "unrecognized",
+        }
+    }
+    /// Whether it is on the disk before the run goes on. The others follow with the next one that is.
+    pub fn is_durable(&self) -> bool {
+        matches!(
+            self,
+            Self::RunStarted { .. } | Self::CallIntended { .. } | Self::CallFinished { .. } | Self::RunFinished { .. }
+        )
+    }
+    /// Whether it is written to the journal at all.
+    pub fn is_journaled(&self) -> bool {
+        !matches!(self, Self::CallOutput { .. } | Self::Unrecognized { .. })
+    }
+}
+
+fn path_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.as_os_str().as_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
+        text.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
+        text
+    }))
 }

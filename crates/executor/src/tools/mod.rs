@@ -23,6 +23,8 @@ use crate::config::Config;
 use crate::id::CallId;
 use crate::workspace::Attempt;
 
+pub mod code;
+pub mod commands;
 mod edit;
 mod files;
 mod function;
@@ -31,9 +33,11 @@ mod place;
 mod registry;
 pub mod schema;
 mod search;
+pub mod shell;
 pub mod validate;
 mod walk;
 
+pub use code::RunCodeTool;
 pub use edit::EditTool;
 pub use files::{FileReadTool, FileWriteTool};
 pub use function::FunctionTool;
@@ -41,6 +45,7 @@ pub use list_files::ListFilesTool;
 pub use registry::{RegistryError, ToolRegistry};
 pub use schema::{SchemaFormat, ToolParameter};
 pub use search::SearchTool;
+pub use shell::ShellTool;
 pub use validate::{ArgumentError, Validator};
 
 /// How a call ended.

@@ -1,0 +1,163 @@
+//! The end of a run: what never started is said to be skipped, and the reason of the end is told truthfully.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::coordinate::Coordinator;
+use super::expand::unanswered;
+use super::run::Stop;
+use super::{ExecutionResult, StopReason, lock};
+use crate::cause::Cause;
+use crate::journal::EventBody;
+use crate::planner::StepStatus;
+use crate::tools::ToolResult;
+
+/// Steps by how they ended; those that a `for_each` expanded to are not counted.
+#[derive(Debug, Default)]
+struct Counts {
+    total: usize,
+    completed: usize,
+    failed: usize,
+    skipped: usize,
+    /// Of those skipped: by no fault.
+    blameless: usize,
+}
+
+impl Coordinator<'_, '_> {
+    /// Ends the run; nothing runs any more.
+    pub(super) fn finish(mut self, elapsed: Duration) -> ExecutionResult {
+        let stop = self.run.stopped();
+        self.end_what_is_open(stop.as_ref());
+        let counts = self.count();
+        let stop_reason = self.reason(stop.as_ref(), &counts);
+        let success = stop_reason == StopReason::Succeeded;
+        let error = (!success).then(|| self.error(stop.as_ref()));
+
+        let recoveries = std::mem::take(&mut *lock(&self.run.recoveries));
+        let mut plan = lock(&self.run.plan);
+        let skipped: Vec<Value> = plan
+            .steps
+            .iter()
+            .filter(|step| step.status == StepStatus::Skipped)
+            .map(|step| json!({ "step": step.id, "reason": step.error }))
+            .collect();
+        let mut metadata = Map::new();
+        metadata.insert(
+            "steps".into(),
+            json!({
+                "total": counts.total,
+                "completed": counts.completed,
+                "failed": counts.failed,
+                "skipped": counts.skipped,
+            }),
+        );
+        for (name, list) in [("skipped", skipped), ("recoveries", recoveries)] {
+            if !list.is_empty() {
+                metadata.insert(name.into(), list.into());
+            }
+        }
+        if let Some(assumptions) = plan.metadata.get("assumptions") {
+            metadata.insert("assumptions".into(), assumptions.clone());
+        }
+        let task = std::mem::take(&mut plan.task);
+        drop(plan);
+        let recorded =
+            self.run.recorder.record(EventBody::RunFinished { stop_reason, error: error.clone(), duration: elapsed });
+        let unrecorded = recorded.err().filter(|_| success).map(|error| error.to_string());
+        ExecutionResult {
+            task,
+            success: success && unrecorded.is_none(),
+            steps: self.executed,
+            total_time: elapsed.as_secs_f64(),
+            stop_reason: if unrecorded.is_some() { StopReason::Partial } else { stop_reason },
+            error: error.or(unrecorded),
+            metadata,
+            run_id: self.run.recorder.run().clone(),
+        }
+    }
+
+    fn end_what_is_open(&mut self, stop: Option<&Stop>) {
+        let why = match stop {
+            Some(Stop::Failed) => {
+                let first = self.first_failure.as_ref().map_or("?", |(id, _)| id.as_str());
+                format!("the run stopped after step `{first}` failed")
+            }
+            Some(Stop::Limit(spent)) => format!("the run stopped: {spent}"),
+            Some(Stop::Cancelled) => "the run was asked to end".to_owned(),
+            Some(Stop::Unrecorded(reason)) => format!("the run stopped: {reason}"),
+            None => "what it depends on did not complete".to_owned(),
+        };
+        // From the last to the first: what a step expanded to or is replaced by comes after it.
+        for at in (0..self.states.len()).rev() {
+            let status = lock(&self.run.plan).steps[at].status;
+            if status.is_final() {
+                continue;
+            }
+            if let Some(failed) = self.states[at].failed.take() {
+                self.seal(at, StepStatus::Failed, failed);
+            } else if self.states[at].children.is_empty() {
+                let unneeded = self.states[at].reserve && stop.is_none();
+                let reason = if unneeded { "the step it would have stood in for did not fail" } else { &why };
+                if status == StepStatus::Running {
+                    let step = unanswered(&lock(&self.run.plan).steps[at]);
+                    let done = self.done(at, step, ToolResult::failure(Cause::Cancelled, reason), 0);
+                    self.seal(at, StepStatus::Failed, done);
+                } else {
+                    self.mark_skipped(at, reason, unneeded);
+                }
+            } else {
+                let done = self.aggregated(at);
+                self.seal(at, StepStatus::Failed, done);
+            }
+        }
+    }
+
+    fn count(&self) -> Counts {
+        let plan = lock(&self.run.plan);
+        let mut counts = Counts::default();
+        for (step, state) in plan.steps.iter().zip(&self.states) {
+            if state.is_item() {
+                continue;
+            }
+            counts.total += 1;
+            match step.status {
+                StepStatus::Completed => counts.completed += 1,
+                StepStatus::Failed => counts.failed += 1,
+                _ => {
+                    counts.skipped += 1;
+                    counts.blameless += usize::from(state.blameless);
+                }
+            }
+        }
+        counts
+    }
+
+    fn reason(&self, stop: Option<&Stop>, counts: &Counts) -> StopReason {
+        let all_done = counts.failed == 0 && counts.skipped == counts.blameless;
+        match stop {
+            _ if all_done => StopReason::Succeeded,
+            Some(Stop::Cancelled) => StopReason::Cancelled,
+            Some(Stop::Limit(_)) => StopReason::Limit,
+            _ if self.declined || self.causes.contains(&Cause::Denied) => StopReason::Denied,
+            _ if self.causes.contains(&Cause::Unenforceable) => StopReason::Unenforceable,
+            _ if counts.completed > 0 => StopReason::Partial,
+            _ => StopReason::Failed,
+        }
+    }
+
+    fn error(&self, stop: Option<&Stop>) -> String {
+        let first = self.first_failure.as_ref().map(|(_, said)| said.clone());
+        match stop {
+            Some(Stop::Limit(spent)) => match first {
+                Some(error) => format!("{spent}; {error}"),
+                None => spent.to_string(),
+            },
+            Some(Stop::Unrecorded(reason)) => reason.clone(),
+            Some(Stop::Cancelled) => "the run was asked to end".into(),
+            _ => first.unwrap_or_else(|| {
+                if self.declined { "a step was declined".into() } else { "some steps were skipped".into() }
+            }),
+        }
+    }
+}

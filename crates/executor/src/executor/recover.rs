@@ -1,0 +1,307 @@
+//! What is done about a failed attempt: the strategies of the recovery table, tried in order, each bounded.
+//!
+//! A strategy either changes the call (another path, more time, another command) or is only taken where the
+//! very same call can end differently. When none is left the step is given up, with the reason.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use super::call::{Door, Request};
+use super::seams;
+use super::wait::Backoff;
+use crate::cause::Cause;
+use crate::config::Config;
+use crate::planner::{PlanStep, RetryPolicy};
+use crate::tools::{Idempotency, Tool, ToolResult};
+
+/// How often a limit may be doubled: 4 times the first is the ceiling.
+const DOUBLINGS: u32 = 2;
+
+/// One way to answer a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Strategy {
+    WaitAndRetry,
+    SearchByName,
+    RaiseTimeout,
+    RaiseMemory,
+    AlternativeCommand,
+    Reopen,
+    CopyBackend,
+    InstallModule,
+    Rerun,
+}
+
+impl Strategy {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::WaitAndRetry => "wait_and_retry",
+            Self::SearchByName => "search_by_name",
+            Self::RaiseTimeout => "raise_timeout",
+            Self::RaiseMemory => "raise_memory",
+            Self::AlternativeCommand => "alternative_command",
+            Self::Reopen => "reopen",
+            Self::CopyBackend => "copy_backend",
+            Self::InstallModule => "install_module",
+            Self::Rerun => "rerun",
+        }
+    }
+    /// How often it may be taken for one step.
+    fn most(self, policy: &RetryPolicy) -> u32 {
+        match self {
+            Self::WaitAndRetry => policy.max,
+            Self::RaiseTimeout | Self::RaiseMemory | Self::Reopen => DOUBLINGS,
+            _ => 1,
+        }
+    }
+}
+
+/// The table: what may help against a cause, in the order to be tried.
+pub(super) fn strategies(cause: Cause) -> &'static [Strategy] {
+    match cause {
+        Cause::NotFound => &[Strategy::SearchByName],
+        Cause::Timeout => &[Strategy::RaiseTimeout],
+        Cause::OutOfMemory => &[Strategy::RaiseMemory],
+        Cause::MissingCommand => &[Strategy::AlternativeCommand],
+        Cause::MissingModule => &[Strategy::InstallModule],
+        Cause::Conflict => &[Strategy::Reopen],
+        Cause::CrossDevice => &[Strategy::CopyBackend],
+        Cause::TestFailure | Cause::Flaky => &[Strategy::Rerun],
+        Cause::Crash | Cause::Failed | Cause::DiskFull => &[Strategy::WaitAndRetry],
+        _ => &[],
+    }
+}
+
+/// A step between attempts: what it will call next and what was tried.
+#[derive(Debug)]
+pub(super) struct Patient {
+    /// The step, references resolved, as changed so far.
+    pub(super) step: PlanStep,
+    pub(super) memory: Option<u64>,
+    pub(super) copy: bool,
+    taken: HashMap<Strategy, u32>,
+    waits: Backoff,
+}
+
+/// The next attempt.
+#[derive(Debug)]
+pub(super) struct Remedy {
+    pub(super) strategy: Strategy,
+    /// What it does here, in words.
+    pub(super) detail: String,
+    pub(super) wait: Duration,
+    /// It changed the step, so that the plan is to say so.
+    pub(super) edited: bool,
+}
+
+impl Patient {
+    pub(super) fn new(step: PlanStep) -> Self {
+        let waits = Backoff::new(&step.retry);
+        Self { step, memory: None, copy: false, taken: HashMap::new(), waits }
+    }
+    pub(super) fn has_taken(&self, strategy: Strategy) -> bool {
+        self.taken.contains_key(&strategy)
+    }
+
+    /// What to try next after `failed`, or why nothing is left.
+    pub(super) fn treat(&mut self, door: &Door<'_>, failed: &ToolResult) -> Result<Remedy, String> {
+        let cause = failed.cause.unwrap_or(Cause::Failed);
+        let tool = door.registry.get(&self.step.tool);
+        let mut reasons = Vec::new();
+        for strategy in strategies(cause) {
+            let taken = self.taken.get(strategy).copied().unwrap_or_default();
+            let most = strategy.most(&self.step.retry);
+            if taken >= most {
+                reasons.push(match most {
+                    0 => format!("{} is switched off for this step", strategy.name()),
+                    _ => format!("{} was tried {taken} of {most} times", strategy.name()),
+                });
+                continue;
+            }
+            match self.apply(*strategy, door, tool.as_deref(), failed) {
+                Ok(remedy) => {
+                    *self.taken.entry(*strategy).or_default() += 1;
+                    return Ok(remedy);
+                }
+                Err(reason) => reasons.push(reason),
+            }
+        }
+        if reasons.is_empty() {
+            reasons.push(format!("trying again cannot change `{}`", cause.as_str()));
+        }
+        Err(reasons.join("; "))
+    }
+
+    fn apply(
+        &mut self,
+        strategy: Strategy,
+        door: &Door<'_>,
+        tool: Option<&dyn Tool>,
+        failed: &ToolResult,
+    ) -> Result<Remedy, String> {
+        let remedy = |detail: String, edited| Ok(Remedy { strategy, detail, wait: Duration::ZERO, edited });
+        let config = &door.executor.config;
+        match strategy {
+            Strategy::WaitAndRetry => {
+                if tool.is_some_and(|tool| tool.idempotency() == Idempotency::External)
+                    && self.step.retry == RetryPolicy::default()
+                {
+                    return Err("the call may have had effects outside every layer; give the step a retry policy of \
+                                its own if it may be repeated"
+                        .into());
+                }
+                let wait = self.waits.next().ok_or("no retry is left")?;
+                let detail = format!("trying again after {:.1} s", wait.as_secs_f64());
+                Ok(Remedy { strategy, detail, wait, edited: false })
+            }
+            Strategy::SearchByName => {
+                let detail = self.search_by_name(config)?;
+                remedy(detail, true)
+            }
+            Strategy::RaiseTimeout => {
+                let detail = self.raise_timeout(tool, failed)?;
+                remedy(detail, true)
+            }
+            Strategy::RaiseMemory => {
+                let detail = self.raise_memory(config, failed)?;
+                remedy(detail, false)
+            }
+            Strategy::AlternativeCommand => {
+                let detail = self.alternative_command(failed)?;
+                remedy(detail, true)
+            }
+            Strategy::Reopen => remedy("running again over the workspace as it is now".into(), false),
+            Strategy::CopyBackend => {
+                self.copy = true;
+                remedy("running again on a copy of the workspace, where folders can be renamed".into(), false)
+            }
+            Strategy::InstallModule => {
+                let detail = install_module(door, &self.step, failed)?;
+                remedy(detail, false)
+            }
+            Strategy::Rerun => remedy("running again to tell a flaky test from a failing one".into(), false),
+        }
+    }
+
+    fn search_by_name(&mut self, config: &Config) -> Result<String, String> {
+        let missing = self.step.params.get("path").and_then(Value::as_str).ok_or("no path among the arguments")?;
+        let path = Path::new(missing);
+        let name = path.file_name().ok_or_else(|| format!("`{missing}` has no file name to search for"))?;
+        if path.is_absolute() && !path.starts_with(&config.workspace) {
+            return Err(format!("`{missing}` is outside the workspace"));
+        }
+        let found = seams::files_named(&config.workspace, name, 6).map_err(|error| error.to_string())?;
+        match found.as_slice() {
+            [] => Err(format!("no file in the workspace is called `{}`", name.display())),
+            [only] => {
+                let found = if path.is_absolute() { config.workspace.join(only) } else { only.clone() };
+                let Some(found) = found.to_str() else { return Err("the file found has no UTF-8 path".into()) };
+                if found == missing {
+                    return Err(format!("`{missing}` is there and is not what the tool needs"));
+                }
+                let detail = format!("`{missing}` is not there; using `{found}`, the only file of that name");
+                self.step.params.insert("path".into(), found.into());
+                Ok(detail)
+            }
+            several => {
+                let shown: Vec<String> = several.iter().take(5).map(|path| path.display().to_string()).collect();
+                let more = if several.len() > 5 { ", …" } else { "" };
+                Err(format!("several files are called `{}`: {}{more}; name one", name.display(), shown.join(", ")))
+            }
+        }
+    }
+
+    /// The time that governed the attempt is doubled where it was set: argument, step, tool.
+    fn raise_timeout(&mut self, tool: Option<&dyn Tool>, failed: &ToolResult) -> Result<String, String> {
+        if let Some(seconds) = self.step.params.get("timeout").and_then(Value::as_f64) {
+            let raised = match self.step.params.get("timeout").and_then(Value::as_u64) {
+                Some(whole) => Value::from(whole.saturating_mul(2)),
+                None => Value::from(seconds * 2.0),
+            };
+            let detail = format!("raising the timeout from {seconds} s to {raised} s");
+            self.step.params.insert("timeout".into(), raised);
+            return Ok(detail);
+        }
+        let said = failed.metadata.get("timeout").and_then(Value::as_f64);
+        let limit = self
+            .step
+            .timeout
+            .or_else(|| tool.and_then(Tool::default_timeout))
+            .or_else(|| said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+            .ok_or("no time limit is known that could be raised")?;
+        let raised = limit.saturating_mul(2);
+        self.step.timeout = Some(raised);
+        Ok(format!("raising the timeout from {} s to {} s", limit.as_secs_f64(), raised.as_secs_f64()))
+    }
+
+    fn raise_memory(&mut self, config: &Config, failed: &ToolResult) -> Result<String, String> {
+        let configured = || match self.step.tool.as_str() {
+            "run_code" => config.sandbox.limits.clone().unwrap_or_default().memory,
+            _ => {
+                let host = || agentic_sandbox::Limits::for_host_view(config.host.memory);
+                config.sandbox.host_limits.clone().unwrap_or_else(host).memory
+            }
+        };
+        let said = failed.metadata.get("memory_limit").and_then(Value::as_u64);
+        let limit = self.memory.or(said).unwrap_or_else(configured);
+        let mut raised = limit.saturating_mul(2);
+        if config.host.memory > 0 {
+            raised = raised.min(config.host.memory);
+        }
+        if raised <= limit {
+            return Err(format!("{} MB is all the memory there is", limit >> 20));
+        }
+        self.memory = Some(raised);
+        Ok(format!("raising the memory limit from {} MB to {} MB", limit >> 20, raised >> 20))
+    }
+
+    fn alternative_command(&mut self, failed: &ToolResult) -> Result<String, String> {
+        let command =
+            self.step.params.get("command").and_then(Value::as_str).ok_or("no command among the arguments")?;
+        let first = command.split_whitespace().next().unwrap_or_default();
+        let missing = failed.metadata.get("missing_command").and_then(Value::as_str).unwrap_or(first);
+        if first != missing {
+            return Err(format!("`{missing}` is not installed and is not what the command begins with"));
+        }
+        let alternative = match missing {
+            "python" => "python3",
+            "pip" | "pip3" => "python3 -m pip",
+            "pytest" => "python3 -m pytest",
+            "node" => "nodejs",
+            "nodejs" => "node",
+            "gmake" => "make",
+            "rg" | "ripgrep" => "grep -rn",
+            _ => return Err(format!("no alternative to `{missing}` is known; install it or name another command")),
+        };
+        let rest = command.trim_start().strip_prefix(first).unwrap_or_default();
+        let replaced = format!("{alternative}{rest}");
+        let detail = format!("`{missing}` is not installed; using `{alternative}`");
+        self.step.params.insert("command".into(), replaced.into());
+        Ok(detail)
+    }
+}
+
+/// Installs the module that is missing, through the door, where the network is open to steps.
+fn install_module(door: &Door<'_>, step: &PlanStep, failed: &ToolResult) -> Result<String, String> {
+    let module = failed.metadata.get("module").and_then(Value::as_str).ok_or("the missing module is not named")?;
+    let package = module.split('.').next().unwrap_or_default();
+    if package.is_empty() || !package.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
+        return Err(format!("`{module}` is no name of a package"));
+    }
+    if door.executor.config.sandbox.network != agentic_sandbox::Network::Host {
+        return Err(format!(
+            "`{package}` is not installed and the network is closed to steps; install it, or open the network"
+        ));
+    }
+    let command = format!("python3 -m pip install {package}");
+    let params = Map::from_iter([("command".to_owned(), Value::from(command.as_str()))]);
+    let install = PlanStep { id: step.id.clone(), ..PlanStep::new("", "shell", params, format!("Install {package}")) };
+    let request = Request { step: &install, attempt: 1, memory: None, copy: false, consented: false };
+    let answered = door.call(&request).result;
+    if answered.is_success() {
+        return Ok(format!("`{package}` was not installed; installed it with `{command}`"));
+    }
+    Err(format!("installing `{package}` failed: {}", answered.error.unwrap_or_default()))
+}

@@ -1,0 +1,310 @@
+//! Appending. Events queue in order; whoever needs one on the disk writes all that wait, in one transaction.
+//!
+//! After a write has failed nothing more is written: a journal with a hole would lie about what came first.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+
+use super::{Event, EventBody, Journal, JournalError, lock, schema};
+
+/// Events that may wait for a durable one.
+const MOST_WAITING: usize = 256;
+/// Their bytes.
+const MOST_WAITING_BYTES: usize = 1 << 20;
+/// How long another process may hold the journal.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What waits to be written.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    rows: Vec<Row>,
+    bytes: usize,
+    queued: u64,
+}
+
+/// The database, and how far it has come.
+#[derive(Debug)]
+pub(super) struct Disk {
+    connection: Option<Connection>,
+    written: u64,
+    broken: Option<String>,
+    read_only: Option<&'static str>,
+}
+
+#[derive(Debug)]
+struct Row {
+    run: String,
+    sequence: i64,
+    time: String,
+    version: u16,
+    kind: &'static str,
+    body: String,
+    projection: Projection,
+}
+
+/// What an event changes in the tables that summarise.
+#[derive(Debug)]
+enum Projection {
+    None,
+    Run { task: String, mode: String, workspace: String, steps: i64 },
+    Steps(i64),
+    Step { step: String, tool: String, description: String },
+    StepEnd { step: String, status: &'static str, attempts: u32, error: Option<String> },
+    RunEnd { stop_reason: String, error: Option<String> },
+}
+
+impl Disk {
+    pub(super) fn new(connection: Option<Connection>) -> Self {
+        Self { connection, written: 0, broken: None, read_only: None }
+    }
+    pub(super) fn refuse(&mut self, reason: &'static str) {
+        self.read_only = Some(reason);
+    }
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        self.connection.as_ref()
+    }
+}
+
+/// Opens or makes the database file, private to its owner.
+pub(super) fn open_file(path: &Path) -> Result<Connection, JournalError> {
+    let create = |source| JournalError::Create { path: path.to_owned(), source };
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(create)?;
+    }
+    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(|source| {
+        match source.kind() {
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied if path.exists() => {
+                JournalError::NotWritable { place: path.display().to_string(), reason: source.to_string() }
+            }
+            _ => create(source),
+        }
+    })?;
+    let database = |action, source| JournalError::Database { action, place: path.display().to_string(), source };
+    let mut connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW,
+    )
+    .or_else(|_| Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX))
+    .map_err(|source| database("open", source))?;
+    connection.busy_timeout(PATIENCE).map_err(|source| database("open", source))?;
+    let not_writable = |reason: String| JournalError::NotWritable { place: path.display().to_string(), reason };
+    if connection.is_readonly("main").map_err(|source| database("open", source))? {
+        return Err(not_writable("the file or its disk is read-only".into()));
+    }
+    prepare(&mut connection, true).map_err(|source| database("prepare", source))?;
+    match schema::migrations().to_latest(&mut connection) {
+        Ok(()) => Ok(connection),
+        Err(rusqlite_migration::Error::RusqliteError { err, .. }) => Err(database("prepare", err)),
+        Err(error) => Err(not_writable(format!("its tables are of a later version ({error}); use that version"))),
+    }
+}
+
+fn prepare(connection: &mut Connection, file: bool) -> rusqlite::Result<()> {
+    if file {
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+    }
+    connection.set_prepared_statement_cache_capacity(16);
+    Ok(())
+}
+
+impl Journal {
+    /// Adds an event. One that [`EventBody::is_durable`] is on the disk when this returns, with everything
+    /// appended before it; [`EventBody::CallOutput`] is never kept.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`] for the write that failed, [`JournalError::Broken`] ever after.
+    pub fn append(&self, event: &Event) -> Result<(), JournalError> {
+        let place = self.enqueue(event)?;
+        if event.body.is_durable() { self.wait(place) } else { Ok(()) }
+    }
+
+    /// Adds an event without waiting; [`Self::wait`] with the number returned makes it durable.
+    pub(crate) fn enqueue(&self, event: &Event) -> Result<u64, JournalError> {
+        if !event.body.is_journaled() {
+            return Ok(0);
+        }
+        let row = row(event)?;
+        let (queued, full) = {
+            let mut queue = lock(&self.queue);
+            queue.bytes += row.body.len();
+            queue.rows.push(row);
+            queue.queued += 1;
+            (queue.queued, queue.rows.len() >= MOST_WAITING || queue.bytes >= MOST_WAITING_BYTES)
+        };
+        if full {
+            self.write(queued)?;
+        }
+        Ok(queued)
+    }
+
+    /// Returns when the event of that number and all before it are on the disk.
+    pub(crate) fn wait(&self, queued: u64) -> Result<(), JournalError> {
+        // A journal in memory promises nothing to the disk: its events may wait until they are read.
+        if matches!(self.place, super::Place::Memory) { Ok(()) } else { self.write(queued) }
+    }
+
+    /// Writes what waits.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn flush(&self) -> Result<(), JournalError> {
+        let queued = lock(&self.queue).queued;
+        self.write(queued)
+    }
+
+    fn write(&self, queued: u64) -> Result<(), JournalError> {
+        let mut disk = lock(&self.disk);
+        if disk.written >= queued {
+            return Ok(());
+        }
+        if let Some(reason) = disk.read_only {
+            return Err(JournalError::NotWritable { place: self.place.to_string(), reason: reason.into() });
+        }
+        if let Some(reason) = &disk.broken {
+            return Err(JournalError::Broken { place: self.place.to_string(), reason: reason.clone() });
+        }
+        let (rows, written) = {
+            let mut queue = lock(&self.queue);
+            queue.bytes = 0;
+            (std::mem::take(&mut queue.rows), queue.queued)
+        };
+        match commit(&mut disk.connection, &rows) {
+            Ok(()) => {
+                disk.written = written;
+                Ok(())
+            }
+            Err(source) => {
+                disk.broken = Some(source.to_string());
+                Err(self.database("write to", source))
+            }
+        }
+    }
+
+    pub(super) fn make_readable(&self) -> Result<(), JournalError> {
+        let mut disk = lock(&self.disk);
+        if disk.connection.is_none() {
+            disk.connection = Some(open_memory().map_err(|source| self.database("open", source))?);
+        }
+        drop(disk);
+        self.flush()
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if matches!(self.place, super::Place::File(_)) {
+            // Nothing durable is lost when this fails, and there is nobody left to tell.
+            self.flush().ok();
+        }
+    }
+}
+
+fn open_memory() -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    prepare(&mut connection, false)?;
+    match schema::migrations().to_latest(&mut connection) {
+        Err(rusqlite_migration::Error::RusqliteError { err, .. }) => Err(err),
+        _ => Ok(connection),
+    }
+}
+
+fn commit(connection: &mut Option<Connection>, rows: &[Row]) -> rusqlite::Result<()> {
+    let connection = match connection {
+        Some(connection) => connection,
+        none => none.insert(open_memory()?),
+    };
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for row in rows {
+        transaction
+            .prepare_cached("INSERT INTO events (run, sequence, time, version, kind, body) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![row.run, row.sequence, row.time, row.version, row.kind, row.body])?;
+        project(&transaction, row)?;
+    }
+    transaction.commit()
+}
+
+fn project(transaction: &rusqlite::Transaction<'_>, row: &Row) -> rusqlite::Result<()> {
+    let changed = match &row.projection {
+        Projection::None => return Ok(()),
+        Projection::Run { task, mode, workspace, steps } => transaction
+            .prepare_cached("INSERT INTO runs (run, task, mode, workspace, steps, started) VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![row.run, task, mode, workspace, steps, row.time]),
+        Projection::Steps(steps) => {
+            transaction.prepare_cached("UPDATE runs SET steps = ? WHERE run = ?")?.execute(params![steps, row.run])
+        }
+        Projection::Step { step, tool, description } => transaction
+            .prepare_cached(
+                "INSERT OR REPLACE INTO steps (run, step, tool, description, status, started)
+                 VALUES (?, ?, ?, ?, 'running', ?)",
+            )?
+            .execute(params![row.run, step, tool, description, row.time]),
+        Projection::StepEnd { step, status, attempts, error } => {
+            transaction
+                .prepare_cached(
+                    "INSERT INTO steps (run, step, tool, description, status, attempts, error, finished)
+                     VALUES (?1, ?2, '', '', ?3, ?4, ?5, ?6)
+                     ON CONFLICT (run, step) DO UPDATE SET status = ?3, attempts = ?4, error = ?5, finished = ?6",
+                )?
+                .execute(params![row.run, step, status, attempts, error, row.time])?;
+            let count = match *status {
+                "completed" => "UPDATE runs SET completed = completed + 1 WHERE run = ?",
+                "failed" => "UPDATE runs SET failed = failed + 1 WHERE run = ?",
+                _ => "UPDATE runs SET skipped = skipped + 1 WHERE run = ?",
+            };
+            transaction.prepare_cached(count)?.execute([&row.run])
+        }
+        Projection::RunEnd { stop_reason, error } => transaction
+            .prepare_cached("UPDATE runs SET finished = ?, stop_reason = ?, error = ? WHERE run = ?")?
+            .execute(params![row.time, stop_reason, error, row.run]),
+    };
+    changed.map(drop)
+}
+
+fn number(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn row(event: &Event) -> Result<Row, JournalError> {
+    let kind = event.body.kind();
+    let body = serde_json::to_string(&event.body).map_err(|source| JournalError::Encode { kind, source })?;
+    let word = |value: serde_json::Result<serde_json::Value>| {
+        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let projection = match &event.body {
+        EventBody::RunStarted { task, mode, workspace, plan, .. } => Projection::Run {
+            task: task.clone(),
+            mode: word(serde_json::to_value(mode)),
+            workspace: workspace.to_string_lossy().into_owned(),
+            steps: number(plan.steps.len() as u64),
+        },
+        EventBody::PlanChanged { plan, .. } => Projection::Steps(number(plan.steps.len() as u64)),
+        EventBody::StepStarted { step, tool, description } => {
+            Projection::Step { step: step.0.clone(), tool: tool.clone(), description: description.clone() }
+        }
+        EventBody::StepFinished { step, status, attempts, error, .. } => Projection::StepEnd {
+            step: step.0.clone(),
+            status: status.as_str(),
+            attempts: *attempts,
+            error: error.clone(),
+        },
+        EventBody::RunFinished { stop_reason, error, .. } => {
+            Projection::RunEnd { stop_reason: word(serde_json::to_value(stop_reason)), error: error.clone() }
+        }
+        _ => Projection::None,
+    };
+    Ok(Row {
+        run: event.run.0.clone(),
+        sequence: number(event.sequence),
+        time: event.time.to_string(),
+        version: event.version,
+        kind,
+        body,
+        projection,
+    })
+}

@@ -1,0 +1,141 @@
+//! Which system calls a run is answered, as data: a reviewed list (`table.rs`), argument rules (`rules.rs`),
+//! numbers per architecture, and the filter built from them ([`Program`]).
+//!
+//! It is an allow-list that answers with an error: a program that meets a closed call sees EPERM or ENOSYS and
+//! goes on, as it would on an older or stricter system. Killing is kept for a foreign architecture, whose calls
+//! these tables do not describe and no program of the view makes. Profiles change argument rules, never the list.
+
+mod aarch64;
+#[cfg(test)]
+mod evaluate;
+mod program;
+mod rules;
+mod table;
+#[cfg(test)]
+mod tests;
+mod x86_64;
+
+pub(crate) use program::Program;
+pub(crate) use rules::Ticket;
+
+use crate::Profile;
+
+/// The highest number that the list was reviewed for. Above it everything answers ENOSYS.
+#[cfg(test)]
+const LAST_REVIEWED: u32 = 469;
+
+/// An architecture that filters can be built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arch {
+    /// 64-bit x86. The x32 numbers are not listed, so they answer ENOSYS.
+    X86_64,
+    /// 64-bit Arm.
+    Aarch64,
+}
+
+impl Arch {
+    /// The architecture of this build, if filters exist for it.
+    pub(crate) const fn native() -> Option<Self> {
+        if cfg!(target_arch = "x86_64") {
+            Some(Self::X86_64)
+        } else if cfg!(all(target_arch = "aarch64", target_endian = "little")) {
+            Some(Self::Aarch64)
+        } else {
+            None
+        }
+    }
+    /// The kernel's `AUDIT_ARCH_*`, which every filter compares first.
+    pub(crate) const fn audit(self) -> u32 {
+        match self {
+            Self::X86_64 => 0xC000_003E,
+            Self::Aarch64 => 0xC000_00B7,
+        }
+    }
+    /// Name without the `SYS_` prefix, and number, in the order of the numbers within each group.
+    fn numbers(self) -> impl Iterator<Item = (&'static str, u32)> {
+        let numbers = match self {
+            Self::X86_64 => x86_64::NUMBERS,
+            Self::Aarch64 => aarch64::NUMBERS,
+        };
+        numbers.iter().map(|(name, number)| (name.trim_start_matches("SYS_"), *number))
+    }
+    /// The number of a call, where this architecture has it.
+    #[cfg(test)]
+    pub(crate) fn number(self, name: &str) -> Option<u32> {
+        self.numbers().find(|(listed, _)| *listed == name).map(|(_, number)| number)
+    }
+}
+
+/// One line of the list.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    name: &'static str,
+    decision: Decision,
+    /// Why; for the reader and for explaining a denial.
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by reviewers, tests and the coming denial explanations"))]
+    reason: &'static str,
+}
+
+/// What the list says about a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Allow,
+    Errno(u16),
+    ByArgument(rules::Rule),
+}
+
+/// What one call with given arguments is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Allow,
+    Errno(u16),
+    /// Ends the process with SIGSYS.
+    Kill,
+}
+
+impl Answer {
+    const EPERM: Self = Self::Errno(libc::EPERM as u16);
+    const ENOSYS: Self = Self::Errno(libc::ENOSYS as u16);
+
+    /// The value that a filter returns for it.
+    fn code(self) -> u32 {
+        match self {
+            Self::Allow => libc::SECCOMP_RET_ALLOW,
+            Self::Errno(errno) => libc::SECCOMP_RET_ERRNO | u32::from(errno),
+            Self::Kill => libc::SECCOMP_RET_KILL_PROCESS,
+        }
+    }
+}
+
+/// What a profile leaves open beyond the list. New profiles are new values of this, not new lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Openings {
+    /// `execve` and `execveat` of files in the view.
+    pub(crate) exec: bool,
+    /// INET and INET6 sockets, and NETLINK_ROUTE, which only describes them.
+    pub(crate) inet: bool,
+    /// UNIX sockets made by `socket`. To be closed with the host's network where Landlock cannot scope
+    /// abstract names (X11, D-Bus); `socketpair` stays.
+    pub(crate) unix: bool,
+}
+
+impl From<Profile> for Openings {
+    fn from(profile: Profile) -> Self {
+        Self { exec: !profile.closes_exec(), inet: !profile.closes_inet(), unix: true }
+    }
+}
+
+/// The number tables: `SYS_name number` pairs, the first group compared with the `libc` crate by a test.
+macro_rules! numbers {
+    (arch: $arch:tt; in_libc: $($known:ident $number:literal),*; newer: $($new:ident $new_number:literal),*;) => {
+        pub(super) const NUMBERS: &[(&str, u32)] =
+            &[$((stringify!($known), $number),)* $((stringify!($new), $new_number),)*];
+
+        #[cfg(all(test, target_os = "linux", target_arch = $arch))]
+        #[test]
+        fn numbers_agree_with_libc() {
+            $(assert_eq!(libc::$known, $number, stringify!($known));)*
+        }
+    };
+}
+use numbers;

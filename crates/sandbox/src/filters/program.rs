@@ -1,0 +1,231 @@
+//! The filter as the kernel takes it: [`Program`], assembled from the list.
+//!
+//! Shape: the architecture is compared first, then a balanced binary tree over the call numbers with neighbours
+//! of equal answer merged into ranges, then leaf blocks that test arguments. The kernel evaluates every number
+//! once at installation to cache constant answers, so depth is paid some 470 times there: a tree of about
+//! eight comparisons instead of a list of hundreds. Classic BPF jumps forward by at most 255 instructions, so the
+//! program is emitted from its end, where every target's distance is known, with far jumps bridged.
+
+use libc::sock_filter;
+
+use super::rules::{Clauses, Test, Ticket};
+use super::{Answer, Arch, Decision, Entry, Openings, table};
+use crate::Profile;
+
+/// A system-call filter for one architecture and profile.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    instructions: Vec<sock_filter>,
+}
+
+impl Program {
+    /// The filter of a profile. Where the profile closes exec, `ticket` admits the one `execveat` that starts the
+    /// program; without it nothing can be executed. Elsewhere the ticket is not needed and ignored.
+    pub(crate) fn build(arch: Arch, profile: Profile, ticket: Option<&Ticket>) -> Self {
+        Self::with_openings(arch, profile.into(), ticket)
+    }
+    /// As [`Self::build`], with each opening chosen by itself.
+    pub(crate) fn with_openings(arch: Arch, open: Openings, ticket: Option<&Ticket>) -> Self {
+        let mut by_name: Vec<&Entry> = table::TABLE.iter().collect();
+        by_name.sort_unstable_by_key(|entry| entry.name);
+        let decision =
+            |name: &str| Some(by_name[by_name.binary_search_by_key(&name, |entry| entry.name).ok()?].decision);
+        let mut entries: Vec<(u32, Decision)> =
+            arch.numbers().filter_map(|(name, number)| Some((number, decision(name)?))).collect();
+        entries.sort_unstable_by_key(|(number, _)| *number);
+
+        let mut emit = Emitter::default();
+        let mut ranges: Vec<(u32, Label)> = Vec::new();
+        let mut from = |first: u32, leaf: Label| match ranges.last_mut() {
+            Some((_, last)) if *last == leaf => {}
+            Some((start, last)) if *start == first => *last = leaf,
+            _ => ranges.push((first, leaf)),
+        };
+        let unknown = emit.answer(Answer::ENOSYS);
+        from(0, unknown);
+        for (number, decision) in entries {
+            let leaf = match decision {
+                Decision::Allow => emit.answer(Answer::Allow),
+                Decision::Errno(errno) => emit.answer(Answer::Errno(errno)),
+                Decision::ByArgument(rule) => emit.clauses(&rule.clauses(open, ticket)),
+            };
+            from(number, leaf);
+            from(number + 1, unknown);
+        }
+        let tree = emit.tree(&ranges);
+        emit.goto(tree);
+        let tree = emit.push(LOAD, NUMBER);
+        let kill = emit.answer(Answer::Kill);
+        emit.branch(EQUAL, arch.audit(), tree, kill);
+        emit.push(LOAD, ARCHITECTURE);
+        Self { instructions: emit.finish() }
+    }
+    /// A program of nothing but one rule, for the assembler's own test.
+    #[cfg(test)]
+    pub(super) fn of_clauses(clauses: &Clauses) -> Self {
+        let mut emit = Emitter::default();
+        let start = emit.clauses(clauses);
+        emit.goto(start);
+        Self { instructions: emit.finish() }
+    }
+    /// The instructions, in the order the kernel takes.
+    pub(crate) fn instructions(&self) -> &[sock_filter] {
+        &self.instructions
+    }
+}
+
+// Offsets into the kernel's `struct seccomp_data`; arguments are 64 bits each, low half first.
+const NUMBER: u32 = 0;
+const ARCHITECTURE: u32 = 4;
+const fn low(arg: u8) -> u32 {
+    16 + 8 * arg as u32
+}
+const fn high(arg: u8) -> u32 {
+    low(arg) + 4
+}
+
+const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+const MASK: u16 = (libc::BPF_ALU | libc::BPF_AND | libc::BPF_K) as u16;
+const SUBTRACT: u16 = (libc::BPF_ALU | libc::BPF_SUB | libc::BPF_K) as u16;
+const OR_X: u16 = (libc::BPF_ALU | libc::BPF_OR | libc::BPF_X) as u16;
+const STORE: u16 = libc::BPF_ST as u16;
+const RECALL_X: u16 = (libc::BPF_LDX | libc::BPF_MEM) as u16;
+const GOTO: u16 = (libc::BPF_JMP | libc::BPF_JA) as u16;
+const EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+const AT_LEAST: u16 = (libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K) as u16;
+const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+
+/// An emitted instruction, counted from the end of the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Label(usize);
+
+/// Emits a program from its last instruction to its first.
+#[derive(Debug, Default)]
+struct Emitter {
+    backwards: Vec<sock_filter>,
+    answers: Vec<(Answer, Label)>,
+    /// Far targets and the jumps that lead there, newest last.
+    bridges: Vec<(Label, Label)>,
+}
+
+impl Emitter {
+    /// An instruction that goes on to the one emitted before it.
+    fn push(&mut self, code: u16, k: u32) -> Label {
+        self.backwards.push(sock_filter { code, jt: 0, jf: 0, k });
+        Label(self.backwards.len() - 1)
+    }
+    /// How many instructions the next one would jump over to reach the target.
+    fn distance(&self, target: Label) -> usize {
+        self.backwards.len() - 1 - target.0
+    }
+    /// Makes what is emitted next go on at the target.
+    fn goto(&mut self, target: Label) -> Label {
+        match self.distance(target) {
+            0 => target,
+            far => self.push(GOTO, far as u32),
+        }
+    }
+    fn branch(&mut self, code: u16, k: u32, mut yes: Label, mut no: Label) -> Label {
+        for target in [&mut yes, &mut no] {
+            *target = self.within_reach(*target);
+        }
+        let (jt, jf) = (self.distance(yes) as u8, self.distance(no) as u8);
+        self.backwards.push(sock_filter { code, jt, jf, k });
+        Label(self.backwards.len() - 1)
+    }
+    /// The target, or a jump to it that a conditional jump can reach, shared among neighbours.
+    fn within_reach(&mut self, target: Label) -> Label {
+        // 254, because bridging one of a branch's two targets moves the other one further away by one.
+        if self.distance(target) <= 254 {
+            return target;
+        }
+        let known = self.bridges.iter().rfind(|(end, _)| *end == target).map(|(_, bridge)| *bridge);
+        if let Some(bridge) = known.filter(|bridge| self.distance(*bridge) <= 254) {
+            return bridge;
+        }
+        let bridge = self.goto(target);
+        self.bridges.push((target, bridge));
+        bridge
+    }
+    /// The end of the program with this answer, one for each answer.
+    fn answer(&mut self, answer: Answer) -> Label {
+        if let Some((_, label)) = self.answers.iter().find(|(known, _)| *known == answer) {
+            return *label;
+        }
+        let label = self.push(RETURN, answer.code());
+        self.answers.push((answer, label));
+        label
+    }
+    /// A block that answers by argument.
+    fn clauses(&mut self, clauses: &Clauses) -> Label {
+        let mut next = self.answer(clauses.otherwise);
+        for clause in clauses.list.iter().rev() {
+            let mut here = self.answer(clause.then);
+            for test in clause.tests.iter().rev() {
+                here = self.test(test, here, next);
+            }
+            next = here;
+        }
+        next
+    }
+    fn test(&mut self, test: &Test, yes: Label, no: Label) -> Label {
+        match test {
+            Test::Low { arg, mask, one_of } => {
+                let mut here = no;
+                for value in one_of.iter().rev() {
+                    here = self.branch(EQUAL, *value, yes, here);
+                }
+                self.goto(here);
+                if *mask != u32::MAX {
+                    self.push(MASK, *mask);
+                }
+                self.push(LOAD, low(*arg))
+            }
+            Test::LowIs { arg, value } => {
+                self.branch(EQUAL, *value, yes, no);
+                self.push(LOAD, low(*arg))
+            }
+            Test::Null { arg } => {
+                let rest = self.branch(EQUAL, 0, yes, no);
+                let rest_loaded = self.push(LOAD, high(*arg));
+                debug_assert_eq!(rest.0 + 1, rest_loaded.0);
+                self.branch(EQUAL, 0, rest_loaded, no);
+                self.push(LOAD, low(*arg))
+            }
+            Test::Key(words) => {
+                // All differences are or-ed together, and only the sum of them is tested.
+                let halves: Vec<(u32, u32)> = words
+                    .iter()
+                    .flat_map(|(arg, value)| [(low(*arg), *value as u32), (high(*arg), (*value >> 32) as u32)])
+                    .collect();
+                self.branch(EQUAL, 0, yes, no);
+                for (offset, value) in halves.iter().skip(1) {
+                    self.push(OR_X, 0);
+                    self.push(RECALL_X, 0);
+                    self.push(SUBTRACT, *value);
+                    self.push(LOAD, *offset);
+                    self.push(STORE, 0);
+                }
+                let (offset, value) = halves.first().copied().unwrap_or((NUMBER, 0));
+                self.push(SUBTRACT, value);
+                self.push(LOAD, offset)
+            }
+        }
+    }
+    /// A balanced tree over ranges given by their first number, in order; never empty.
+    fn tree(&mut self, ranges: &[(u32, Label)]) -> Label {
+        match ranges {
+            [(_, leaf)] => *leaf,
+            _ => {
+                let (below, from) = ranges.split_at(ranges.len() / 2);
+                let upper = self.tree(from);
+                let lower = self.tree(below);
+                self.branch(AT_LEAST, from[0].0, upper, lower)
+            }
+        }
+    }
+    fn finish(mut self) -> Vec<sock_filter> {
+        self.backwards.reverse();
+        self.backwards
+    }
+}

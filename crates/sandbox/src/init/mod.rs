@@ -1,0 +1,116 @@
+//! The nest init: pid 1 of every enclosure. It builds the view, starts the program, watches it, and tells
+//! the parent what happened. It is trusted, never runs user bytes, and ends when the parent's end closes.
+//!
+//! The story, in order; each stage comes where it does for the reason given:
+//! 1. Close everything but the control socket: nothing of the spawner may leak into an enclosure.
+//! 2. Receive the spec. Until it comes the parent can still put this process into a cgroup.
+//! 3. Become the inside user, then ask to die with the spawner (a credential change resets that), then
+//!    become undumpable, so that the program can neither read nor trace this process.
+//! 4. Cut mount propagation, bring the loopback up.
+//! 5. Build the root detached from the host's, pivot into it, make it read-only; forbid nested namespaces.
+//! 6. Start the program as pid 2: as pid 1 it would survive its own fatal signals.
+//! 7. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
+
+mod payload;
+mod root;
+mod watch;
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::process::{DumpableBehavior, Signal};
+
+use crate::channel;
+use crate::linux::sys;
+use crate::linux::{mounts, network};
+use crate::output::Control;
+use crate::spec::{FailureKind, Purpose, Spec, State, Status};
+use crate::view::INSIDE_ID;
+
+/// A stage that failed, on its way to the parent.
+pub(crate) struct Failure {
+    pub(crate) kind: FailureKind,
+    pub(crate) stage: String,
+    pub(crate) error: io::Error,
+}
+
+/// Names the stage of an error.
+pub(crate) trait Stage<T> {
+    fn stage(self, stage: impl Into<String>) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> Stage<T> for Result<T, E> {
+    fn stage(self, stage: impl Into<String>) -> Result<T, Failure> {
+        self.map_err(|error| Failure { kind: FailureKind::Stage, stage: stage.into(), error: error.into() })
+    }
+}
+
+/// What holds, control by control, while the enclosure is being built.
+pub(crate) type Enforced = Vec<(Control, State)>;
+
+/// What came with the spec.
+pub(crate) struct Handed {
+    pub(crate) stdio: [OwnedFd; 3],
+    pub(crate) mounts: Vec<OwnedFd>,
+}
+
+/// Becomes the nest init. Called in a freshly cloned copy of the spawner.
+pub(crate) fn run(control: OwnedFd) -> ! {
+    let status = match story(&control) {
+        Ok(status) => status,
+        Err(failure) => Status::Failed {
+            kind: failure.kind,
+            stage: failure.stage,
+            errno: failure.error.raw_os_error().unwrap_or(libc::EIO),
+        },
+    };
+    let _ = channel::send(&control, &status, &[]);
+    sys::exit_now(0)
+}
+
+fn story(control: &OwnedFd) -> Result<Status, Failure> {
+    sys::close_all_but(&[control.as_raw_fd(), 2]).stage("close inherited descriptors")?;
+    let Some((_, descriptors)) = channel::receive::<u8>(control).stage("receive the spec")? else {
+        sys::exit_now(0);
+    };
+    let mut descriptors = descriptors.into_iter();
+    let mut next = || descriptors.next().ok_or_else(|| io::Error::other("a descriptor is missing"));
+    let packed = next().stage("receive the spec")?;
+    let stdio = [next().stage("receive stdin")?, next().stage("receive stdout")?, next().stage("receive stderr")?];
+    let spec: Spec = channel::unpack(packed.as_fd()).stage("read the spec")?;
+    drop(packed);
+    let handed = Handed { stdio, mounts: descriptors.collect() };
+
+    if spec.as_root {
+        sys::become_capable_user(INSIDE_ID, INSIDE_ID).stage("become the inside user")?;
+    }
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).stage("follow the spawner's death")?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).stage("become undumpable")?;
+    mounts::make_private().stage("cut mount propagation")?;
+    if spec.purpose == Purpose::Mount {
+        let mount = root::lone_overlay(&spec, &handed)?;
+        channel::send(control, &Status::Mounted, &[mount.as_fd()]).stage("send the mount up")?;
+        sys::exit_now(0);
+    }
+
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let mut enforced = Enforced::new();
+    rustix::system::sethostname(b"sandbox").stage("name the host")?;
+    if spec.own_network {
+        network::loopback_up().stage("bring the loopback up")?;
+    }
+    let layers = root::build(&spec, &handed, &mut enforced)?;
+    // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
+    forbid_nesting();
+    let child_ended = sys::child_signal().stage("watch for ended children")?;
+    let started = payload::start(&spec, handed.stdio, &mut enforced)?;
+    watch::until_the_end(&spec, control, &child_ended, &started, &layers, enforced)
+}
+
+/// No further namespaces below this one: belt to the system-call filter's braces.
+fn forbid_nesting() {
+    for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"] {
+        // A kernel built without one of them has no such file; the filter refuses the call in any case.
+        let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
+    }
+}

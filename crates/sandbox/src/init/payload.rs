@@ -1,0 +1,225 @@
+//! Starts the program: pid 2 of the enclosure, stripped of everything before its first instruction.
+//!
+//! The order matters. Descriptors and the working directory come first, because Landlock would have to
+//! allow them; resource limits before capabilities go, because raising one needs CAP_SYS_RESOURCE;
+//! Landlock and the system-call filter last, the filter at the very end, because it refuses most of the
+//! calls above it.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::Pid;
+
+use super::{Enforced, Failure, Stage};
+use crate::filters::{Arch, Program};
+use crate::linux::seccomp::Departure;
+use crate::linux::sys::{self, Forked};
+use crate::linux::{capabilities, landlock, rlimit, seccomp};
+use crate::output::Control;
+use crate::spec::{FailureKind, Spec, State};
+
+/// A program that runs.
+pub(super) struct Started {
+    pub(super) pid: Pid,
+}
+
+/// Starts the program and returns once it has replaced its copy of this process.
+pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -> Result<Started, Failure> {
+    // The write end closes at a successful exec; anything that arrives before is the failure.
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).stage("make a pipe")?;
+    let pid = match sys::fork().stage("fork the program")? {
+        Forked::Child => {
+            drop(read);
+            let Err(failure) = enter(spec, &stdio, &write) else { sys::exit_now(127) };
+            let report = (failure.kind, failure.stage, failure.error.raw_os_error().unwrap_or(libc::EIO));
+            if let Ok(bytes) = postcard::to_stdvec(&report) {
+                let _ = rustix::io::write(&write, &bytes);
+            }
+            sys::exit_now(127)
+        }
+        Forked::Parent(pid, _) => pid,
+    };
+    drop(write);
+    drop(stdio);
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match rustix::io::retry_on_intr(|| rustix::io::read(&read, &mut buffer)).stage("wait for the program")? {
+            0 => break,
+            n => bytes.extend_from_slice(&buffer[..n]),
+        }
+    }
+    if !bytes.is_empty() {
+        let (kind, stage, errno): (FailureKind, String, i32) =
+            postcard::from_bytes(&bytes).map_err(io::Error::other).stage("read the program's failure")?;
+        return Err(Failure { kind, stage, error: io::Error::from_raw_os_error(errno) });
+    }
+    verify(pid, spec, enforced)?;
+    Ok(Started { pid })
+}
+
+/// From here on this is the process that becomes the program.
+fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Failure> {
+    sys::default_signals();
+    // Past the file-size limit `write` then answers EFBIG, which a program can report, instead of ending it.
+    sys::ignore_signal(libc::SIGXFSZ);
+    rustix::process::setsid().stage("start a session")?;
+    for (number, stream) in stdio.iter().enumerate() {
+        sys::duplicate_to(stream.as_fd(), number as i32, false).stage("set up standard streams")?;
+    }
+    // Under memory pressure of the whole machine the sandbox goes first.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    rustix::process::chdir(Path::new(&spec.dir))
+        .stage(format!("enter the folder {}", Path::new(&spec.dir).display()))?;
+
+    let (path, program) = find(spec)?;
+    let argv = strings(&spec.argv)?;
+    let env = strings(&spec.env)?;
+    // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the random
+    // addresses of its arguments, which end with this process image.
+    let departure = if spec.profile.closes_exec() {
+        let departure = Departure::new(program.as_raw_fd(), argv.clone(), env.clone());
+        Some(departure.stage("lay out the program")?)
+    } else {
+        None
+    };
+    sys::close_all_but(&[0, 1, 2, report.as_raw_fd(), program.as_raw_fd()]).stage("close descriptors")?;
+    told(rlimit::apply(&spec.limits, spec.watch_memory))?;
+    told(capabilities::drop_all())?;
+    landlock::no_new_privs().stage("set no_new_privs")?;
+    let writable: Vec<PathBuf> =
+        spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
+    if let Err(error) = landlock::restrict(&["/".into()], &writable)
+        && !spec.allow_degraded.contains(&Control::Landlock)
+    {
+        return Err(Failure {
+            kind: FailureKind::Unenforceable(Control::Landlock),
+            stage: error.to_string(),
+            error: io::Error::from_raw_os_error(libc::EPERM),
+        });
+    }
+    let installed = Arch::native().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|arch| {
+        seccomp::install(&Program::build(arch, spec.profile, departure.as_ref().map(Departure::ticket)))
+    });
+    if let Err(error) = installed {
+        return Err(Failure {
+            kind: FailureKind::Unenforceable(Control::Seccomp),
+            stage: "install the system-call filter".into(),
+            error,
+        });
+    }
+    let error = match departure {
+        Some(departure) => departure.exec(),
+        None => sys::exec(&path, &argv, &env),
+    };
+    let kind = match error.raw_os_error() {
+        Some(libc::ENOENT) => FailureKind::ProgramNotFound,
+        _ => FailureKind::NotExecutable,
+    };
+    Err(Failure { kind, stage: path.to_string_lossy().into_owned(), error })
+}
+
+fn strings(list: &[std::ffi::OsString]) -> Result<Vec<CString>, Failure> {
+    list.iter()
+        .map(|text| CString::new(text.as_bytes()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput)))
+        .collect::<Result<_, _>>()
+        .stage("pass arguments on")
+}
+
+/// The program by path, or by name along `PATH`, as it is inside.
+fn find(spec: &Spec) -> Result<(CString, OwnedFd), Failure> {
+    let name = Path::new(&spec.program);
+    let candidates: Vec<PathBuf> = if name.components().count() > 1 || name.is_absolute() {
+        vec![name.to_owned()]
+    } else {
+        let path = spec.env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH="));
+        let path = OsStr::from_bytes(path.unwrap_or(b"/usr/local/bin:/usr/bin:/bin"));
+        std::env::split_paths(path).filter(|folder| folder.is_absolute()).map(|folder| folder.join(name)).collect()
+    };
+    let mut refusal = io::Error::from_raw_os_error(libc::ENOENT);
+    for path in &candidates {
+        match rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => {
+                let stat = rustix::fs::fstat(&file).stage("look at the program")?;
+                if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
+                    let path = CString::new(path.as_os_str().as_bytes())
+                        .map_err(io::Error::other)
+                        .stage("name the program")?;
+                    return Ok((path, file));
+                }
+                refusal = io::Error::from_raw_os_error(libc::EACCES);
+            }
+            Err(error) if error == rustix::io::Errno::NOENT || error == rustix::io::Errno::NOTDIR => {}
+            Err(error) => refusal = error.into(),
+        }
+    }
+    let kind = match refusal.raw_os_error() {
+        Some(libc::ENOENT) => FailureKind::ProgramNotFound,
+        _ => FailureKind::NotExecutable,
+    };
+    Err(Failure { kind, stage: name.to_string_lossy().into_owned(), error: refusal })
+}
+
+/// What the kernel says of the program, never what was asked for. Anything less than asked ends the run.
+fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()))
+        .stage("read the program's status from the kernel")?;
+    let field = |name: &str| {
+        status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":")).map(str::trim).unwrap_or("missing")
+    };
+    let no_capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
+        .iter()
+        .all(|set| u64::from_str_radix(field(set), 16).is_ok_and(|bits| bits == 0));
+    for (control, holds, found) in [
+        (Control::Capabilities, no_capabilities, "a capability set is not empty"),
+        (Control::NoNewPrivs, field("NoNewPrivs") == "1", "NoNewPrivs is not 1"),
+        (Control::Seccomp, field("Seccomp") == "2", "Seccomp is not 2"),
+    ] {
+        if holds {
+            enforced.push((control, State::Active));
+        } else if spec.allow_degraded.contains(&control) {
+            enforced.push((control, State::Off(found.into())));
+        } else {
+            return Err(Failure {
+                kind: FailureKind::Unenforceable(control),
+                stage: format!("verify the program's confinement: {found}"),
+                error: io::Error::from_raw_os_error(libc::EPERM),
+            });
+        }
+    }
+    enforced.push((Control::Landlock, landlock_state(spec)));
+    Ok(())
+}
+
+/// The domain was entered with everything this kernel's ABI has, or the program would not have started.
+fn landlock_state(spec: &Spec) -> State {
+    if spec.allow_degraded.contains(&Control::Landlock) {
+        return State::Off("given up by name".into());
+    }
+    match landlock::status_for(landlock::abi()) {
+        landlock::LandlockStatus { abi: 0, .. } => State::Off("this kernel has no Landlock".into()),
+        landlock::LandlockStatus { fs: false, abi, .. } => {
+            State::Degraded(format!("ABI {abi} has no usable file rules (2 and later have)"))
+        }
+        landlock::LandlockStatus { scoped: false, abi, .. } => {
+            State::Degraded(format!("ABI {abi} has no scopes for abstract sockets and signals (6 and later have)"))
+        }
+        _ => State::Active,
+    }
+}
+
+/// A refusal that says by itself what was attempted.
+fn told<T>(result: Result<T, impl std::error::Error>) -> Result<T, Failure> {
+    result.map_err(|error| {
+        let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()?.raw_os_error());
+        Failure {
+            kind: FailureKind::Stage,
+            stage: error.to_string(),
+            error: io::Error::from_raw_os_error(cause.unwrap_or(libc::EPERM)),
+        }
+    })
+}

@@ -1,0 +1,80 @@
+//! What this host can enforce: found by running a real program under everything, never by reading flags.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::launch::Sandbox;
+use crate::output::{Control, Enforced, Enforcement};
+use crate::{Command, Limits};
+
+/// What a sandboxed run on this host is under, and what to do about what it is not.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HostReport {
+    /// The isolation tier: `A` as an ordinary user, `A'` as root, `none` where a run is refused.
+    pub tier: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Control by control, what held in the trial run. Empty where it was refused.
+    pub enforced: Enforced,
+    /// Why a run is refused, when it is.
+    pub refused: Option<String>,
+    /// For each control that does not fully hold: what to do about it.
+    pub advice: Vec<(Control, String)>,
+}
+
+/// Programs that end at once with status 0; one of them is on every system.
+const TRIAL: &[&str] = &["/usr/bin/true", "/bin/true", "/usr/bin/env"];
+
+/// Runs a trivial program under every control and says what held.
+pub fn probe(sandbox: &Sandbox) -> HostReport {
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let trial = TRIAL.iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new("/bin/true"));
+    let outcome = Command::new(trial).limits(Limits::default()).output(sandbox);
+    match outcome {
+        Ok(output) => {
+            let advice = output
+                .enforced
+                .iter()
+                .filter(|(_, state)| **state != Enforcement::Active)
+                .map(|(control, _)| (*control, advice(*control).to_owned()))
+                .collect();
+            let tier = if rustix::process::geteuid().is_root() { "A'" } else { "A" };
+            HostReport { tier: tier.into(), kernel, enforced: output.enforced, refused: None, advice }
+        }
+        Err(error) => {
+            let advice = match &error {
+                Error::Unenforceable { control, .. } => vec![(*control, advice(*control).to_owned())],
+                _ => Vec::new(),
+            };
+            HostReport {
+                tier: "none".into(),
+                kernel,
+                enforced: Enforced::new(),
+                refused: Some(error.to_string()),
+                advice,
+            }
+        }
+    }
+}
+
+fn advice(control: Control) -> &'static str {
+    match control {
+        Control::UserNamespace => {
+            "allow unprivileged user namespaces: on Ubuntu 24.04 and later an AppArmor profile for this program that contains `userns,`; in a container `--security-opt seccomp=unconfined --security-opt systempaths=unconfined`, or run it on the host; elsewhere `sysctl user.max_user_namespaces=10000`"
+        }
+        Control::Memory | Control::Processes | Control::Cpu => {
+            "give this process a cgroup it may write: `systemd-run --user --scope -p Delegate=yes agentic …`, or start it as root"
+        }
+        Control::View => {
+            "host folders that are overlays themselves, or have mounts below them, are shown by bind mount; move what must not be reachable out of them"
+        }
+        Control::Landlock => "boot a kernel of 5.19 or later with `landlock` in the `lsm=` list",
+        Control::Disk => {
+            "layers on disk are watched, not bounded; a project quota on the state folder's file system bounds them"
+        }
+        Control::NetworkNamespace => "leave `--network` at `none`",
+        _ => "use a kernel of 5.19 or later with its usual namespaces and seccomp compiled in",
+    }
+}

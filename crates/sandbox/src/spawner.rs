@@ -1,0 +1,211 @@
+//! The spawner: a small single-threaded process that clones nest inits, and the engine's handle to it.
+//!
+//! It exists because forking from a process with many threads is slow and unsafe, and because every
+//! enclosure is a copy of its parent's memory: this one never holds code, environment or output. It is
+//! started with an empty environment and fixed arguments, talks over one `SOCK_SEQPACKET` socket, and ends
+//! when that socket closes, taking every nest with it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
+
+use crate::channel;
+use crate::error::{Error, Result};
+use crate::init;
+use crate::launch::Spawner;
+use crate::linux::sys::{self, Forked};
+use crate::spec::{Report, Request};
+
+/// `argv[0]` of a spawner, and its only argument.
+const NAME: &str = "agentic-spawner";
+
+/// To be called first thing in `main` of every executable that serves as a spawner
+/// ([`Spawner::CurrentExe`], [`Spawner::Path`]): returns at once in the ordinary case, and never when this
+/// process was started as a spawner.
+pub fn spawner_hook() {
+    let mut args = std::env::args_os();
+    if args.next().is_some_and(|name| name == NAME) && args.next().is_none() {
+        let code = match sys::inherited(0).and_then(serve) {
+            Ok(()) => 0,
+            Err(error) => {
+                eprintln!("agentic spawner: {error}");
+                1
+            }
+        };
+        std::process::exit(code);
+    }
+}
+
+/// The engine's end of a running spawner. Dropping it ends the spawner and every nest.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: OwnedFd,
+    process: std::process::Child,
+}
+
+impl Client {
+    pub(crate) fn start(spawner: &Spawner) -> Result<Self> {
+        let (ours, theirs) = channel::pair().map_err(|error| Error::stage("make the spawner's socket", error))?;
+        let image;
+        let program = match spawner {
+            Spawner::CurrentExe => "/proc/self/exe".into(),
+            Spawner::Path(path) if path.is_absolute() => path.clone(),
+            Spawner::Path(path) => {
+                return Err(Error::Spawner(format!("{} is not an absolute path", path.display())));
+            }
+            Spawner::Embedded(bytes) => {
+                image = sealed(bytes).map_err(|error| Error::stage("hold the spawner in memory", error))?;
+                format!("/proc/self/fd/{}", image.as_raw_fd()).into()
+            }
+        };
+        let process = Command::new(&program)
+            .arg0(NAME)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .map_err(|error| Error::stage(format!("start the spawner {}", program.display()), error))?;
+        Ok(Self { socket: ours, process })
+    }
+
+    /// Asks for something; the answer comes on the report socket that travels along.
+    pub(crate) fn request(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        channel::send(&self.socket, request, descriptors).map_err(|error| Error::Spawner(error.to_string()))
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // The socket closes after this returns, so the spawner is told first by the shutdown.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        let _ = self.process.wait();
+    }
+}
+
+/// A memfd with `bytes`, sealed against change. Kept inheritable: the new process resolves it by number.
+fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let file = memfd_create(NAME, MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(file);
+    file.write_all(bytes)?;
+    fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;
+    Ok(file.into())
+}
+
+struct Nest {
+    report: OwnedFd,
+    pidfd: OwnedFd,
+}
+
+/// The loop: take requests, clone, report, reap; until the engine's socket closes.
+fn serve(socket: OwnedFd) -> io::Result<()> {
+    rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    let child_ended = sys::child_signal()?;
+    let mut nests: HashMap<i32, Nest> = HashMap::new();
+    loop {
+        let mut ready = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&child_ended, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut ready, None))?;
+        let (request, child) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
+        if child {
+            let mut buffer = [0u8; 128];
+            let _ = rustix::io::read(&child_ended, &mut buffer);
+            while let Some(ended) = sys::reap() {
+                if let Some(nest) = nests.remove(&ended.pid) {
+                    let usage = ended.usage;
+                    let (user, system, peak) = (usage.user, usage.system, usage.peak);
+                    // The engine may have lost interest: then nobody is left to tell.
+                    let _ =
+                        channel::send(&nest.report, &Report::Reaped { status: ended.status, user, system, peak }, &[]);
+                }
+            }
+        }
+        if request {
+            let Some((request, descriptors)) = channel::receive::<Request>(&socket)? else { break };
+            answer(&request, descriptors, &mut nests);
+        }
+    }
+    for nest in nests.values() {
+        let _ = pidfd_send_signal(&nest.pidfd, Signal::KILL);
+    }
+    while sys::reap_blocking().is_some() {}
+    Ok(())
+}
+
+fn answer(request: &Request, descriptors: Vec<OwnedFd>, nests: &mut HashMap<i32, Nest>) {
+    let mut descriptors = descriptors.into_iter();
+    let Some(report) = descriptors.next() else { return };
+    let failed = |stage: &str, error: &io::Error| {
+        let errno = error.raw_os_error().unwrap_or(libc::EIO);
+        let _ = channel::send(&report, &Report::Failed { stage: stage.to_owned(), errno }, &[]);
+    };
+    match request {
+        Request::Nest { flags, uid_map, gid_map, deny_setgroups, into_cgroup } => {
+            let Some(control) = descriptors.next() else { return };
+            let cgroup = into_cgroup.then(|| descriptors.next()).flatten();
+            let cgroup = cgroup.as_ref().map(AsFd::as_fd);
+            match sys::clone_into(*flags, cgroup) {
+                Ok(Forked::Child) => init::run(control),
+                Ok(Forked::Parent(pid, Some(pidfd))) => {
+                    let id = pid.as_raw_nonzero().get();
+                    if let Err(error) = write_maps(pid, uid_map, gid_map, *deny_setgroups) {
+                        let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+                        return failed("write the id maps of a user namespace", &error);
+                    }
+                    if channel::send(&report, &Report::Spawned { pid: id }, &[pidfd.as_fd()]).is_err() {
+                        let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+                        return;
+                    }
+                    nests.insert(id, Nest { report, pidfd });
+                }
+                Ok(Forked::Parent(_, None)) => {}
+                Err(error) => failed("clone into new namespaces", &error),
+            }
+        }
+        Request::UserNamespace { uid_map, gid_map } => match user_namespace(uid_map, gid_map) {
+            Ok(namespace) => {
+                let _ = channel::send(&report, &Report::Namespace, &[namespace.as_fd()]);
+            }
+            Err(error) => failed("make a user namespace for id-mapped mounts", &error),
+        },
+    }
+}
+
+fn write_maps(pid: Pid, uid_map: &str, gid_map: &str, deny_setgroups: bool) -> io::Result<()> {
+    let write = |name: &str, text: &str| {
+        let path = format!("/proc/{}/{name}", pid.as_raw_nonzero());
+        File::options().write(true).custom_flags(libc::O_NOFOLLOW).open(path)?.write_all(text.as_bytes())
+    };
+    if deny_setgroups {
+        write("setgroups", "deny")?;
+    }
+    write("uid_map", uid_map)?;
+    write("gid_map", gid_map)
+}
+
+/// A user namespace that no process lives in: only its descriptor keeps it.
+fn user_namespace(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
+    match sys::clone_into(libc::CLONE_NEWUSER as u64, None)? {
+        Forked::Child => loop {
+            // Lives until it is killed below; the spawner's own death would orphan it, so it asks to follow.
+            let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+            std::thread::sleep(std::time::Duration::from_secs(3600));
+        },
+        Forked::Parent(pid, pidfd) => {
+            let namespace = write_maps(pid, uid_map, gid_map, false)
+                .and_then(|()| Ok(File::open(format!("/proc/{}/ns/user", pid.as_raw_nonzero()))?.into()));
+            if let Some(pidfd) = pidfd {
+                let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+            }
+            namespace
+        }
+    }
+}

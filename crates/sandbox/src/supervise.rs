@@ -1,0 +1,361 @@
+//! Parent side: relays the standard streams, keeps the clock, ends the tree, and says what came of it.
+//!
+//! One thread and one `poll` loop a run. The program's standard streams are always pipes of ours, never the
+//! caller's descriptors: a program could reopen those for writing through `/proc/self/fd`.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::capture::Capture;
+use crate::channel;
+use crate::command::{Stdin, Stream};
+use crate::error::{Error, Result};
+use crate::identity::Slot;
+use crate::launch::{Killer, failure};
+use crate::limits::Limits;
+use crate::linux::cgroup::Group;
+use crate::output::{Control, Enforced, ExitReason, LimitKind, Output, Usage};
+use crate::spawner::Client;
+use crate::spec::{Report, Status};
+
+/// Time between looks at a cgroup's counters.
+const TICK: Duration = Duration::from_millis(20);
+/// How long the nest init may take to end once it was killed. The kernel tears the tree down; this only
+/// keeps a kernel fault from hanging the caller.
+const REAP_GRACE: Duration = Duration::from_secs(30);
+
+/// Both ends of the three standard streams.
+pub(crate) struct Pipes {
+    pub(crate) ours: [OwnedFd; 3],
+    pub(crate) theirs: [OwnedFd; 3],
+}
+
+impl Pipes {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (stdin_read, stdin_write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stdout_read, stdout_write) = pipe_with(PipeFlags::CLOEXEC)?;
+        let (stderr_read, stderr_write) = pipe_with(PipeFlags::CLOEXEC)?;
+        for ours in [&stdin_write, &stdout_read, &stderr_read] {
+            rustix::fs::fcntl_setfl(ours, OFlags::NONBLOCK)?;
+        }
+        Ok(Self { ours: [stdin_write, stdout_read, stderr_read], theirs: [stdin_read, stdout_write, stderr_write] })
+    }
+}
+
+/// Everything a run needs to be seen to its end.
+#[derive(Debug)]
+pub(crate) struct Supervised {
+    pub(crate) began: Instant,
+    pub(crate) report: OwnedFd,
+    pub(crate) control: OwnedFd,
+    /// The write end of the program's standard input.
+    pub(crate) input: Option<OwnedFd>,
+    /// The read ends of its output and error.
+    pub(crate) output: [OwnedFd; 2],
+    pub(crate) stdin: Stdin,
+    pub(crate) stdout: Stream,
+    pub(crate) stderr: Stream,
+    pub(crate) limits: Limits,
+    pub(crate) group: Option<Group>,
+    pub(crate) enforced: Enforced,
+    pub(crate) killer: Killer,
+    pub(crate) _slot: Slot,
+    pub(crate) _client: Arc<Client>,
+}
+
+/// What the nest init said at the end.
+struct Ended {
+    status: i32,
+    verdict: Option<LimitKind>,
+    user: Duration,
+    system: Duration,
+    peak: u64,
+    hits: Vec<LimitKind>,
+}
+
+struct Loop {
+    control: Option<OwnedFd>,
+    ended: Option<Ended>,
+    enforced: Enforced,
+    /// The limit for which the tree was ended from here.
+    verdict: Option<LimitKind>,
+    killed: bool,
+}
+
+/// Sees a run to its end.
+pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
+    let mut input = Input::new(run.input.take(), &run.stdin);
+    let Supervised { began, report, control, output, stdout, stderr, limits, group, enforced, killer, .. } = &run;
+    let [out, err] = output;
+    let mut captures = [Capture::new(stdout.clone(), limits.output), Capture::new(stderr.clone(), limits.output)];
+    let mut open = [true, true];
+    let mut state = Loop {
+        control: Some(rustix::io::dup(control).map_err(|error| Error::stage("hold the control socket", error))?),
+        ended: None,
+        enforced: enforced.clone(),
+        verdict: None,
+        killed: false,
+    };
+    let deadline = *began + limits.wall;
+    let mut counters_due = Instant::now();
+
+    while state.control.is_some() || open[0] || open[1] {
+        let now = Instant::now();
+        if state.control.is_some() && !state.killed {
+            if killer.cancelled() {
+                state.killed = true;
+                killer.end_tree();
+            } else if now >= deadline {
+                state.end(killer, LimitKind::Wall);
+            } else if now >= counters_due {
+                counters_due = now + TICK;
+                if let Some(limit) = group.as_ref().and_then(|group| passed(group, limits)) {
+                    state.end(killer, limit);
+                }
+            }
+        }
+        let wake = if group.is_some() { counters_due.min(deadline) } else { deadline };
+        let pause = if state.killed { Duration::from_millis(100) } else { wake.saturating_duration_since(now) };
+        let mut waiting: Vec<(Source, PollFd<'_>)> = Vec::with_capacity(6);
+        if let Some(control) = &state.control {
+            waiting.push((Source::Control, PollFd::new(control, PollFlags::IN)));
+        }
+        for (place, stream) in [out, err].into_iter().enumerate() {
+            if !open[place] {
+                continue;
+            }
+            match captures[place].blocked_on() {
+                Some(sink) => waiting.push((Source::Sink(place), PollFd::from_borrowed_fd(sink, PollFlags::OUT))),
+                None => waiting.push((Source::Output(place), PollFd::new(stream, PollFlags::IN))),
+            }
+        }
+        input.wait_for(&mut waiting);
+        let mut fds: Vec<PollFd<'_>> = waiting.iter().map(|(_, fd)| fd.clone()).collect();
+        let timeout = Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: i64::from(pause.subsec_nanos()) };
+        match poll(&mut fds, Some(&timeout)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(Error::stage("wait for the program", error)),
+        }
+        let ready: Vec<Source> = waiting
+            .iter()
+            .zip(&fds)
+            .filter(|(_, fd)| !fd.revents().is_empty())
+            .map(|((source, _), _)| *source)
+            .collect();
+        drop(fds);
+        drop(waiting);
+        for source in ready {
+            match source {
+                Source::Control => state.hear()?,
+                Source::Output(place) => {
+                    let stream = if place == 0 { out } else { err };
+                    open[place] = captures[place].read_from(stream.as_fd());
+                }
+                Source::Sink(place) => captures[place].flush(),
+                Source::InputReady => input.read(),
+                Source::InputWanted => input.write(),
+            }
+        }
+        if state.control.is_none() {
+            // Nobody reads any more, and nobody is left to write.
+            input.close();
+        }
+    }
+    for capture in &mut captures {
+        capture.finish();
+    }
+    finish(&run, report, state, captures)
+}
+
+/// What a descriptor in the poll set stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Control,
+    Output(usize),
+    Sink(usize),
+    InputReady,
+    InputWanted,
+}
+
+impl Loop {
+    fn end(&mut self, killer: &Killer, limit: LimitKind) {
+        self.verdict = Some(limit);
+        self.killed = true;
+        killer.end_tree();
+    }
+
+    fn hear(&mut self) -> Result<()> {
+        let Some(control) = &self.control else { return Ok(()) };
+        match channel::receive::<Status>(control).map_err(|error| Error::stage("hear from the nest init", error))? {
+            None => self.control = None,
+            Some((Status::Failed { kind, stage, errno }, _)) => return Err(failure(kind, stage, errno)),
+            Some((Status::Started { enforced }, _)) => {
+                self.enforced.extend(enforced.into_iter().map(|(control, state)| (control, state.into())));
+            }
+            Some((Status::Exited { status, verdict, user, system, peak, hits }, _)) => {
+                self.ended = Some(Ended { status, verdict, user, system, peak, hits });
+            }
+            Some((Status::Mounted, _)) => {}
+        }
+        Ok(())
+    }
+}
+
+/// The limit that a cgroup says was passed.
+fn passed(group: &Group, limits: &Limits) -> Option<LimitKind> {
+    if group.oom_kills() > 0 {
+        return Some(LimitKind::Memory);
+    }
+    let most = limits.cpu?;
+    let (user, system) = group.cpu()?;
+    (user + system > most).then_some(LimitKind::Cpu)
+}
+
+fn finish(run: &Supervised, report: &OwnedFd, state: Loop, captures: [Capture; 2]) -> Result<Output> {
+    let mut usage = Usage { wall: run.began.elapsed(), ..Usage::default() };
+    let mut limits_hit = Vec::new();
+    let mut verdict = state.verdict;
+    // Reaped means: the kernel has torn the whole tree down.
+    let reaped = wait_for_reap(report);
+    if let Some(Report::Reaped { user, system, peak, .. }) = reaped {
+        (usage.user, usage.system, usage.peak_memory) = (user, system, peak);
+    }
+    if let Some(ended) = &state.ended {
+        (usage.user, usage.system) = (ended.user, ended.system);
+        usage.peak_memory = usage.peak_memory.max(ended.peak);
+        limits_hit.extend(ended.hits.iter().copied());
+        verdict = verdict.or(ended.verdict);
+    }
+    if let Some(group) = &run.group {
+        if group.holds(Control::Cpu)
+            && let Some((user, system)) = group.cpu()
+        {
+            (usage.user, usage.system) = (user, system);
+        }
+        if group.holds(Control::Memory)
+            && let Some(peak) = group.peak_memory()
+        {
+            usage.peak_memory = peak;
+            usage.exact = true;
+        }
+        // A process may have been killed for memory after the last look.
+        if group.oom_kills() > 0 && verdict.is_none() {
+            verdict = Some(LimitKind::Memory);
+        }
+        if group.pids_max_hits() > 0 {
+            limits_hit.push(LimitKind::Processes);
+        }
+    }
+    let [stdout, stderr] = captures.map(Capture::into_captured);
+    if stdout.1 || stderr.1 {
+        limits_hit.push(LimitKind::Output);
+    }
+    limits_hit.extend(verdict);
+    limits_hit.sort_unstable();
+    limits_hit.dedup();
+    let reason = match (run.killer.cancelled(), verdict, &state.ended) {
+        (_, Some(LimitKind::Wall | LimitKind::Cpu), _) => ExitReason::TimedOut,
+        (_, Some(LimitKind::Disk), _) => ExitReason::DiskExceeded,
+        (_, Some(_), _) => ExitReason::MemoryExceeded,
+        (true, None, _) => ExitReason::Cancelled,
+        (false, None, Some(ended)) if libc::WIFSIGNALED(ended.status) => {
+            let signal = libc::WTERMSIG(ended.status);
+            if signal == libc::SIGXCPU { ExitReason::TimedOut } else { ExitReason::Signalled(signal) }
+        }
+        (false, None, Some(ended)) => ExitReason::Exited(libc::WEXITSTATUS(ended.status)),
+        (false, None, None) => {
+            return Err(Error::Spawner("the nest init was ended from outside before it could say why".into()));
+        }
+    };
+    if reason == ExitReason::TimedOut && verdict.is_none() {
+        limits_hit.push(LimitKind::Cpu);
+    }
+    Ok(Output { reason, stdout: stdout.0, stderr: stderr.0, usage, limits_hit, enforced: state.enforced })
+}
+
+fn wait_for_reap(report: &OwnedFd) -> Option<Report> {
+    let mut ready = [PollFd::new(report, PollFlags::IN)];
+    let timeout = Timespec { tv_sec: REAP_GRACE.as_secs() as i64, tv_nsec: 0 };
+    rustix::io::retry_on_intr(|| poll(&mut ready, Some(&timeout))).ok()?;
+    if ready[0].revents().is_empty() {
+        return None;
+    }
+    channel::receive::<Report>(report).ok().flatten().map(|(report, _)| report)
+}
+
+/// The program's standard input, fed from bytes or from a descriptor.
+struct Input {
+    pipe: Option<OwnedFd>,
+    from: Option<Arc<OwnedFd>>,
+    pending: Vec<u8>,
+    at: usize,
+}
+
+impl Input {
+    fn new(pipe: Option<OwnedFd>, stdin: &Stdin) -> Self {
+        let (from, pending) = match stdin {
+            Stdin::Null => (None, Vec::new()),
+            Stdin::Bytes(bytes) => (None, bytes.clone()),
+            Stdin::Relay(from) => (Some(from.clone()), Vec::new()),
+        };
+        let mut input = Self { pipe, from, pending, at: 0 };
+        input.close_when_done();
+        input
+    }
+
+    fn wait_for<'a>(&'a self, waiting: &mut Vec<(Source, PollFd<'a>)>) {
+        let Some(pipe) = &self.pipe else { return };
+        if self.at < self.pending.len() {
+            waiting.push((Source::InputWanted, PollFd::new(pipe, PollFlags::OUT)));
+        } else if let Some(from) = &self.from {
+            waiting.push((Source::InputReady, PollFd::new(from, PollFlags::IN)));
+        }
+    }
+
+    fn read(&mut self) {
+        let Some(from) = &self.from else { return };
+        let mut buffer = vec![0; 64 * 1024];
+        match rustix::io::read(&**from, &mut buffer) {
+            Ok(0) => self.from = None,
+            Ok(n) => {
+                buffer.truncate(n);
+                (self.pending, self.at) = (buffer, 0);
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // The caller's stdin is closed or broken: for the program it ends here.
+            Err(_) => self.from = None,
+        }
+        self.close_when_done();
+    }
+
+    fn write(&mut self) {
+        let Some(pipe) = &self.pipe else { return };
+        match rustix::io::write(pipe, &self.pending[self.at..]) {
+            Ok(n) => self.at += n,
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            // The program closed its end: it wants no more.
+            Err(_) => self.close(),
+        }
+        self.close_when_done();
+    }
+
+    fn close_when_done(&mut self) {
+        if self.at >= self.pending.len() && self.from.is_none() {
+            self.close();
+        }
+    }
+
+    fn close(&mut self) {
+        self.pipe = None;
+        self.from = None;
+        self.pending = Vec::new();
+        self.at = 0;
+    }
+}

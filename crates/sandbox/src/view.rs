@@ -1,0 +1,287 @@
+//! What a run will see: from a [`Policy`] to the list of entries that the nest init puts into an empty root.
+//!
+//! The view is an allow-list. It starts from nothing; what is not named here is absent. Host folders enter
+//! as read-only overlays rather than binds, because a path socket, a FIFO or a lock reaches the host
+//! through a read-only bind and does not through an overlay.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::policy::{self, Network, Policy, Source};
+use crate::spec::{Entry, Layer, What};
+
+/// The user and group inside.
+pub(crate) const INSIDE_ID: u32 = 1000;
+
+/// Where home lies inside when the policy names none.
+const HOME: &str = "/home/user";
+
+/// System folders of the host, each where it exists. A symlink (usrmerge) is shown as one.
+const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
+
+/// Further ones in the host view.
+const SYSTEM_HOST: &[&str] = &["/opt"];
+
+/// Folders of `/etc` that programs need and that hold no secret. Each costs a mount, so they are few.
+const ETC_FOLDERS: &[&str] = &["alternatives", "ssl/certs"];
+
+/// Further ones in the host view, for builds and toolchains.
+const ETC_FOLDERS_HOST: &[&str] = &[
+    "ca-certificates",
+    "pki/tls/certs",
+    "pki/ca-trust/extracted",
+    "ld.so.conf.d",
+    "fonts",
+    "java",
+    "terminfo",
+    "profile.d",
+];
+
+/// Small files of `/etc` that programs need and that hold no secret.
+const ETC_FILES: &[&str] = &[
+    "ld.so.cache",
+    "ld.so.conf",
+    "ssl/openssl.cnf",
+    "localtime",
+    "timezone",
+    "mime.types",
+    "magic",
+    "protocols",
+    "services",
+    "host.conf",
+    "os-release",
+    "debian_version",
+    "lsb-release",
+    "inputrc",
+    "profile",
+    "bash.bashrc",
+    "locale.alias",
+];
+
+/// Device nodes: the ones that neither store nor reveal.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Places that can never be a workspace or be written through: they are the system, or ours to make.
+const RESERVED: &[&str] =
+    &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/boot"];
+
+/// The view as data.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct View {
+    /// In the order of mounting: parents before children.
+    pub(crate) entries: Vec<Entry>,
+    /// Folders that may be written beneath.
+    pub(crate) writable: Vec<OsString>,
+}
+
+impl View {
+    /// What `policy` shows.
+    pub(crate) fn of(policy: &Policy) -> Result<Self> {
+        check(policy)?;
+        let mut view = Self::default();
+        view.system(policy);
+        view.etc(policy);
+        view.surroundings(policy);
+        for path in &policy.read_only {
+            if path.exists() {
+                let hide = beneath(&policy.hide, path);
+                view.put(path, What::ReadOnly { from: Layer::Path(path.into()), hide });
+            }
+        }
+        for path in &policy.caches {
+            if path.is_dir() {
+                view.put(path, What::Cache { from: Layer::Path(path.into()) });
+                view.writable.push(path.into());
+            }
+        }
+        for path in &policy.read_write {
+            if !path.exists() {
+                return Err(Error::Policy(format!("{} is to be written through, and is not there", path.display())));
+            }
+            view.put(path, What::ReadWrite { from: Layer::Path(path.into()) });
+            view.writable.push(path.into());
+        }
+        for workspace in &policy.workspaces {
+            let hide = beneath(&policy.hide, &workspace.path);
+            let what = match &workspace.source {
+                Source::Overlay { lowers, upper, work } => What::Overlay {
+                    lowers: lowers.iter().map(|lower| Layer::Path(lower.into())).collect(),
+                    upper: Layer::Path(upper.into()),
+                    work: Layer::Path(work.into()),
+                    hide,
+                },
+                Source::Copy { dir } => What::Private { from: Layer::Path(dir.into()) },
+                Source::ReadOnly => What::ReadOnly { from: Layer::Path(workspace.path.as_path().into()), hide },
+            };
+            if !matches!(workspace.source, Source::ReadOnly) {
+                view.writable.push(workspace.path.as_path().into());
+            }
+            view.put(&workspace.path, what);
+        }
+        // Parents before children; entries of equal depth keep their order, so that a workspace comes
+        // after a read-only folder at the same path and wins.
+        view.entries.sort_by_key(|entry| Path::new(&entry.at).components().count());
+        Ok(view)
+    }
+
+    fn put(&mut self, at: impl AsRef<Path>, what: What) {
+        self.entries.push(Entry { at: at.as_ref().into(), what });
+    }
+
+    fn system(&mut self, policy: &Policy) {
+        let more = if policy.view == policy::View::Host { SYSTEM_HOST } else { &[] };
+        for path in SYSTEM.iter().chain(more).map(Path::new) {
+            match std::fs::read_link(path) {
+                Ok(target) => self.put(path, What::Symlink(target.into())),
+                Err(_) if path.is_dir() => {
+                    let hide = beneath(&policy.hide, path);
+                    self.put(path, What::ReadOnly { from: Layer::Path(path.into()), hide });
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn etc(&mut self, policy: &Policy) {
+        let etc = Path::new("/etc");
+        let more = if policy.view == policy::View::Host { ETC_FOLDERS_HOST } else { &[] };
+        for name in ETC_FOLDERS.iter().chain(more) {
+            let path = etc.join(name);
+            if path.is_dir() {
+                self.put(&path, What::ReadOnly { from: Layer::Path((&path).into()), hide: Vec::new() });
+            }
+        }
+        for name in ETC_FILES {
+            let path = etc.join(name);
+            match std::fs::read_link(&path) {
+                // A link into /usr (localtime, os-release) stays a link: what it names is visible.
+                Ok(target) if target.starts_with("/usr") || target.starts_with("../usr") => {
+                    self.put(&path, What::Symlink(target.into()));
+                }
+                _ => self.put(&path, What::Copy((&path).into())),
+            }
+        }
+        let home = home(policy);
+        let passwd = format!(
+            "root:x:0:0:root:/nonexistent:/usr/sbin/nologin\nuser:x:{INSIDE_ID}:{INSIDE_ID}:user:{}:/bin/bash\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+            home.display()
+        );
+        let group = format!("root:x:0:\nuser:x:{INSIDE_ID}:\nnogroup:x:65534:\n");
+        let hosts = "127.0.0.1 localhost sandbox\n::1 localhost\n";
+        for (name, text) in [
+            ("/etc/passwd", passwd.as_str()),
+            ("/etc/group", &group),
+            ("/etc/hosts", hosts),
+            ("/etc/hostname", "sandbox\n"),
+            ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"),
+        ] {
+            self.put(name, What::File(text.as_bytes().to_vec()));
+        }
+        match policy.network {
+            Network::None => self.put("/etc/resolv.conf", What::File(Vec::new())),
+            Network::Host => self.put("/etc/resolv.conf", What::Copy("/etc/resolv.conf".into())),
+        }
+    }
+
+    /// What is always fresh and never the host's.
+    fn surroundings(&mut self, policy: &Policy) {
+        self.put("/proc", What::Proc);
+        for name in DEVICES {
+            let path = Path::new("/dev").join(name);
+            self.put(&path, What::Device((&path).into()));
+        }
+        self.put("/dev/pts", What::Pts);
+        for (name, to) in [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ] {
+            self.put(Path::new("/dev").join(name), What::Symlink(to.into()));
+        }
+        let home = home(policy);
+        for (at, mode) in [
+            (Path::new("/tmp"), 0o1777),
+            (Path::new("/var/tmp"), 0o1777),
+            (Path::new("/run"), 0o755),
+            (Path::new("/dev/shm"), 0o1777),
+            (home, 0o700),
+        ] {
+            self.put(at, What::Scratch { mode });
+            self.writable.push(at.into());
+        }
+        let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
+        let cpus = if last == 0 { "0\n".to_owned() } else { format!("0-{last}\n") };
+        for name in ["online", "possible", "present"] {
+            self.put(format!("/sys/devices/system/cpu/{name}"), What::File(cpus.clone().into_bytes()));
+        }
+    }
+}
+
+/// Where home lies inside.
+pub(crate) fn home(policy: &Policy) -> &Path {
+    policy.home.as_deref().unwrap_or(Path::new(HOME))
+}
+
+/// The hidden paths below `root`, relative to it.
+fn beneath(hide: &[PathBuf], root: &Path) -> Vec<OsString> {
+    hide.iter()
+        .filter_map(|path| path.strip_prefix(root).ok())
+        .filter(|rest| !rest.as_os_str().is_empty())
+        .map(Into::into)
+        .collect()
+}
+
+fn check(policy: &Policy) -> Result<()> {
+    let named = |what: &str, path: &Path| -> Result<()> {
+        if path.as_os_str().as_bytes().contains(&0) {
+            return Err(Error::Nul { what: format!("{what} {}", path.display()) });
+        }
+        if !path.is_absolute() || path.components().any(|part| matches!(part, Component::ParentDir)) {
+            return Err(Error::Policy(format!("{what} {} is not an absolute path without `..`", path.display())));
+        }
+        Ok(())
+    };
+    let taken = |what: &str, path: &Path| -> Result<()> {
+        named(what, path)?;
+        let reserved = RESERVED.iter().map(Path::new).find(|reserved| path.starts_with(reserved));
+        if path == Path::new("/") || reserved.is_some() {
+            return Err(Error::Policy(format!(
+                "{what} {} belongs to the system; name a project folder instead",
+                path.display()
+            )));
+        }
+        Ok(())
+    };
+    for workspace in &policy.workspaces {
+        taken("workspace", &workspace.path)?;
+    }
+    for path in &policy.read_write {
+        taken("writable path", path)?;
+    }
+    for (what, list) in
+        [("read-only path", &policy.read_only), ("hidden path", &policy.hide), ("cache", &policy.caches)]
+    {
+        for path in list {
+            named(what, path)?;
+        }
+    }
+    if let Some(home) = &policy.home {
+        taken("home", home)?;
+    }
+    for (place, outer) in policy.workspaces.iter().enumerate() {
+        for inner in &policy.workspaces[place + 1..] {
+            if inner.path.starts_with(&outer.path) || outer.path.starts_with(&inner.path) {
+                return Err(Error::Policy(format!(
+                    "workspaces {} and {} contain one another",
+                    outer.path.display(),
+                    inner.path.display()
+                )));
+            }
+        }
+    }
+    Ok(())
+}

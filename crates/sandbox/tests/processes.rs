@@ -1,0 +1,175 @@
+//! Processes: what a program sees, what it may start, and that none of it outlives the run.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use agentic_sandbox::{Command, ExitReason, Limits, Policy, Profile};
+use agentic_testkit::wait_until_gone;
+use common::{Folder, code, printed, sandbox, seconds, shell, unconfined};
+
+#[test]
+fn it_is_pid_two_and_sees_nobody_else() {
+    let output = code(
+        Policy::default(),
+        Limits::default(),
+        "import os\nprint(os.getpid(), sorted(int(p) for p in os.listdir('/proc') if p.isdigit()), os.getuid())",
+    );
+    assert_eq!(printed(&output), "2 [1, 2] 1000\n");
+}
+
+#[test]
+fn the_nest_init_can_be_neither_read_nor_killed() {
+    let attempt = "import os, errno\ndef t(f):\n try: f(); print('done')\n except OSError as e: print(errno.errorcode[e.errno])\n\
+        for n in ('environ', 'mem', 'maps'): t(lambda: open('/proc/1/' + n, 'rb').read(1))\nt(lambda: os.listdir('/proc/1/fd'))\nt(lambda: os.readlink('/proc/1/exe'))\nt(lambda: os.kill(1, 9))";
+    // The control: the same reads of the program's own process succeed.
+    let own = "open('/proc/self/environ', 'rb').read(1); import os; os.listdir('/proc/self/fd'); print('read')";
+    assert_eq!(printed(&code(Policy::default(), Limits::default(), own)), "read\n");
+    // The signal is refused by the Landlock scope, or passes without effect where the kernel has none.
+    let output = printed(&code(Policy::default(), Limits::default(), attempt));
+    assert!(output.starts_with("EACCES\nEACCES\nEACCES\nEACCES\nEACCES\n"), "{output}");
+    assert!(output.ends_with("EPERM\n") || output.ends_with("done\n"), "{output}");
+}
+
+#[test]
+fn it_has_no_capability_no_new_privileges_and_a_filter() {
+    let output = shell(Policy::default(), Limits::default(), "grep -E '^(Cap|NoNewPrivs|Seccomp:)' /proc/self/status");
+    let text = printed(&output);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert!(text.contains(&format!("{set}:\t0000000000000000")), "{text}");
+    }
+    assert!(text.contains("NoNewPrivs:\t1") && text.contains("Seccomp:\t2"), "{text}");
+}
+
+#[test]
+fn the_callers_environment_is_not_there() {
+    // The control: this test's own environment holds more than what was given.
+    assert!(std::env::vars_os().count() > 2);
+    let output = Command::new("/usr/bin/env").env("ONLY", "this").output(sandbox()).unwrap();
+    assert_eq!(printed(&output), "ONLY=this\n");
+}
+
+#[test]
+fn exit_statuses_and_signals_are_its_own() {
+    for (script, reason) in [
+        ("exit 7", ExitReason::Exited(7)),
+        ("kill -TERM $$", ExitReason::Signalled(15)),
+        ("kill -KILL $$", ExitReason::Signalled(9)),
+        ("kill -ABRT $$", ExitReason::Signalled(6)),
+        ("true", ExitReason::Exited(0)),
+    ] {
+        assert_eq!(shell(Policy::default(), Limits::default(), script).reason, reason, "{script}");
+    }
+}
+
+#[test]
+fn whatever_ignores_the_end_ends_by_the_limit() {
+    for (name, code_text) in [
+        ("loop", "print('begun', flush=True)\nwhile True: pass"),
+        ("sleeper", "import time\nprint('begun', flush=True)\ntime.sleep(600)"),
+        (
+            "ignorer",
+            "import signal, time\nfor s in range(1, 32):\n try: signal.signal(s, signal.SIG_IGN)\n except OSError: pass\nprint('begun', flush=True)\nwhile True: time.sleep(1)",
+        ),
+        (
+            "daemon",
+            "import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0:\n  while True: time.sleep(1)\n os._exit(0)\nprint('begun', flush=True)\ntime.sleep(600)",
+        ),
+    ] {
+        let marker = format!("agentic-marker-{name}-{}", std::process::id());
+        let began = Instant::now();
+        let output = Command::new(common::python())
+            .args(["-I", "-S", "-c", code_text, &marker])
+            .limits(seconds(1))
+            .output(sandbox())
+            .unwrap();
+        assert_eq!(output.reason, ExitReason::TimedOut, "{name}");
+        assert_eq!(output.stdout.text(), "begun\n", "{name}");
+        assert!(began.elapsed() < Duration::from_secs(10), "{name} took {:?}", began.elapsed());
+        assert_eq!(wait_until_gone(&marker, Duration::from_secs(5)), Vec::<u32>::new(), "{name}");
+    }
+}
+
+#[test]
+fn the_call_returns_when_the_program_ends_not_when_a_grandchild_closes_the_pipe() {
+    let marker = format!("agentic-marker-left-{}", std::process::id());
+    let script = format!("(trap '' TERM HUP; while :; do sleep 1; done; : {marker}) & echo started");
+    let began = Instant::now();
+    let output = shell(Policy::default(), seconds(60), &script);
+    assert_eq!(printed(&output), "started\n");
+    assert!(began.elapsed() < Duration::from_secs(30));
+    assert_eq!(wait_until_gone(&marker, Duration::from_secs(5)), Vec::<u32>::new());
+}
+
+#[test]
+fn a_run_can_be_ended_from_another_thread() {
+    let child = Command::new("/bin/sleep").arg("600").limits(seconds(600)).spawn(sandbox()).unwrap();
+    let killer = child.killer();
+    let waiting = std::thread::spawn(move || child.wait());
+    killer.kill();
+    assert_eq!(waiting.join().unwrap().unwrap().reason, ExitReason::Cancelled);
+}
+
+#[test]
+fn a_dropped_run_ends() {
+    let marker = format!("agentic-marker-dropped-{}", std::process::id());
+    let child =
+        Command::new("/bin/sh").args(["-c", "sleep 600", &marker]).limits(seconds(600)).spawn(sandbox()).unwrap();
+    drop(child);
+    assert_eq!(wait_until_gone(&marker, Duration::from_secs(10)), Vec::<u32>::new());
+}
+
+#[test]
+fn without_exec_the_program_starts_and_nothing_after_it() {
+    let attempt = "import os, errno, ctypes\n\
+        def t(f):\n try: print('ran', f())\n except OSError as e: print(errno.errorcode[e.errno])\n\
+        t(lambda: os.execv('/bin/true', ['true']))\n\
+        t(lambda: os.execve(os.open('/bin/true', os.O_RDONLY), ['true'], {}))\n\
+        print(ctypes.CDLL(None).system(b'echo ran'))\n\
+        pid = os.fork()\nif pid == 0: os._exit(3)\nprint(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
+    let closed = Policy { profile: Profile::NoExec, ..Policy::default() };
+    let output = printed(&code(closed, Limits::default(), attempt));
+    // system(3): the child that cannot exec the shell ends with 127, so the status is 127 << 8.
+    assert_eq!(output, "EPERM\nEPERM\n32512\n3\n");
+    // The control: with exec open the first attempt replaces the program.
+    assert_eq!(printed(&code(Policy::default(), Limits::default(), attempt)), "");
+    assert_eq!(unconfined(attempt), "");
+}
+
+#[test]
+fn a_missing_program_and_one_that_cannot_be_executed_are_told_apart() {
+    let run = |program: &str| Command::new(program).env("PATH", "/usr/bin").output(sandbox()).unwrap_err();
+    assert!(matches!(run("no-such-program"), agentic_sandbox::Error::ProgramNotFound(_)));
+    assert!(matches!(run("/usr/bin/no-such-program"), agentic_sandbox::Error::ProgramNotFound(_)));
+    assert!(matches!(run("/etc/hostname"), agentic_sandbox::Error::NotExecutable { .. }));
+    assert!(matches!(run("/usr"), agentic_sandbox::Error::NotExecutable { .. }));
+    assert!(matches!(run("/bin/tr\0ue"), agentic_sandbox::Error::Nul { .. }));
+}
+
+#[test]
+fn a_script_in_the_workspace_runs_by_its_first_line() {
+    let folder = Folder::new();
+    let script = folder.path.join("script");
+    std::fs::write(&script, "#!/bin/sh\necho ran \"$1\"\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = Command::new(&script).arg("it").policy(folder.policy()).output(sandbox()).unwrap();
+    assert_eq!(printed(&output), "ran it\n");
+}
+
+#[test]
+fn many_runs_at_once_do_not_meet() {
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            scope.spawn(move || {
+                for turn in 0..5 {
+                    let output = shell(
+                        Policy::default(),
+                        seconds(60),
+                        &format!("echo {thread}-{turn} > /tmp/f; cat /tmp/f; ls /tmp | wc -l"),
+                    );
+                    assert_eq!(printed(&output), format!("{thread}-{turn}\n1\n"));
+                }
+            });
+        }
+    });
+}

@@ -1,0 +1,66 @@
+//! The project's chores, each one command that does its own set-up and says what it does.
+//!
+//! It uses the standard library alone, so that the first command on a fresh machine starts at once.
+#![forbid(unsafe_code)]
+
+mod example;
+mod lint;
+mod run;
+mod summary;
+mod test;
+mod venv;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask <chore>
+
+  example   build `agentic`, run the example plan on a fresh copy of its project, show what changed
+  test      run all tests and the example; as root, the tests also as an ordinary user
+  lint      formatting, clippy, and the rules of deny.toml
+";
+
+/// What went wrong, in words for the person at the terminal.
+type Failure = String;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let chore: fn() -> Result<bool, Failure> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["example"] => example::run,
+        ["test"] => test::run,
+        ["lint"] => lint::run,
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprint!("no chore `{}`\n\n{HELP}", arguments.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match chore() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The project's root folder.
+fn root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map_or(manifest.clone(), PathBuf::from)
+}
+
+/// Where everything that is built goes.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |target| root().join(target))
+}
+
+/// Says what is done next.
+fn say(what: impl AsRef<str>) {
+    println!("==> {}", what.as_ref());
+}
