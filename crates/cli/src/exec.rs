@@ -15,7 +15,7 @@ use agentic_sandbox::{ExitReason, LimitKind, Limits, MB, Output, Sandbox, Stdin,
 use serde_json::json;
 
 use crate::args::{ExecArgs, Language, NetworkReach, ViewName};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
 use crate::render::seconds;
@@ -114,7 +114,7 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
             "changes": changes,
             "kept": kept.as_ref().map(|kept| kept.folder.display().to_string()),
         });
-        writeln!(std::io::stdout(), "{object}")?;
+        unless_gone(writeln!(std::io::stdout(), "{object}"))?;
     }
     if let Some(line) = ending(output, limits) {
         say(&format!("agentic: {line}"));

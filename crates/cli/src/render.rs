@@ -51,7 +51,7 @@ impl Story {
                     step.to_string(),
                     Step { tool: tool.clone(), description: description.clone(), ..Step::default() },
                 );
-                if look.live { Vec::new() } else { vec![format!("start   {}", self.title(step.as_str()))] }
+                if look.live { Vec::new() } else { vec![format!("start    {}", self.title(step.as_str()))] }
             }
             EventBody::CallOutput { step: Some(step), text, .. } => {
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
@@ -71,6 +71,13 @@ impl Story {
                 }
                 Vec::new()
             }
+            EventBody::RecoveryTaken { step, cause, strategy, detail } if strategy == "give_up" => vec![format!(
+                "{} {}: {}: {}",
+                self.mark("given up", Colour::Yellow),
+                step,
+                cause.as_str(),
+                look.foreign(detail)
+            )],
             EventBody::RecoveryTaken { step, cause, strategy, detail } => vec![format!(
                 "{} {}: {} → {}: {}",
                 self.mark("again", Colour::Yellow),
@@ -147,11 +154,11 @@ impl Story {
     /// A word on a plain stream, a sign on a live one.
     fn mark(&self, word: &str, colour: Colour) -> String {
         let sign = match (self.look.live, word) {
-            (false, _) => format!("{word:<7}"),
+            (false, _) => format!("{word:<8}"),
             (true, "ok") => "✓".to_owned(),
             (true, "FAILED") => "✗".to_owned(),
             (true, "again") => "↻".to_owned(),
-            (true, "skipped" | "stopped") => "–".to_owned(),
+            (true, "skipped" | "stopped" | "given up") => "–".to_owned(),
             (true, other) => other.to_owned(),
         };
         self.look.paint(colour, &sign)
@@ -189,7 +196,7 @@ pub(crate) fn closing(result: &ExecutionResult, look: Appearance) -> Vec<String>
         seconds(Duration::try_from_secs_f64(result.total_time).unwrap_or_default())
     )];
     if let Some(error) = &result.error {
-        lines.push(format!("  {}", look.foreign(error)));
+        lines.extend(error.trim_end().lines().map(|line| format!("  {}", look.foreign(line))));
     }
     lines.push(look.paint(Colour::Dim, &format!("  agentic show {}", result.run_id)));
     lines
@@ -293,10 +300,10 @@ mod tests {
     #[test]
     fn a_pipe_gets_a_line_at_each_end_of_a_step() {
         let mut story = Story::new(PIPE);
-        assert_eq!(tell(&mut story, started()), ["start   step_1  shell  Run tests"]);
+        assert_eq!(tell(&mut story, started()), ["start    step_1  shell  Run tests"]);
         assert_eq!(
             tell(&mut story, finished(StepStatus::Completed)),
-            ["ok      step_1  shell  Run tests  (1.2 s, 2 attempts)"]
+            ["ok       step_1  shell  Run tests  (1.2 s, 2 attempts)"]
         );
     }
 
@@ -324,7 +331,7 @@ mod tests {
             strategy: "search_by_name".into(),
             detail: "looking for config.yaml".into(),
         };
-        assert_eq!(tell(&mut story, taken), ["again   step_1: not_found → search_by_name: looking for config.yaml"]);
+        assert_eq!(tell(&mut story, taken), ["again    step_1: not_found → search_by_name: looking for config.yaml"]);
         let mut plan = ExecutionPlan::new("run tests");
         plan.metadata.insert("assumptions".into(), json!(["test command: pytest"]));
         assert_eq!(opening(&plan, PIPE), ["Task: run tests", "  assumed: test command: pytest"]);
