@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use agentic_executor::ExecutionMode;
-use agentic_executor::planner::{CommitPolicy, ExecutionPlan, Format, OnFailure, PlanFile, PlanStep, recovery, render, schema};
+use agentic_executor::planner::{
+    CommitPolicy, ExecutionPlan, Format, OnFailure, PlanFile, PlanStep, recovery, render, schema,
+};
 use serde_json::{Map, Value, json};
 
 const FULL: &str = r#"
@@ -59,20 +61,26 @@ fn every_field_is_read() {
     assert_eq!((test.commit, test.depends_on[0].as_str()), (CommitPolicy::Always, "find"));
     assert_eq!(test.on_failure, OnFailure::Fallback(vec!["again".into()]));
     assert_eq!((again.timeout, again.retry.max), (Some(Duration::from_millis(1500)), 0));
-    assert_eq!((read.id.as_str(), read.description.as_str(), read.for_each.as_ref().unwrap().name.as_str()), ("step_4", "file_read", "file"));
+    assert_eq!(
+        (read.id.as_str(), read.description.as_str(), read.for_each.as_ref().unwrap().name.as_str()),
+        ("step_4", "file_read", "file")
+    );
 }
 
 #[test]
 fn what_is_written_reads_back_the_same() {
     let file = PlanFile::parse(FULL, "p.yaml").unwrap();
     let again = PlanFile::parse(&file.to_yaml(), "p.yaml").unwrap_or_else(|e| panic!("{e}\n{}", file.to_yaml()));
-    assert_eq!((again.plan, again.context, again.mode, again.workspace), (file.plan, file.context, file.mode, file.workspace));
+    assert_eq!(
+        (again.plan, again.context, again.mode, again.workspace),
+        (file.plan, file.context, file.mode, file.workspace)
+    );
 }
 
 #[test]
 fn each_mistake_is_said_at_its_line_and_column() {
     for (text, expected) in [
-        ("steps: [", &["1:9 failed to read the YAML: "][..]),
+        ("steps: [", &["1:8 failed to read the YAML: unclosed bracket"][..]),
         ("a: 1\na: 2\nsteps: []", &["2:1 failed to read the YAML: duplicate mapping key"]),
         ("just text", &["1:1 a plan is a mapping with `steps`, not the text \"just text\""]),
         ("", &["1:1 a plan is a mapping with `steps`, not nothing"]),
@@ -83,27 +91,45 @@ fn each_mistake_is_said_at_its_line_and_column() {
         ("steps:\n- tool: shell\n  parms: {}", &["3:3 `parms` is no key of a step"]),
         ("steps:\n- id: a", &["2:3 step `a` has no `tool`"]),
         ("steps:\n- tool: shel", &["2:9 step `step_1` calls the unknown tool `shel`"]),
-        ("steps:\n- tool: shell\n  depends_on: [b]", &["3:16 step `step_1` depends on `b`, which is no step of this plan"]),
+        (
+            "steps:\n- tool: shell\n  depends_on: [b]",
+            &["3:16 step `step_1` depends on `b`, which is no step of this plan"],
+        ),
         ("steps:\n- {id: a, tool: shell}\n- {id: a, tool: shell}", &["3:8 two steps have the id `a`"]),
         ("steps:\n- {id: '', tool: shell}", &["2:8 step 1 has no id"]),
         (
             "steps:\n- {id: a, tool: shell, depends_on: b}\n- {id: b, tool: shell, depends_on: [a]}",
             &["2:36 the dependencies form a cycle: a -> b -> a"],
         ),
-        ("steps:\n- tool: shell\n  params: {command: 'echo ${{ steps.x.output }}'}", &["3:21 step `step_1` refers to `${{ steps.x.output }}`: `x` is no step"]),
+        (
+            "steps:\n- tool: shell\n  params: {command: 'echo ${{ steps.x.output }}'}",
+            &["3:21 step `step_1` refers to `${{ steps.x.output }}`: `x` is no step"],
+        ),
         ("steps:\n- tool: shell\n  when: steps.x", &["3:9 step `step_1` refers to"]),
         ("steps:\n- tool: shell\n  on_failure: {fallback: [x]}", &["3:27 step `step_1` cannot fall back to `x`"]),
-        ("steps:\n- tool: shell\n  on_failure: retry", &["3:15 `on_failure` must be one of stop, continue, rollback, replan"]),
+        (
+            "steps:\n- tool: shell\n  on_failure: retry",
+            &["3:15 `on_failure` must be one of stop, continue, rollback, replan"],
+        ),
         ("steps:\n- tool: shell\n  timeout: 0", &["3:12 `timeout` must be seconds above 0"]),
         ("steps:\n- tool: shell\n  timeout: -1", &["3:12 `timeout` must be"]),
         ("steps:\n- tool: shell\n  timeout: 1e300", &["3:12 `timeout` must be"]),
         ("steps:\n- tool: shell\n  timeout: soon", &["3:12 `timeout` must be"]),
-        ("steps:\n- tool: shell\n  retries: -1", &["3:12 `retries` must be a whole number from 0 to 1000, not the number -1"]),
+        (
+            "steps:\n- tool: shell\n  retries: -1",
+            &["3:12 `retries` must be a whole number from 0 to 1000, not the number -1"],
+        ),
         ("steps:\n- tool: shell\n  retries: {max: 1, delay: -1}", &["3:28 `delay` must be a number from 0"]),
-        ("steps:\n- tool: shell\n  commit: yes", &["3:11 `commit` must be one of on_success, always, never, not the text \"yes\""]),
+        (
+            "steps:\n- tool: shell\n  commit: yes",
+            &["3:11 `commit` must be one of on_success, always, never, not the text \"yes\""],
+        ),
         ("steps:\n- tool: shell\n  params: [1]", &["3:11 `params` must be a mapping, not a list"]),
         ("steps:\n- tool: shell\n  for_each: {items: 5}", &["3:13 `for_each` needs `items`"]),
-        ("steps:\n- tool: 5\n- x", &["2:9 `tool` must be a text, not the number 5", "3:3 a step is a mapping with `tool`, not the text \"x\""]),
+        (
+            "steps:\n- tool: 5\n- x",
+            &["2:9 `tool` must be a text, not the number 5", "3:3 a step is a mapping with `tool`, not the text \"x\""],
+        ),
         ("steps: [{tool: shell}]\n---\nsteps: []", &["3:1 failed to read the YAML: multiple YAML documents"]),
     ] {
         let found = problems(text);
@@ -143,9 +169,17 @@ fn the_published_schema_is_current_and_agrees_with_the_reader() {
     let validator = jsonschema::validator_for(&schema()).unwrap();
     let value = |text: &str| serde_json::to_value(serde_saphyr::from_str::<Value>(text).unwrap()).unwrap();
     let full = value(FULL);
-    assert!(validator.is_valid(&full), "{:#?}", validator.iter_errors(&full).map(|e| e.to_string()).collect::<Vec<_>>());
+    assert!(
+        validator.is_valid(&full),
+        "{:#?}",
+        validator.iter_errors(&full).map(|e| e.to_string()).collect::<Vec<_>>()
+    );
     let shown = PlanFile::parse(FULL, "p").unwrap().plan.to_dict();
-    assert!(validator.is_valid(&shown), "{:#?}", validator.iter_errors(&shown).map(|e| e.to_string()).collect::<Vec<_>>());
+    assert!(
+        validator.is_valid(&shown),
+        "{:#?}",
+        validator.iter_errors(&shown).map(|e| e.to_string()).collect::<Vec<_>>()
+    );
     for wrong in [
         "{}",
         "steps: []",

@@ -88,7 +88,11 @@ impl ProjectView for MemoryProject {
     fn list(&self, folder: &str) -> Vec<ProjectEntry> {
         let mut entries: Vec<ProjectEntry> = Vec::new();
         for path in self.files.keys() {
-            let inside = if folder.is_empty() { Some(path.as_str()) } else { path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/')) };
+            let inside = if folder.is_empty() {
+                Some(path.as_str())
+            } else {
+                path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'))
+            };
             let Some(inside) = inside else { continue };
             let (name, is_folder) = inside.split_once('/').map_or((inside, false), |(name, _)| (name, true));
             if !entries.iter().any(|entry| entry.name == name) {
@@ -166,7 +170,9 @@ impl Project<'_> {
 
     /// The test command of one folder.
     pub(super) fn tests(self, folder: &str) -> Option<Suggestion> {
-        let found = |command: &str, reason: &str| Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() });
+        let found = |command: &str, reason: &str| {
+            Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
+        };
         if let Some(reason) = self.pytest_config(folder) {
             return found("pytest", &reason);
         }
@@ -200,11 +206,14 @@ impl Project<'_> {
     fn python_tests(self, folder: &str) -> Option<Suggestion> {
         let is_test = |name: &str| {
             let stem = name.strip_suffix(".py");
-            stem.is_some_and(|stem| stem.starts_with("test_") || stem.ends_with("_test") || stem == "test" || stem == "tests")
+            stem.is_some_and(|stem| {
+                stem.starts_with("test_") || stem.ends_with("_test") || stem == "test" || stem == "tests"
+            })
         };
         for inner in ["", "tests", "test"] {
             let place = if inner.is_empty() { folder.to_owned() } else { join(folder, inner) };
-            let files: Vec<String> = self.files(&place).into_iter().filter(|name| is_test(name)).take(MOST_TEST_FILES).collect();
+            let files: Vec<String> =
+                self.files(&place).into_iter().filter(|name| is_test(name)).take(MOST_TEST_FILES).collect();
             if files.is_empty() {
                 continue;
             }
@@ -232,7 +241,9 @@ impl Project<'_> {
 
     /// The build command of one folder.
     pub(super) fn build(self, folder: &str) -> Option<Suggestion> {
-        let found = |command: &str, reason: &str| Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() });
+        let found = |command: &str, reason: &str| {
+            Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
+        };
         if self.has(folder, "Cargo.toml") {
             return found("cargo build", "there is a Cargo.toml");
         }
@@ -253,7 +264,9 @@ impl Project<'_> {
 
     /// The command that installs what one folder's project needs.
     pub(super) fn install(self, folder: &str) -> Option<Suggestion> {
-        let found = |command: &str, reason: &str| Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() });
+        let found = |command: &str, reason: &str| {
+            Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
+        };
         if self.has(folder, "requirements.txt") {
             return found("pip install -r requirements.txt", "there is a requirements.txt");
         }
@@ -288,7 +301,18 @@ impl Project<'_> {
     }
     fn folders(self, folder: &str) -> Vec<String> {
         // Made by tools, or other people's code: never a project of this repository.
-        let skipped = ["node_modules", "target", "venv", "env", "dist", "build", "vendor", "third_party", "__pycache__", "site-packages"];
+        let skipped = [
+            "node_modules",
+            "target",
+            "venv",
+            "env",
+            "dist",
+            "build",
+            "vendor",
+            "third_party",
+            "__pycache__",
+            "site-packages",
+        ];
         let entries = self.0.list(folder).into_iter();
         entries
             .filter(|entry| entry.is_folder && !entry.name.starts_with('.') && !skipped.contains(&entry.name.as_str()))
@@ -302,7 +326,11 @@ impl Project<'_> {
         let endings = ["yaml", "yml", "toml", "json", "ini", "cfg", "conf", "py", "js", "ts", "rs"];
         let in_folder = |folder: &str| {
             let names = self.files(folder);
-            stems.iter().flat_map(|stem| endings.iter().map(move |ending| format!("{stem}.{ending}"))).find(|name| names.contains(name)).map(|name| join(folder, &name))
+            stems
+                .iter()
+                .flat_map(|stem| endings.iter().map(move |ending| format!("{stem}.{ending}")))
+                .find(|name| names.contains(name))
+                .map(|name| join(folder, &name))
         };
         in_folder("")
             .or_else(|| in_folder("config"))
@@ -312,7 +340,18 @@ impl Project<'_> {
     }
     /// The build file of one folder.
     pub(super) fn manifest(self, folder: &str) -> Option<String> {
-        let names = ["pyproject.toml", "setup.cfg", "pytest.ini", "tox.ini", "setup.py", "Cargo.toml", "package.json", "go.mod", "Makefile", "makefile"];
+        let names = [
+            "pyproject.toml",
+            "setup.cfg",
+            "pytest.ini",
+            "tox.ini",
+            "setup.py",
+            "Cargo.toml",
+            "package.json",
+            "go.mod",
+            "Makefile",
+            "makefile",
+        ];
         names.iter().find(|name| self.has(folder, name)).map(|name| join(folder, name))
     }
     /// A file of the root whose name is `word`, with or without its ending, in any case.

@@ -93,9 +93,13 @@ const fn strategy(kind: StrategyKind, bound: Bound, says: &'static str) -> Strat
 
 const GIVE_UP: Strategy = strategy(StrategyKind::GiveUp, Bound::Times(1), "nothing is known that would help");
 const WAIT: Strategy = strategy(StrategyKind::WaitAndRetry, Bound::Policy, "waits, then tries again");
-const ONCE_MORE: Strategy =
-    strategy(StrategyKind::WaitAndRetry, Bound::Times(1), "runs once more: what passes then is flaky, and is said to be");
-const WAIT_ONCE: Strategy = strategy(StrategyKind::WaitAndRetry, Bound::Times(1), "waits for space, then tries once more");
+const ONCE_MORE: Strategy = strategy(
+    StrategyKind::WaitAndRetry,
+    Bound::Times(1),
+    "runs once more: what passes then is flaky, and is said to be",
+);
+const WAIT_ONCE: Strategy =
+    strategy(StrategyKind::WaitAndRetry, Bound::Times(1), "waits for space, then tries once more");
 const SEARCH: Strategy = strategy(
     StrategyKind::SearchFileAndRetry,
     Bound::Times(1),
@@ -108,7 +112,11 @@ const MORE_TIME: Strategy = Strategy {
 };
 const MORE_MEMORY: Strategy = Strategy {
     factor: 2,
-    ..strategy(StrategyKind::RaiseMemory, Bound::Times(2), "tries again with twice the memory, up to half the machine's")
+    ..strategy(
+        StrategyKind::RaiseMemory,
+        Bound::Times(2),
+        "tries again with twice the memory, up to half the machine's",
+    )
 };
 const INSTALL: Strategy = strategy(
     StrategyKind::InstallMissingModule,
@@ -125,11 +133,8 @@ const COPY: Strategy = strategy(
     Bound::Times(1),
     "drops the layer and runs again on a copy, where directories can be renamed",
 );
-const AGAIN: Strategy = strategy(
-    StrategyKind::RetryConflict,
-    Bound::Times(2),
-    "drops the layer and runs again over what others wrote",
-);
+const AGAIN: Strategy =
+    strategy(StrategyKind::RetryConflict, Bound::Times(2), "drops the layer and runs again over what others wrote");
 
 const FILE_TOOLS: &[&str] = &["file_read", "edit"];
 const PROGRAMS: &[&str] = &["shell", "run_code"];
@@ -282,9 +287,10 @@ pub fn search_for(path: &str) -> PlanStep {
 
 /// Why a step failed: what its result says, else what the message looks like.
 pub fn cause_of(step: &PlanStep, error: &str) -> Cause {
-    let typed = step.result.as_ref().and_then(|result| {
-        result.cause.or_else(|| serde_json::from_value(result.metadata.get("cause")?.clone()).ok())
-    });
+    let typed = step
+        .result
+        .as_ref()
+        .and_then(|result| result.cause.or_else(|| serde_json::from_value(result.metadata.get("cause")?.clone()).ok()));
     typed.unwrap_or_else(|| cause_in(error))
 }
 
@@ -489,8 +495,12 @@ mod tests {
         let other = planner().replan_on_failure(&plan, &step, "sh: 1: pytest: not found").unwrap();
         assert_eq!(other.params["command"], "cd a && python3 -m pytest -q");
         step.retry_count = 2;
-        let install = planner().replan_on_failure(&plan, &step, "ModuleNotFoundError: No module named 'foo.bar'").unwrap();
-        assert_eq!((install.params["command"].as_str(), install.id.as_str()), (Some("pip install foo"), "step_1_install"));
+        let install =
+            planner().replan_on_failure(&plan, &step, "ModuleNotFoundError: No module named 'foo.bar'").unwrap();
+        assert_eq!(
+            (install.params["command"].as_str(), install.id.as_str()),
+            (Some("pip install foo"), "step_1_install")
+        );
         let longer = planner().replan_on_failure(&plan, &step, "Command timed out after 30s").unwrap();
         assert_eq!(longer.timeout.unwrap().as_secs(), 60);
         step.timeout = Some(std::time::Duration::from_secs(1800));

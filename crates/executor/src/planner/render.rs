@@ -56,7 +56,8 @@ fn text(plan: &ExecutionPlan) -> String {
 
 /// What leads to a step, by place: dependencies, and the step it stands in for.
 fn edges(plan: &ExecutionPlan) -> Vec<(usize, usize, bool)> {
-    let places: HashMap<&StepId, usize> = plan.steps.iter().enumerate().map(|(place, step)| (&step.id, place)).collect();
+    let places: HashMap<&StepId, usize> =
+        plan.steps.iter().enumerate().map(|(place, step)| (&step.id, place)).collect();
     let mut edges = Vec::new();
     for (place, step) in plan.steps.iter().enumerate() {
         edges.extend(step.depends_on.iter().filter_map(|id| Some((*places.get(id)?, place, false))));

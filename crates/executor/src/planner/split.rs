@@ -12,23 +12,160 @@ use super::words::Word;
 /// kind is listed so that "run tests and deploy" is refused for its second half and not half done.
 pub(super) const VERBS: &[&str] = &[
     // understood
-    "read", "show", "display", "view", "print", "cat", "open", "inspect", "load", "look", "write", "create", "save", "append",
-    "make", "search", "find", "grep", "locate", "list", "ls", "test", "retest", "pytest", "run", "rerun", "execute", "launch",
-    "start", "check", "verify", "ensure", "build", "rebuild", "compile", "install", "commit", "stage", "git", "rename",
-    "refactor", "replace", "substitute", "edit", "change", "update", "swap",
+    "read",
+    "show",
+    "display",
+    "view",
+    "print",
+    "cat",
+    "open",
+    "inspect",
+    "load",
+    "look",
+    "write",
+    "create",
+    "save",
+    "append",
+    "make",
+    "search",
+    "find",
+    "grep",
+    "locate",
+    "list",
+    "ls",
+    "test",
+    "retest",
+    "pytest",
+    "run",
+    "rerun",
+    "execute",
+    "launch",
+    "start",
+    "check",
+    "verify",
+    "ensure",
+    "build",
+    "rebuild",
+    "compile",
+    "install",
+    "commit",
+    "stage",
+    "git",
+    "rename",
+    "refactor",
+    "replace",
+    "substitute",
+    "edit",
+    "change",
+    "update",
+    "swap",
     // not understood
-    "add", "analyze", "analyse", "archive", "benchmark", "bump", "clean", "clone", "close", "convert", "copy", "debug", "delete",
-    "deploy", "describe", "document", "download", "drop", "email", "erase", "explain", "fetch", "fix", "format", "generate",
-    "implement", "improve", "kill", "lint", "merge", "migrate", "move", "optimize", "optimise", "profile", "publish", "pull",
-    "push", "rebase", "release", "remove", "reset", "restart", "revert", "review", "rm", "send", "serve", "stop", "summarise",
-    "summarize", "sync", "tag", "tell", "translate", "uninstall", "upgrade", "upload", "wipe",
+    "add",
+    "analyze",
+    "analyse",
+    "archive",
+    "benchmark",
+    "bump",
+    "clean",
+    "clone",
+    "close",
+    "convert",
+    "copy",
+    "debug",
+    "delete",
+    "deploy",
+    "describe",
+    "document",
+    "download",
+    "drop",
+    "email",
+    "erase",
+    "explain",
+    "fetch",
+    "fix",
+    "format",
+    "generate",
+    "implement",
+    "improve",
+    "kill",
+    "lint",
+    "merge",
+    "migrate",
+    "move",
+    "optimize",
+    "optimise",
+    "profile",
+    "publish",
+    "pull",
+    "push",
+    "rebase",
+    "release",
+    "remove",
+    "reset",
+    "restart",
+    "revert",
+    "review",
+    "rm",
+    "send",
+    "serve",
+    "stop",
+    "summarise",
+    "summarize",
+    "sync",
+    "tag",
+    "tell",
+    "translate",
+    "uninstall",
+    "upgrade",
+    "upload",
+    "wipe",
 ];
 
 /// Words before a part's verb that say nothing.
 pub(super) const FILLERS: &[&str] = &[
-    "please", "can", "could", "would", "will", "you", "kindly", "now", "just", "also", "first", "firstly", "second", "secondly",
-    "third", "finally", "lastly", "last", "next", "then", "and", "let's", "lets", "let", "us", "i", "i'd", "we", "want", "need",
-    "like", "to", "should", "must", "go", "ahead", "try", "help", "me", "quickly", "afterwards", "again", "step",
+    "please",
+    "can",
+    "could",
+    "would",
+    "will",
+    "you",
+    "kindly",
+    "now",
+    "just",
+    "also",
+    "first",
+    "firstly",
+    "second",
+    "secondly",
+    "third",
+    "finally",
+    "lastly",
+    "last",
+    "next",
+    "then",
+    "and",
+    "let's",
+    "lets",
+    "let",
+    "us",
+    "i",
+    "i'd",
+    "we",
+    "want",
+    "need",
+    "like",
+    "to",
+    "should",
+    "must",
+    "go",
+    "ahead",
+    "try",
+    "help",
+    "me",
+    "quickly",
+    "afterwards",
+    "again",
+    "step",
 ];
 
 /// Always between parts.
@@ -83,7 +220,8 @@ fn list_mark(words: &[Word], at: usize, number: u32) -> Option<usize> {
     if counts(word, &[".", ")"]) {
         return Some(at + 1);
     }
-    (word.is("step") && words.get(at + 1).is_some_and(|next| !next.quoted && counts(next, &[":", ".", ")"]))).then_some(at + 2)
+    (word.is("step") && words.get(at + 1).is_some_and(|next| !next.quoted && counts(next, &[":", ".", ")"])))
+        .then_some(at + 2)
 }
 
 /// Where the next part starts when a part surely ends before `at`.
@@ -93,10 +231,14 @@ fn always(words: &[Word], at: usize) -> Option<usize> {
         return Some(at + 1);
     }
     let next_is = |offset: usize, text: &str| words.get(at + offset).is_some_and(|word| word.is(text));
-    if (word.is("and") && next_is(1, "then")) || (word.is("after") && next_is(1, "that")) || (word.is("followed") && next_is(1, "by")) {
+    if (word.is("and") && next_is(1, "then"))
+        || (word.is("after") && next_is(1, "that"))
+        || (word.is("followed") && next_is(1, "by"))
+    {
         return Some(at + 2);
     }
-    let sentence = before.after.contains(['.', '!', '?']) && (starts_part(words, at) || word.text.starts_with(char::is_uppercase));
+    let sentence =
+        before.after.contains(['.', '!', '?']) && (starts_part(words, at) || word.text.starts_with(char::is_uppercase));
     (word.starts_line || before.after.contains(';') || sentence).then_some(at)
 }
 
@@ -127,7 +269,8 @@ mod tests {
 
     fn parts(task: &str) -> Vec<String> {
         let words = words(task);
-        let join = |range: Range<usize>| words[range].iter().map(|word| word.text.clone()).collect::<Vec<_>>().join(" ");
+        let join =
+            |range: Range<usize>| words[range].iter().map(|word| word.text.clone()).collect::<Vec<_>>().join(" ");
         split(&words).into_iter().map(join).collect()
     }
 

@@ -46,7 +46,7 @@ impl<'a> Check<'a> {
         for (place, step) in plan.steps.iter().enumerate() {
             let mut earlier = vec![place];
             for stand_in in step.fallback().iter().filter_map(|id| index.get(id).copied()) {
-                if stand_in != place {
+                if !earlier.contains(&stand_in) {
                     before[stand_in].extend(&earlier);
                     earlier.push(stand_in);
                 }
@@ -127,7 +127,9 @@ impl<'a> Check<'a> {
         for reference in found {
             let reason = match reference.parsed {
                 Err(error) => Some(error.to_string()),
-                Ok(roots) => roots.into_iter().find_map(|root| self.unresolvable(&root, step, &ancestors, reference.in_items)),
+                Ok(roots) => {
+                    roots.into_iter().find_map(|root| self.unresolvable(&root, step, &ancestors, reference.in_items))
+                }
             };
             if let Some(reason) = reason {
                 problems.push(PlanProblem::BadReference { step: step.id.clone(), reference: reference.text, reason });
@@ -153,7 +155,9 @@ impl<'a> Check<'a> {
             Root::Item(name) => match &step.for_each {
                 Some(each) if each.name == *name && !in_items => None,
                 Some(each) if in_items => Some(format!("the list of `for_each` cannot use its own `{}`", each.name)),
-                _ => Some(format!("`{name}` is not known here; known are steps, context, task, and the item of a `for_each`")),
+                _ => Some(format!(
+                    "`{name}` is not known here; known are steps, context, task, and the item of a `for_each`"
+                )),
             },
         }
     }
@@ -227,16 +231,19 @@ impl<'a> Check<'a> {
     }
 }
 
-/// The name that was probably meant: at most a third of its letters differ.
+/// The name that was probably meant: it goes on where the wrong one ends, or at most a third of its letters differ.
 pub(super) fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     // The distance is quadratic in the length; no name that people mistype is longer than this.
     const LONGEST: usize = 100;
     if wrong.len() > LONGEST {
         return None;
     }
-    let distant = |name: &&str| name.len() <= LONGEST;
-    let (distance, name) = names.filter(distant).map(|name| (distance(wrong, name), name)).min_by_key(|(d, _)| *d)?;
-    (distance > 0 && distance <= (wrong.chars().count() / 3).max(1)).then_some(name)
+    let goes_on = |name: &str| wrong.len() > 2 && name.starts_with(wrong) && name != wrong;
+    let short = names.filter(|name| name.len() <= LONGEST);
+    let measured = short.map(|name| (if goes_on(name) { 1 } else { distance(wrong, name) }, name));
+    let (distance, name) = measured.min_by_key(|(distance, _)| *distance)?;
+    let length = wrong.chars().count();
+    (length > 1 && distance > 0 && distance <= (length / 3).max(1)).then_some(name)
 }
 
 /// Levenshtein's distance.
@@ -314,7 +321,9 @@ mod tests {
         let mut plan = plan(&[("a", &[]), ("b", &["a"]), ("c", &["b"]), ("d", &[])]);
         plan.steps[2].params.insert("command".into(), json!("echo ${{ steps.a.output }}"));
         assert_eq!(messages(&plan), Vec::<String>::new());
-        plan.steps[3].params.insert("x".into(), json!(["${{ steps.a.output }}", "${{ steps.z.output }}", "${{ item }}"]));
+        plan.steps[3]
+            .params
+            .insert("x".into(), json!(["${{ steps.a.output }}", "${{ steps.z.output }}", "${{ item }}"]));
         plan.steps[3].when = Some("${{ steps.a. }}".into());
         let found = messages(&plan);
         assert_eq!(found.len(), 4, "{found:?}");
@@ -343,7 +352,8 @@ mod tests {
         assert_eq!(messages(&plan), ["the dependencies form a cycle: b -> c -> b"]);
         plan.steps[1].depends_on = vec![];
         plan.steps[0].on_failure = OnFailure::Fallback(vec!["a".into(), "z".into(), "b".into(), "b".into()]);
-        assert_eq!(messages(&plan).len(), 3 + 1, "{:?}", messages(&plan));
+        // Each of the three, and `c`, which is nobody's stand-in now and depends on nothing, refers to two steps.
+        assert_eq!(messages(&plan).len(), 3 + 2, "{:?}", messages(&plan));
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Word {
         const KNOWN: [&str; 9] =
             ["makefile", "dockerfile", "justfile", "rakefile", "procfile", "vagrantfile", "gemfile", "pipfile", "jenkinsfile"];
         let text = self.text.as_str();
-        if text.is_empty() || text.starts_with('-') || text.contains("://") || self.is_glob() || text.chars().any(char::is_control) {
+        if !text.contains(char::is_alphanumeric) || text.starts_with('-') || text.contains("://") || self.is_glob() || text.chars().any(char::is_control) {
             return false;
         }
         if self.quoted && text.contains(char::is_whitespace) {
@@ -37,7 +37,7 @@ impl Word {
             return has_ending(text) && !text.ends_with('.');
         }
         if text.contains('/') {
-            return text.chars().any(char::is_alphanumeric) && !text.starts_with("//");
+            return !text.starts_with("//");
         }
         KNOWN.contains(&self.lower.as_str()) || has_ending(text) || (text.starts_with('.') && text.len() > 2 && is_name(&text[1..]))
     }

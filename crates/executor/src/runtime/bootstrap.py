@@ -223,16 +223,19 @@ def _start(policy):
         main["__cached__"] = None
     else:
         name, sys.argv = program, [program] + sys.argv[2:]
-        try:
-            source = read(program)
-        except OSError as error:
-            message = "{}: can't open file {!r}: [Errno {}] {}\n"
-            sys.stderr.write(message.format(sys.executable, program, error.errno, error.strerror))
-            sys.exit(2)
-        first = None if first is None else os.path.dirname(os.path.realpath(program))
         # From 3.9 on the program knows its absolute path, whatever argv[0] says.
         if sys.version_info >= (3, 9) and not name.startswith("/"):
             name = os.path.join(os.getcwd(), name[2:] if name.startswith("./") else name)
+        try:
+            source = read(program)
+        except OSError as error:
+            called = getattr(sys, "orig_argv", [sys.executable])[0]
+            message = "{}: can't open file {!r}: [Errno {}] {}\n"
+            sys.stderr.write(message.format(called, name, error.errno, error.strerror))
+            sys.exit(2)
+        if not source.endswith(b"\n"):
+            source += b"\n"
+        first = None if first is None else os.path.dirname(os.path.realpath(program))
         main["__file__"] = name
         main["__cached__"] = None
         main["__loader__"] = sys.modules["_frozen_importlib_external"].SourceFileLoader("__main__", name)

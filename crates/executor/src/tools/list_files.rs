@@ -73,7 +73,8 @@ impl ListFilesTool {
             Some(path) => vec![places.find(path, "/path")?],
             None => places.defaults()?,
         };
-        let most = if args.max_results == 0 { usize::MAX } else { usize::try_from(args.max_results).unwrap_or(usize::MAX) };
+        let most =
+            if args.max_results == 0 { usize::MAX } else { usize::try_from(args.max_results).unwrap_or(usize::MAX) };
         let filter = Filter { hidden: args.hidden, gitignore: args.respect_gitignore };
         let (mut files, mut truncated, mut unreadable, mut ended) = (Vec::new(), false, 0, None);
         for place in &starts {

@@ -67,7 +67,10 @@ fn bad_arguments_have_their_pointer() {
     let folder = project();
     assert_eq!(refusal(list(&folder, json!({"glob": "[a"}))).1, "/glob");
     assert_eq!(refusal(list(&folder, json!({"glob": ""}))).1, "/glob");
-    assert_eq!(refusal(list(&folder, json!({"path": "README.md"}))), ("README.md is a file, not a folder".into(), "/path".into()));
+    assert_eq!(
+        refusal(list(&folder, json!({"path": "README.md"}))),
+        ("README.md is a file, not a folder".into(), "/path".into())
+    );
     assert_eq!(refusal(list(&folder, json!({"path": "no"}))).0, "File not found: no");
     assert_eq!(list(&folder, json!({"path": "/etc"})).unwrap_err().cause, Some(Cause::PermissionDenied));
 }

@@ -92,8 +92,9 @@ impl<'a> Places<'a> {
     }
 
     fn at(&self, absolute: &Path, shown: PathBuf) -> Result<Place<'a>, ToolResult> {
-        let located = (self.locate)(absolute)
-            .map_err(|error| ToolResult::failure(Cause::Internal, format!("failed to open {}: {error}", shown.display())))?;
+        let located = (self.locate)(absolute).map_err(|error| {
+            ToolResult::failure(Cause::Internal, format!("failed to open {}: {error}", shown.display()))
+        })?;
         let Some((dir, rel)) = located else { return Err(self.outside(&shown)) };
         let place = Place { dir, rel, shown };
         if !self.allows(&place)? {
@@ -157,13 +158,24 @@ impl<'a> Place<'a> {
         let shown = self.shown.display();
         match metadata.kind {
             FileKind::File => Ok(metadata),
-            FileKind::Dir => Err(ArgumentError::refused("/path", "a file", format!("{shown} is a folder, not a file; list_files shows what is in it")).into()),
-            kind => Err(ArgumentError::refused("/path", "a file", format!("{shown} is {kind}, not a regular file")).into()),
+            FileKind::Dir => Err(ArgumentError::refused(
+                "/path",
+                "a file",
+                format!("{shown} is a folder, not a file; list_files shows what is in it"),
+            )
+            .into()),
+            kind => {
+                Err(ArgumentError::refused("/path", "a file", format!("{shown} is {kind}, not a regular file")).into())
+            }
         }
     }
     /// A name in this folder.
     pub(crate) fn join(&self, below: &Path) -> PathBuf {
-        if self.shown == Path::new(".") || self.shown.as_os_str().is_empty() { below.to_owned() } else { self.shown.join(below) }
+        if self.shown == Path::new(".") || self.shown.as_os_str().is_empty() {
+            below.to_owned()
+        } else {
+            self.shown.join(below)
+        }
     }
     /// The path as text.
     pub(crate) fn text(&self) -> String {

@@ -13,9 +13,7 @@ use serde_json::{Map, Value};
 use super::function::FunctionTool;
 use super::schema::{SchemaFormat, provider};
 use super::validate::Validator;
-use super::{
-    EditTool, FileReadTool, FileWriteTool, ListFilesTool, SearchTool, Tool, ToolContext, ToolResult,
-};
+use super::{EditTool, FileReadTool, FileWriteTool, ListFilesTool, SearchTool, Tool, ToolContext, ToolResult};
 use crate::cause::Cause;
 
 /// What keeps a tool from being registered.

@@ -38,7 +38,12 @@ impl ArgumentError {
     pub fn missing(pointer: impl Into<String>) -> Self {
         let pointer = pointer.into();
         let name = pointer.trim_start_matches('/').replace("~1", "/").replace("~0", "~");
-        Self { message: format!("Missing required parameter: {name}"), pointer, expected: "a value".into(), found: None }
+        Self {
+            message: format!("Missing required parameter: {name}"),
+            pointer,
+            expected: "a value".into(),
+            found: None,
+        }
     }
     /// An argument that is not what it should be.
     pub fn invalid(pointer: impl Into<String>, expected: impl Into<String>, found: &Value) -> Self {
@@ -169,7 +174,10 @@ impl Validator {
                     None => invalid("one of the alternatives in the schema".to_owned()),
                 }
             }
-            _ => (2, ArgumentError::refused(at.clone(), "what the schema says", format!("Invalid parameter {at}: {error}"))),
+            _ => (
+                2,
+                ArgumentError::refused(at.clone(), "what the schema says", format!("Invalid parameter {at}: {error}")),
+            ),
         };
         found.push(entry);
     }
@@ -193,8 +201,13 @@ impl Validator {
         } else {
             Vec::new()
         };
-        let expected = if known.is_empty() { "no such parameter".to_owned() } else { format!("one of {}", known.join(", ")) };
-        ArgumentError::refused(child(at, name), expected.clone(), format!("Unknown parameter: {name} (expected {expected})"))
+        let expected =
+            if known.is_empty() { "no such parameter".to_owned() } else { format!("one of {}", known.join(", ")) };
+        ArgumentError::refused(
+            child(at, name),
+            expected.clone(),
+            format!("Unknown parameter: {name} (expected {expected})"),
+        )
     }
 }
 
@@ -204,8 +217,9 @@ pub(crate) fn arguments<A: DeserializeOwned>(call: &ToolCall, schema: impl FnOnc
     if let Ok(args) = A::deserialize(&Value::Object(call.params.clone())) {
         return Ok(args);
     }
-    let validator = Validator::new(&schema(), true)
-        .map_err(|reason| ToolResult::failure(Cause::Internal, format!("the schema of {} is invalid: {reason}", call.tool)))?;
+    let validator = Validator::new(&schema(), true).map_err(|reason| {
+        ToolResult::failure(Cause::Internal, format!("the schema of {} is invalid: {reason}", call.tool))
+    })?;
     let params = validator.check(&call.params)?;
     A::deserialize(&Value::Object(params)).map_err(|error| {
         ToolResult::failure(Cause::InvalidArguments, format!("Invalid parameters: {error}")).with("pointer", "")

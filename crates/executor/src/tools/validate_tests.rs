@@ -15,23 +15,88 @@ fn each_kind_of_bad_argument_has_its_pointer() {
         ("file_read", json!({}), "/path", "Missing required parameter: path"),
         ("file_read", json!({"path": 1}), "/path", "Invalid parameter /path: expected a string, found 1"),
         ("file_read", json!({"path": null}), "/path", "Invalid parameter /path: expected a string, found null"),
-        ("file_read", json!({"path": "a", "start_line": 0}), "/start_line", "Invalid parameter /start_line: expected at least 1, found 0"),
-        ("file_read", json!({"path": "a", "start_line": 1.5}), "/start_line", "Invalid parameter /start_line: expected an integer, found 1.5"),
-        ("file_read", json!({"path": "a", "max_bytes": 1e300}), "/max_bytes", "Invalid parameter /max_bytes: expected at most 268435456, found 1e+300"),
-        ("file_read", json!({"path": "a", "x/y": 1}), "/x~1y", "Unknown parameter: x/y (expected one of path, encoding, start_line, end_line, max_bytes)"),
+        (
+            "file_read",
+            json!({"path": "a", "start_line": 0}),
+            "/start_line",
+            "Invalid parameter /start_line: expected at least 1, found 0",
+        ),
+        (
+            "file_read",
+            json!({"path": "a", "start_line": 1.5}),
+            "/start_line",
+            "Invalid parameter /start_line: expected an integer, found 1.5",
+        ),
+        (
+            "file_read",
+            json!({"path": "a", "max_bytes": 1e300}),
+            "/max_bytes",
+            "Invalid parameter /max_bytes: expected at most 268435456, found 1e+300",
+        ),
+        (
+            "file_read",
+            json!({"path": "a", "x/y": 1}),
+            "/x~1y",
+            "Unknown parameter: x/y (expected one of path, encoding, start_line, end_line, max_bytes)",
+        ),
         ("file_write", json!({"path": "a"}), "/content", "Missing required parameter: content"),
         ("file_write", json!({"content": "a"}), "/path", "Missing required parameter: path"),
-        ("file_write", json!({"path": "a", "content": "", "mode": "truncate"}), "/mode", "Invalid parameter /mode: expected one of \"overwrite\", \"append\", found \"truncate\""),
-        ("file_write", json!({"path": "a", "transform": {"rename_identifier": {"from": "a"}}}), "/transform/rename_identifier/to", "Missing required parameter: transform/rename_identifier/to"),
+        (
+            "file_write",
+            json!({"path": "a", "content": "", "mode": "truncate"}),
+            "/mode",
+            "Invalid parameter /mode: expected one of \"overwrite\", \"append\", found \"truncate\"",
+        ),
+        (
+            "file_write",
+            json!({"path": "a", "transform": {"rename_identifier": {"from": "a"}}}),
+            "/transform/rename_identifier/to",
+            "Missing required parameter: transform/rename_identifier/to",
+        ),
         ("edit", json!({}), "/path", "Missing required parameter: path"),
         ("edit", json!({"path": "a", "old": "b"}), "/new", "Missing required parameter: new"),
-        ("edit", json!({"edits": []}), "/edits", "Invalid parameter /edits: expected at least 1 items, found an array of 0"),
-        ("edit", json!({"edits": [{"path": "a", "old": "b", "new": "c"}, {"path": "a", "new": "c"}]}), "/edits/1/old", "Missing required parameter: edits/1/old"),
-        ("search", json!({"pattern": "a", "max_results": "ten"}), "/max_results", "Invalid parameter /max_results: expected an integer, found \"ten\""),
-        ("search", json!({"pattern": "a", "max_results": -1}), "/max_results", "Invalid parameter /max_results: expected at least 0, found -1"),
-        ("search", json!({"pattern": "a", "output_mode": 3}), "/output_mode", "Invalid parameter /output_mode: expected a string, found 3"),
-        ("search", json!({"pattern": ["a"]}), "/pattern", "Invalid parameter /pattern: expected a string, found an array of 1"),
-        ("list_files", json!({"hidden": "yes"}), "/hidden", "Invalid parameter /hidden: expected a boolean, found \"yes\""),
+        (
+            "edit",
+            json!({"edits": []}),
+            "/edits",
+            "Invalid parameter /edits: expected at least 1 items, found an array of 0",
+        ),
+        (
+            "edit",
+            json!({"edits": [{"path": "a", "old": "b", "new": "c"}, {"path": "a", "new": "c"}]}),
+            "/edits/1/old",
+            "Missing required parameter: edits/1/old",
+        ),
+        (
+            "search",
+            json!({"pattern": "a", "max_results": "ten"}),
+            "/max_results",
+            "Invalid parameter /max_results: expected an integer, found \"ten\"",
+        ),
+        (
+            "search",
+            json!({"pattern": "a", "max_results": -1}),
+            "/max_results",
+            "Invalid parameter /max_results: expected at least 0, found -1",
+        ),
+        (
+            "search",
+            json!({"pattern": "a", "output_mode": 3}),
+            "/output_mode",
+            "Invalid parameter /output_mode: expected a string, found 3",
+        ),
+        (
+            "search",
+            json!({"pattern": ["a"]}),
+            "/pattern",
+            "Invalid parameter /pattern: expected a string, found an array of 1",
+        ),
+        (
+            "list_files",
+            json!({"hidden": "yes"}),
+            "/hidden",
+            "Invalid parameter /hidden: expected a boolean, found \"yes\"",
+        ),
     ];
     for (tool, params, pointer, message) in cases {
         let failure = refused(tool, params.clone());
@@ -87,7 +152,13 @@ fn paths_resolve_against_the_root_and_no_further() {
 
 #[test]
 fn a_schema_that_is_no_object_schema_is_refused() {
-    for bad in [json!([]), json!({"type": "string"}), json!({}), json!({"type": "object", "properties": []}), json!({"type": "object", "properties": {"a": {"type": "text"}}})] {
+    for bad in [
+        json!([]),
+        json!({"type": "string"}),
+        json!({}),
+        json!({"type": "object", "properties": []}),
+        json!({"type": "object", "properties": {"a": {"type": "text"}}}),
+    ] {
         assert!(Validator::new(&bad, true).is_err(), "{bad}");
     }
     assert!(Validator::new(&json!({"type": "object"}), true).is_ok());

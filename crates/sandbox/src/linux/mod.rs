@@ -6,6 +6,7 @@
 pub(crate) mod capabilities;
 pub(crate) mod cgroup;
 pub(crate) mod landlock;
+pub(crate) mod lease;
 pub(crate) mod mounts;
 pub(crate) mod network;
 pub(crate) mod rlimit;

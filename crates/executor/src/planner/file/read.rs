@@ -20,8 +20,20 @@ const RETRIES: u32 = 1000;
 
 const PLAN_KEYS: [&str; 6] = ["task", "workspace", "mode", "context", "steps", "metadata"];
 const STEP_KEYS: [&str; 14] = [
-    "id", "tool", "params", "description", "depends_on", "retries", "timeout", "commit", "on_failure", "when",
-    "for_each", "status", "result", "error",
+    "id",
+    "tool",
+    "params",
+    "description",
+    "depends_on",
+    "retries",
+    "timeout",
+    "commit",
+    "on_failure",
+    "when",
+    "for_each",
+    "status",
+    "result",
+    "error",
 ];
 const RETRY_KEYS: [&str; 5] = ["max", "delay", "factor", "max_delay", "jitter"];
 
@@ -44,7 +56,8 @@ struct StepPlaces {
 impl Places {
     /// Where a problem is best shown.
     pub(super) fn of(&self, problem: &PlanProblem, plan: &ExecutionPlan) -> At {
-        let step = |id: &StepId| plan.steps.iter().position(|step| step.id == *id).and_then(|place| self.steps.get(place));
+        let step =
+            |id: &StepId| plan.steps.iter().position(|step| step.id == *id).and_then(|place| self.steps.get(place));
         let entry = |list: &[(StepId, At)], id: &StepId| list.iter().find(|(other, _)| other == id).map(|(_, at)| *at);
         let at = match problem {
             PlanProblem::Cycle { steps } => steps.first().and_then(step).map(|places| {
@@ -53,7 +66,11 @@ impl Places {
             }),
             PlanProblem::UnknownDependency { step: id, dependency, .. } => {
                 // Among steps of one id it is the one that has the entry.
-                self.steps.iter().zip(&plan.steps).filter(|(_, step)| step.id == *id).find_map(|(places, _)| entry(&places.depends_on, dependency))
+                self.steps
+                    .iter()
+                    .zip(&plan.steps)
+                    .filter(|(_, step)| step.id == *id)
+                    .find_map(|(places, _)| entry(&places.depends_on, dependency))
             }
             PlanProblem::UnknownTool { step: id, tool, .. } => self
                 .steps
@@ -61,7 +78,9 @@ impl Places {
                 .zip(&plan.steps)
                 .find(|(_, step)| step.id == *id && step.tool == *tool)
                 .map(|(places, _)| places.tool),
-            PlanProblem::DuplicateId { index, .. } | PlanProblem::EmptyId { index } => self.steps.get(*index).map(|places| places.id),
+            PlanProblem::DuplicateId { index, .. } | PlanProblem::EmptyId { index } => {
+                self.steps.get(*index).map(|places| places.id)
+            }
             PlanProblem::BadReference { step: id, reference, .. } => step(id).map(|places| {
                 let text = places.texts.iter().find(|(text, _)| text.contains(reference.as_str()));
                 text.map_or(places.id, |(_, at)| *at)
@@ -105,11 +124,15 @@ impl Reader {
                 "task" => file.plan.task = self.optional_text("task", node).unwrap_or_default(),
                 "workspace" => file.workspace = self.optional_text("workspace", node).map(PathBuf::from),
                 "mode" => {
-                    file.mode = self.word("mode", node, &[
-                        ("sequential", ExecutionMode::Sequential),
-                        ("parallel", ExecutionMode::Parallel),
-                        ("interactive", ExecutionMode::Interactive),
-                    ]);
+                    file.mode = self.word(
+                        "mode",
+                        node,
+                        &[
+                            ("sequential", ExecutionMode::Sequential),
+                            ("parallel", ExecutionMode::Parallel),
+                            ("interactive", ExecutionMode::Interactive),
+                        ],
+                    );
                 }
                 "context" => file.context = self.mapping("context", node),
                 "metadata" => file.plan.metadata = self.mapping("metadata", node),
@@ -164,7 +187,11 @@ impl Reader {
                 "retries" => step.retry = self.retries(node),
                 "timeout" => step.timeout = self.timeout(node),
                 "commit" => {
-                    let words = [("on_success", CommitPolicy::OnSuccess), ("always", CommitPolicy::Always), ("never", CommitPolicy::Never)];
+                    let words = [
+                        ("on_success", CommitPolicy::OnSuccess),
+                        ("always", CommitPolicy::Always),
+                        ("never", CommitPolicy::Never),
+                    ];
                     step.commit = self.word("commit", node, &words).unwrap_or_default();
                 }
                 "on_failure" => step.on_failure = self.on_failure(node, &mut places),
@@ -264,7 +291,8 @@ impl Reader {
     }
     fn count(&mut self, what: &str, node: &Node) -> u32 {
         if let Kind::Number(number) = &node.kind
-            && let Some(count) = number.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count <= RETRIES)
+            && let Some(count) =
+                number.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|count| *count <= RETRIES)
         {
             return count;
         }
@@ -290,7 +318,11 @@ impl Reader {
         match seconds.filter(|seconds| *seconds > 0.0 && *seconds <= LONGEST) {
             Some(seconds) => Some(Duration::from_secs_f64(seconds)),
             None => {
-                self.expected("timeout", "seconds above 0 and up to a week, or text such as `90s`, `10m`, `1h30m`", node);
+                self.expected(
+                    "timeout",
+                    "seconds above 0 and up to a week, or text such as `90s`, `10m`, `1h30m`",
+                    node,
+                );
                 None
             }
         }

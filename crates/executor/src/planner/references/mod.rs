@@ -134,7 +134,14 @@ pub fn items(each: &ForEach, scope: &Scope<'_>) -> Result<Vec<Value>, ReferenceE
     match resolve_value(&each.items, scope)? {
         Value::Array(items) => Ok(items),
         other => Err(ReferenceError {
-            reference: each.items.as_str().unwrap_or("for_each").trim_start_matches("${{").trim_end_matches("}}").trim().into(),
+            reference: each
+                .items
+                .as_str()
+                .unwrap_or("for_each")
+                .trim_start_matches("${{")
+                .trim_end_matches("}}")
+                .trim()
+                .into(),
             reason: format!("`for_each` needs a list, this is {}", kind(&other)),
         }),
     }
@@ -462,11 +469,17 @@ mod tests {
         let mut plan = ExecutionPlan::new("the task");
         let step = plan.add_step("search", Map::new(), "", vec![]);
         step.status = StepStatus::Completed;
-        step.result = Some(ToolResult::success("3 hits ${{ task }}").with("files", json!(["a.py", "b.py"])).with("n", 3));
+        step.result =
+            Some(ToolResult::success("3 hits ${{ task }}").with("files", json!(["a.py", "b.py"])).with("n", 3));
         plan.add_step("shell", Map::new(), "", vec![]);
         let context = json!({"flag": false, "deep": {"x": [1, {"y": "z"}]}});
         let item = json!({"path": "a b.py"});
-        run(&Scope { task: &plan.task, steps: &plan, context: context.as_object().unwrap(), item: Some(("item", &item)) })
+        run(&Scope {
+            task: &plan.task,
+            steps: &plan,
+            context: context.as_object().unwrap(),
+            item: Some(("item", &item)),
+        })
     }
 
     fn text(text: &str) -> Result<Value, String> {
@@ -488,7 +501,10 @@ mod tests {
     fn inside_text_values_are_spliced_and_never_read_again() {
         assert_eq!(text("n=${{ steps.step_1.metadata.n }}!").unwrap(), json!("n=3!"));
         assert_eq!(text(" ${{ steps.step_1.output }}").unwrap(), json!(" 3 hits ${{ task }}"));
-        assert_eq!(text("${{ steps.step_2.error }}x${{ steps.step_1.metadata.files }}").unwrap(), json!("x[\"a.py\",\"b.py\"]"));
+        assert_eq!(
+            text("${{ steps.step_2.error }}x${{ steps.step_1.metadata.files }}").unwrap(),
+            json!("x[\"a.py\",\"b.py\"]")
+        );
         assert_eq!(text("${{ '}}' }}${{ \"\\\"\" }}").unwrap(), json!("}}\""));
     }
 

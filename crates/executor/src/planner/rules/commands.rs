@@ -23,10 +23,19 @@ impl Planning<'_> {
             let step = self.shell(part, command, "Run tests")?;
             return self.tests(vec![step]);
         }
-        let named = [("pytest", "pytest"), ("unittest", "python3 -m unittest discover"), ("cargo", "cargo test"), ("npm", "npm test"), ("make", "make test")];
+        let named = [
+            ("pytest", "pytest"),
+            ("unittest", "python3 -m unittest discover"),
+            ("cargo", "cargo test"),
+            ("npm", "npm test"),
+            ("make", "make test"),
+        ];
         let named = named.into_iter().find(|(word, _)| part.has(&[word]));
         part.use_words(&["unit", "cargo", "npm", "make", "pass", "passing", "sure", "python", "rust", "node"]);
-        let target = part.take(|word| word.is_path()).or_else(|| self.take_folder(part)).map(|path| path.trim_end_matches('/').to_owned());
+        let target = part
+            .take(|word| word.is_path())
+            .or_else(|| self.take_folder(part))
+            .map(|path| path.trim_end_matches('/').to_owned());
         if let Some(folder) = &target
             && named.is_none()
             && let Some(found) = self.project.tests(folder)
@@ -43,12 +52,18 @@ impl Planning<'_> {
             None => self.project.everywhere(|project, folder| project.tests(folder)),
         };
         if found.is_empty() {
-            self.plan.assume("the test command is `pytest`, as nothing in the project says which; -c command=… gives another");
+            self.plan.assume(
+                "the test command is `pytest`, as nothing in the project says which; -c command=… gives another",
+            );
         }
         let first = found.first().map_or("pytest", |found| found.command.as_str()).to_owned();
         if let Some(target) = &target {
             if found.len() > 1 || first != "pytest" {
-                return Err(self.missing(part, format!("the tests of {target} alone cannot be run by rule"), &["command"]));
+                return Err(self.missing(
+                    part,
+                    format!("the tests of {target} alone cannot be run by rule"),
+                    &["command"],
+                ));
             }
             if let Some(found) = found.first() {
                 self.assume_found("test", found);
@@ -64,7 +79,11 @@ impl Planning<'_> {
             [] => steps.push(self.shell(part, "pytest".into(), "Run tests")?),
             several => {
                 for found in self.bounded(several) {
-                    let description = if found.folder.is_empty() { "Run tests".into() } else { format!("Run tests in {}", found.folder) };
+                    let description = if found.folder.is_empty() {
+                        "Run tests".into()
+                    } else {
+                        format!("Run tests in {}", found.folder)
+                    };
                     steps.push(self.shell(part, in_folder(found), &description)?);
                 }
             }
@@ -90,25 +109,43 @@ impl Planning<'_> {
         if part.has(&["release"]) {
             return Err(self.missing(part, "which command builds a release is not known".into(), &["command"]));
         }
-        self.in_projects(part, "build", "Build the project", "how the project is built is not known", |project, folder| project.build(folder))
+        self.in_projects(
+            part,
+            "build",
+            "Build the project",
+            "how the project is built is not known",
+            |project, folder| project.build(folder),
+        )
     }
 
     pub(super) fn install(&mut self, part: &mut Part<'_>) -> Result<(), PlanError> {
-        part.use_words(&["package", "packages", "library", "module", "modules", "pip", "npm", "cargo", "using", "via", "python"]);
+        part.use_words(&[
+            "package", "packages", "library", "module", "modules", "pip", "npm", "cargo", "using", "via", "python",
+        ]);
         let by_name = [("pip", Ecosystem::Python), ("npm", Ecosystem::Npm), ("cargo", Ecosystem::Cargo)];
         let named = by_name.into_iter().find(|(word, _)| part.has(&[word])).map(|(_, ecosystem)| ecosystem);
         let needs = ["dependencies", "dependency", "deps", "requirements", "needed"];
         let mut packages = match self.context.get("package") {
             Some(Value::Array(list)) => list.iter().filter_map(text).collect(),
-            Some(value) => text(value).map(|text| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default(),
+            Some(value) => {
+                text(value).map(|text| text.split_whitespace().map(str::to_owned).collect()).unwrap_or_default()
+            }
             None => Vec::new(),
         };
         if packages.is_empty() && !part.has(&needs) {
-            packages = part.take_all(|word| (word.quoted || !super::part::is_noise(word) && !word.is("and")) && !word.lower.is_empty());
+            packages = part.take_all(|word| {
+                (word.quoted || !super::part::is_noise(word) && !word.is("and")) && !word.lower.is_empty()
+            });
         }
         if packages.is_empty() {
             part.use_words(&needs);
-            return self.in_projects(part, "install", "Install dependencies", "what to install is not known", |project, folder| project.install(folder));
+            return self.in_projects(
+                part,
+                "install",
+                "Install dependencies",
+                "what to install is not known",
+                |project, folder| project.install(folder),
+            );
         }
         if let Some(wrong) = packages.iter().find(|package| !is_package(package)) {
             return Err(self.refused(part, format!("\"{wrong}\" is no package name")));
@@ -123,7 +160,8 @@ impl Planning<'_> {
             self.plan.assume(format!("packages are installed with `{command}`"));
         }
         let quoted: Vec<String> = packages.iter().map(|package| quote(package)).collect();
-        let step = self.shell(part, format!("{command} {}", quoted.join(" ")), &format!("Install {}", packages.join(", ")))?;
+        let step =
+            self.shell(part, format!("{command} {}", quoted.join(" ")), &format!("Install {}", packages.join(", ")))?;
         self.long(vec![step])
     }
 
@@ -145,12 +183,17 @@ impl Planning<'_> {
             None => self.project.everywhere(ask),
         };
         if found.is_empty() {
-            return Err(self.missing(part, unknown.into(), if verb == "install" { &["package"] } else { &["command"] }));
+            return Err(self.missing(
+                part,
+                unknown.into(),
+                if verb == "install" { &["package"] } else { &["command"] },
+            ));
         }
         let mut steps = Vec::new();
         for found in self.bounded(&found) {
             self.assume_found(verb, found);
-            let description = if found.folder.is_empty() { description.into() } else { format!("{description} in {}", found.folder) };
+            let description =
+                if found.folder.is_empty() { description.into() } else { format!("{description} in {}", found.folder) };
             steps.push(self.shell(part, in_folder(found), &description)?);
         }
         self.long(steps)
@@ -158,18 +201,30 @@ impl Planning<'_> {
 
     pub(super) fn commit(&mut self, part: &mut Part<'_>) -> Result<(), PlanError> {
         let stage_only = part.has(&["stage"]) && !part.has(&["commit"]);
-        part.use_words(&["git", "commit", "add", "stage", "changes", "change", "work", "everything", "message", "with"]);
+        part.use_words(&[
+            "git",
+            "commit",
+            "add",
+            "stage",
+            "changes",
+            "change",
+            "work",
+            "everything",
+            "message",
+            "with",
+        ]);
         let stage = self.shell(part, "git add -A".into(), "Stage changes")?;
         let stage = self.effect(vec![stage]);
         if stage_only {
             return Ok(());
         }
-        let message = self.context.get("message").and_then(text).or_else(|| part.take(|word| word.quoted)).or_else(|| {
-            let from = part.words.iter().position(|word| word.is_one_of(&["message", "saying"]))? + 1;
-            let rest: Vec<&str> = part.words[from..].iter().map(|word| word.text.as_str()).collect();
-            (from..part.words.len()).for_each(|at| part.use_at(at));
-            (!rest.is_empty()).then(|| rest.join(" "))
-        });
+        let message =
+            self.context.get("message").and_then(text).or_else(|| part.take(|word| word.quoted)).or_else(|| {
+                let from = part.words.iter().position(|word| word.is_one_of(&["message", "saying"]))? + 1;
+                let rest: Vec<&str> = part.words[from..].iter().map(|word| word.text.as_str()).collect();
+                (from..part.words.len()).for_each(|at| part.use_at(at));
+                (!rest.is_empty()).then(|| rest.join(" "))
+            });
         let message = message.unwrap_or_else(|| {
             self.plan.assume("the commit message is \"Update\"; -c message=… gives another");
             "Update".into()
@@ -181,7 +236,12 @@ impl Planning<'_> {
     }
 
     pub(super) fn git_show(&mut self, part: &mut Part<'_>) -> Result<(), PlanError> {
-        let all = [("status", "git status --short", "status"), ("diff", "git diff", "diff"), ("log", "git log --oneline -n 20", "log"), ("history", "git log --oneline -n 20", "log")];
+        let all = [
+            ("status", "git status --short", "status"),
+            ("diff", "git diff", "diff"),
+            ("log", "git log --oneline -n 20", "log"),
+            ("history", "git log --oneline -n 20", "log"),
+        ];
         part.use_words(&["git", "status", "diff", "log", "history"]);
         for (word, command, what) in all {
             if part.has(&[word]) {
@@ -244,8 +304,11 @@ impl Planning<'_> {
         Ok(())
     }
     fn take_folder(&self, part: &mut Part<'_>) -> Option<String> {
-        let is_folder = |word: &Word| !word.text.contains("..") && !self.project.0.list(word.text.trim_end_matches('/')).is_empty();
-        part.take_after(&["in", "inside", "under", "within", "of", "for", "at"], |word| !word.text.is_empty() && is_folder(word))
+        let is_folder =
+            |word: &Word| !word.text.contains("..") && !self.project.0.list(word.text.trim_end_matches('/')).is_empty();
+        part.take_after(&["in", "inside", "under", "within", "of", "for", "at"], |word| {
+            !word.text.is_empty() && is_folder(word)
+        })
     }
 }
 
@@ -271,7 +334,11 @@ fn is_package(name: &str) -> bool {
 /// One word of the shell, whatever is in it.
 pub(in crate::planner) fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -45,7 +45,9 @@ impl Planning<'_> {
             let found = self.project.config();
             self.plan.assume(match &found {
                 Some(path) => format!("the config is {path}"),
-                None => "the config is config.yaml, as the project has none that is known; -c path=… gives another".into(),
+                None => {
+                    "the config is config.yaml, as the project has none that is known; -c path=… gives another".into()
+                }
             });
             paths.push(found.unwrap_or_else(|| "config.yaml".into()));
         }
@@ -55,7 +57,11 @@ impl Planning<'_> {
                 if part.is_used(at) || (!word.quoted && is_noise(word)) {
                     continue;
                 }
-                let found = if word.is_one_of(&["manifest"]) { self.project.manifest("") } else { self.project.named(&word.text) };
+                let found = if word.is_one_of(&["manifest"]) {
+                    self.project.manifest("")
+                } else {
+                    self.project.named(&word.text)
+                };
                 if let Some(path) = found {
                     part.use_at(at);
                     if path != word.text {
@@ -89,8 +95,13 @@ impl Planning<'_> {
             return Err(self.missing(part, "which file to write is not said".into(), &["path", "content"]));
         };
         let content = self.given("content").or_else(|| part.take(|word| word.quoted)).or_else(|| {
-            let from = part.words.iter().position(|word| word.is_one_of(&["content", "contents", "containing", "saying"]))? + 1;
-            let rest: Vec<&str> = (from..part.words.len()).filter(|&at| !part.is_used(at)).map(|at| part.words[at].text.as_str()).collect();
+            let from =
+                part.words.iter().position(|word| word.is_one_of(&["content", "contents", "containing", "saying"]))?
+                    + 1;
+            let rest: Vec<&str> = (from..part.words.len())
+                .filter(|&at| !part.is_used(at))
+                .map(|at| part.words[at].text.as_str())
+                .collect();
             (from..part.words.len()).for_each(|at| part.use_at(at));
             (!rest.is_empty()).then(|| rest.join(" "))
         });
@@ -151,7 +162,11 @@ impl Planning<'_> {
         let glob = self.file_pattern(part);
         let folder = self.folder(part);
         let given = self.given("pattern");
-        let first_path = part.words.iter().enumerate().find(|(at, word)| !part.is_used(*at) && word.is_path() && (!word.quoted || by_name));
+        let first_path = part
+            .words
+            .iter()
+            .enumerate()
+            .find(|(at, word)| !part.is_used(*at) && word.is_path() && (!word.quoted || by_name));
         if given.is_none()
             && let Some((at, word)) = first_path
             && (by_name || at <= part.verb().map_or(0, |verb| verb + 2))
@@ -186,9 +201,30 @@ impl Planning<'_> {
             return Ok(self.literal_or_regex(quoted));
         }
         // People add what kind of thing they look for.
-        let kinds = ["comment", "comments", "call", "calls", "statement", "statements", "definition", "definitions", "defined", "used", "import", "imports", "string", "strings"];
+        let kinds = [
+            "comment",
+            "comments",
+            "call",
+            "calls",
+            "statement",
+            "statements",
+            "definition",
+            "definitions",
+            "defined",
+            "used",
+            "import",
+            "imports",
+            "string",
+            "strings",
+        ];
         let plain = |part: &Part<'_>, skip: &dyn Fn(&Word) -> bool| -> Vec<usize> {
-            (0..part.words.len()).filter(|&at| !part.is_used(at) && !skip(&part.words[at]) && !super::FILLERS.contains(&part.words[at].lower.as_str())).collect()
+            (0..part.words.len())
+                .filter(|&at| {
+                    !part.is_used(at)
+                        && !skip(&part.words[at])
+                        && !super::FILLERS.contains(&part.words[at].lower.as_str())
+                })
+                .collect()
         };
         let mut places = plain(part, &|word| is_noise(word) || word.is_one_of(&kinds));
         if places.is_empty() {
@@ -198,12 +234,17 @@ impl Planning<'_> {
         let (Some(&first), Some(&last)) = (places.first(), places.last()) else {
             return Err(self.missing(part, "what to search for is not said".into(), &["pattern"]));
         };
-        let words: Vec<&str> = (first..=last).filter(|&at| !part.is_used(at)).map(|at| part.words[at].text.as_str()).collect();
+        let words: Vec<&str> =
+            (first..=last).filter(|&at| !part.is_used(at)).map(|at| part.words[at].text.as_str()).collect();
         let found = words.join(" ");
         if words.len() > 1 {
             self.plan.assume(format!("the text to search for is \"{found}\""));
         }
-        (0..part.words.len()).for_each(|at| if (first..=last).contains(&at) || part.words[at].is_one_of(&kinds) { part.use_at(at) });
+        (0..part.words.len()).for_each(|at| {
+            if (first..=last).contains(&at) || part.words[at].is_one_of(&kinds) {
+                part.use_at(at)
+            }
+        });
         Ok(self.literal_or_regex(found))
     }
 
@@ -226,7 +267,10 @@ impl Planning<'_> {
         }
         let at = (0..part.words.len()).find(|&at| {
             let named = LANGUAGES.iter().any(|(names, _)| part.words[at].is_one_of(names));
-            named && !part.is_used(at) && (part.is(at + 1, &["file", "files", "code", "source", "sources"]) || at > 0 && part.is(at - 1, &["in"]))
+            named
+                && !part.is_used(at)
+                && (part.is(at + 1, &["file", "files", "code", "source", "sources"])
+                    || at > 0 && part.is(at - 1, &["in"]))
         });
         if let Some(at) = at {
             part.use_at(at);
@@ -251,14 +295,17 @@ impl Planning<'_> {
     pub(super) fn edit(&mut self, part: &mut Part<'_>) -> Result<(), PlanError> {
         let either = |a: &str, b: &str| self.given(a).or_else(|| self.given(b));
         let (mut old, mut new) = (either("old", "old_content"), either("new", "new_content"));
-        let everywhere = part.has(&["everywhere"]) || part.words.windows(2).any(|pair| pair[0].is("all") && pair[1].is("files"));
+        let everywhere =
+            part.has(&["everywhere"]) || part.words.windows(2).any(|pair| pair[0].is("all") && pair[1].is("files"));
         let replace_all = part.has(&["all", "every", "occurrences", "everywhere"]);
         // "in config.py" is the place; what is replaced may look like a path as well.
         let path = part.take_after(&["in", "inside", "within", "of", "file"], Word::is_path);
         if old.is_none() {
             let pair = part.words.iter().position(|word| word.is_one_of(&["with", "to", "by", "into", "for"]));
             if let Some(at) = pair.filter(|&at| at > 0 && at + 1 < part.words.len()) {
-                let before = (0..at).rev().find(|&at| !part.is_used(at) && (part.words[at].quoted || !is_noise(&part.words[at])));
+                let before = (0..at)
+                    .rev()
+                    .find(|&at| !part.is_used(at) && (part.words[at].quoted || !is_noise(&part.words[at])));
                 if let Some(before) = before.filter(|_| !part.is_used(at + 1)) {
                     old = Some(part.words[before].text.clone());
                     new = Some(part.words[at + 1].text.clone());
@@ -294,7 +341,8 @@ impl Planning<'_> {
         if old.is_none()
             && new.is_none()
             && let Some(at) = pair.filter(|&at| at > 0 && at + 1 < part.words.len())
-            && let Some(before) = (0..at).rev().find(|&at| !part.is_used(at) && (part.words[at].quoted || !is_noise(&part.words[at])))
+            && let Some(before) =
+                (0..at).rev().find(|&at| !part.is_used(at) && (part.words[at].quoted || !is_noise(&part.words[at])))
         {
             old = Some(part.words[before].text.clone());
             new = Some(part.words[at + 1].text.clone());
@@ -317,10 +365,18 @@ impl Planning<'_> {
     }
 
     /// Search, read, write; the later two go over what the first found.
-    fn rename_chain(&mut self, part: &mut Part<'_>, old: &str, new: &str, glob: Option<String>) -> Result<(), PlanError> {
+    fn rename_chain(
+        &mut self,
+        part: &mut Part<'_>,
+        old: &str,
+        new: &str,
+        glob: Option<String>,
+    ) -> Result<(), PlanError> {
         // Everything is spent: names, "everywhere", and the like.
         let folder = self.folder(part);
-        self.plan.assume(format!("`{old}` is renamed where it stands as a whole word, in capitals and small letters as written"));
+        self.plan.assume(format!(
+            "`{old}` is renamed where it stands as a whole word, in capitals and small letters as written"
+        ));
         let mut search = object([
             ("pattern", json!(format!(r"\b{}\b", regex::escape(old)))),
             ("case_sensitive", json!(true)),
@@ -360,5 +416,6 @@ impl Planning<'_> {
 
 /// A name in a programming language: letters, digits, `_`; no digit first.
 fn is_identifier(name: &str) -> bool {
-    name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_') && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+    name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }

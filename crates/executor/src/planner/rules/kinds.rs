@@ -40,7 +40,9 @@ pub fn understood() -> String {
     for (what, example) in UNDERSTOOD {
         text.push_str(&format!("  {what:<24} {example}\n"));
     }
-    text.push_str("Several can be joined by \"and\", \"then\", commas or a numbered list. A plan file says anything else.");
+    text.push_str(
+        "Several can be joined by \"and\", \"then\", commas or a numbered list. A plan file says anything else.",
+    );
     text
 }
 
@@ -49,8 +51,10 @@ const TESTS: &[&str] =
 const FILES: &[&str] = &["file", "files", "folder", "folders", "directory", "directories", "dir", "tree"];
 
 /// Words that turn a part's meaning around or make it conditional: what stands beside them is never done blindly.
-const TURNS: &[&str] =
-    &["don't", "dont", "don’t", "never", "without", "unless", "if", "until", "except", "instead", "not", "avoid", "while", "when"];
+const TURNS: &[&str] = &[
+    "don't", "dont", "don’t", "never", "without", "unless", "if", "until", "except", "instead", "not", "avoid",
+    "while", "when",
+];
 
 /// Why a part cannot be planned by rules although its verb may be known.
 pub(super) fn turned(part: &Part<'_>) -> Option<String> {
@@ -60,7 +64,8 @@ pub(super) fn turned(part: &Part<'_>) -> Option<String> {
 
 /// Whether the part says what not to do.
 pub(super) fn negated(part: &Part<'_>) -> bool {
-    part.has(&["don't", "dont", "don’t", "never", "without", "avoid"]) || part.has(&["not"]) && part.has(&["do", "should", "must"])
+    part.has(&["don't", "dont", "don’t", "never", "without", "avoid"])
+        || part.has(&["not"]) && part.has(&["do", "should", "must"])
 }
 
 /// The kind of a part; its verb is marked as used.
@@ -77,17 +82,25 @@ pub(super) fn kind(part: &mut Part<'_>) -> Option<Kind> {
         "show" | "print" | "display" | "view" if git && shows_git => Kind::GitShow,
         "show" | "display" | "print" | "see" if part.has(FILES) && !paths || part.has(&["structure"]) => Kind::List,
         "show" | "display" if finds => Kind::Search,
-        "read" | "reread" | "show" | "display" | "view" | "print" | "cat" | "open" | "inspect" | "load" | "see" => Kind::Read,
+        "read" | "reread" | "show" | "display" | "view" | "print" | "cat" | "open" | "inspect" | "load" | "see" => {
+            Kind::Read
+        }
         "look" if next(&["for"]) => Kind::Search,
         "look" if next(&["at", "into", "in", "through"]) => Kind::Read,
         "create" | "make" if part.has(&["commit"]) => Kind::Commit,
         "make" if next(&["test", "tests", "check"]) => Kind::Test,
-        "make" | "check" | "verify" | "ensure" | "run" | "rerun" | "re-run" | "execute" | "start" | "launch" | "do" | "perform"
+        "make" | "check" | "verify" | "ensure" | "run" | "rerun" | "re-run" | "execute" | "start" | "launch" | "do"
+        | "perform"
             if tests && !(verb.is("make") && !next(&["sure"])) =>
         {
             Kind::Test
         }
-        "make" if part.words.len() == at + 1 || next(&["build", "all", "the", "it", "everything"]) && !part.has(FILES) && !paths => Kind::Build,
+        "make"
+            if part.words.len() == at + 1
+                || next(&["build", "all", "the", "it", "everything"]) && !part.has(FILES) && !paths =>
+        {
+            Kind::Build
+        }
         "write" | "save" | "append" | "create" | "make" => Kind::Write,
         "add" if part.has(&["dependency", "dependencies", "package", "packages"]) => Kind::Install,
         "add" if part.has(&["commit"]) => Kind::Commit,
@@ -100,7 +113,11 @@ pub(super) fn kind(part: &mut Part<'_>) -> Option<Kind> {
         "test" | "retest" | "pytest" | "tests" => Kind::Test,
         "unit" if next(&["test", "tests"]) => Kind::Test,
         "check" if git || next(&["in"]) => {
-            if shows_git { Kind::GitShow } else { return None }
+            if shows_git {
+                Kind::GitShow
+            } else {
+                return None;
+            }
         }
         "check" if paths => Kind::Read,
         "run" | "rerun" | "execute" | "do" | "perform" | "start" if part.has(&["build"]) => Kind::Build,

@@ -107,7 +107,8 @@ fn taker(parts: &[Part<'_>], kinds: &[Option<Kind>], context: &Map<String, Value
     let of = |kind: Kind| kinds.iter().position(|other| *other == Some(kind));
     let run = if context.contains_key("code") { None } else { of(Kind::Run) };
     run.or_else(|| of(Kind::Test)).or_else(|| of(Kind::Build)).or_else(|| {
-        let mut unknown = (0..parts.len()).filter(|&at| (kinds[at].is_none() || kinds::turned(&parts[at]).is_some()) && !kinds::negated(&parts[at]));
+        let mut unknown = (0..parts.len())
+            .filter(|&at| (kinds[at].is_none() || kinds::turned(&parts[at]).is_some()) && !kinds::negated(&parts[at]));
         let first = unknown.next()?;
         unknown.next().is_none().then_some(first)
     })
@@ -131,7 +132,11 @@ impl Planning<'_> {
     fn part(&mut self, part: &mut Part<'_>, kind: Option<Kind>) -> Result<(), PlanError> {
         let turned = kinds::turned(part);
         let Some(kind) = kind.filter(|_| turned.is_none()) else {
-            let command = if self.may_take_command && !kinds::negated(part) { self.context.get("command").and_then(text) } else { None };
+            let command = if self.may_take_command && !kinds::negated(part) {
+                self.context.get("command").and_then(text)
+            } else {
+                None
+            };
             let Some(command) = command.filter(|command| !command.trim().is_empty()) else {
                 return Err(self.refused(part, turned.unwrap_or_else(|| why_unknown(part))));
             };
@@ -157,7 +162,19 @@ impl Planning<'_> {
         let left = part.left_over();
         // Half a wish must not be dropped in silence: a verb that is left asks for something.
         let asks = |word: &&&crate::planner::words::Word| {
-            word.is_one_of(VERBS) || word.is_one_of(&["before", "after", "twice", "times", "linter", "linters", "formatter", "coverage", "but", "only"])
+            word.is_one_of(VERBS)
+                || word.is_one_of(&[
+                    "before",
+                    "after",
+                    "twice",
+                    "times",
+                    "linter",
+                    "linters",
+                    "formatter",
+                    "coverage",
+                    "but",
+                    "only",
+                ])
         };
         if let Some(word) = left.iter().find(asks)
             && !self.may_take_command
@@ -175,7 +192,13 @@ impl Planning<'_> {
         self.planner.available_tools.iter().any(|known| known == tool)
     }
     /// A step with a known tool, its values escaped.
-    fn step(&self, part: &Part<'_>, tool: &str, params: Map<String, Value>, description: &str) -> Result<PlanStep, PlanError> {
+    fn step(
+        &self,
+        part: &Part<'_>,
+        tool: &str,
+        params: Map<String, Value>,
+        description: &str,
+    ) -> Result<PlanStep, PlanError> {
         self.checked(part, PlanStep::new("", tool, params, description))
     }
     fn checked(&self, part: &Part<'_>, mut step: PlanStep) -> Result<PlanStep, PlanError> {
@@ -188,7 +211,8 @@ impl Planning<'_> {
         }
         // One line a step, however long or many-lined the value that it names.
         if step.description.chars().count() > 80 || step.description.contains(char::is_control) {
-            let line: String = step.description.chars().map(|c| if c.is_control() { ' ' } else { c }).take(79).collect();
+            let line: String =
+                step.description.chars().map(|c| if c.is_control() { ' ' } else { c }).take(79).collect();
             step.description = line + "…";
         }
         Ok(step)

@@ -221,7 +221,7 @@ fn a_program_runs_as_python_itself_would_run_it() {
         "def f():\n    return {}['x']\nf()",
         "try:\n    import no_such_thing\nexcept ImportError as e:\n    raise ValueError('x') from e",
         "import no_such_thing",
-        "x = (",
+        "x = )",
         "import sys; sys.exit(7)",
         "import sys; sys.exit('last words')",
         "raise SystemExit",

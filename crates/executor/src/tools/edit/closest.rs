@@ -65,7 +65,7 @@ pub(crate) fn closest(text: &str, old: &str) -> Option<Closest> {
 fn likeness(a: &str, b: &str, deadline: Instant) -> f32 {
     const MOST: usize = 4_000;
     let cut = |text: &str| text.chars().take(MOST).collect::<String>();
-    TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_chars(&cut(a), &cut(b)).ratio()
+    TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_chars(cut(a), cut(b)).ratio()
 }
 
 /// The usual reasons why text that looks right is not found.
@@ -134,9 +134,15 @@ mod tests {
 
     #[test]
     fn usual_reasons_are_named() {
-        assert_eq!(closest("a = 1\r\nb = 2\r\n", "a = 1\nb = 2").unwrap().hint, Some("only the line endings differ: the file has CRLF"));
+        assert_eq!(
+            closest("a = 1\r\nb = 2\r\n", "a = 1\nb = 2").unwrap().hint,
+            Some("only the line endings differ: the file has CRLF")
+        );
         assert_eq!(closest("a = 1  \nb = 2\n", "a = 1\nb = 2").unwrap().hint, Some("only trailing spaces differ"));
-        assert_eq!(closest("\ta = 1\n", "    a = 1").unwrap().hint, Some("only the indentation differs (tabs and spaces count)"));
+        assert_eq!(
+            closest("\ta = 1\n", "    a = 1").unwrap().hint,
+            Some("only the indentation differs (tabs and spaces count)")
+        );
     }
 
     #[test]

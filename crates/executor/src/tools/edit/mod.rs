@@ -215,7 +215,8 @@ impl<'a> Draft<'a> {
         let chosen = match edit.expected_count {
             Some(expected) if disjoint.len() as u64 != expected => {
                 let count = disjoint.len();
-                let message = format!("Expected {expected} occurrences of old in {path}, found {count} ({})", listed(&lines()));
+                let message =
+                    format!("Expected {expected} occurrences of old in {path}, found {count} ({})", listed(&lines()));
                 return Err(mismatch(message, &path, &lines(), at, count));
             }
             None if found.ranges.len() > 1 && !edit.replace_all => {
@@ -241,7 +242,8 @@ impl<'a> Draft<'a> {
     fn create(&mut self, edit: &Edit, at: &str) -> Result<(), ToolResult> {
         let path = self.place.text();
         if self.before.is_some() || self.occurrences > 0 {
-            let message = format!("Refused to edit {path}: old is empty, which stands for a new file, but the file exists");
+            let message =
+                format!("Refused to edit {path}: old is empty, which stands for a new file, but the file exists");
             return Err(ArgumentError::refused(format!("{at}/old"), "the text to replace", message).into());
         }
         self.after = edit.new.clone().into_bytes();
@@ -307,7 +309,8 @@ impl<'a> Draft<'a> {
 
 fn listed(lines: &[usize]) -> String {
     let shown: Vec<String> = lines.iter().take(MOST_LISTED).map(usize::to_string).collect();
-    let more = if lines.len() > MOST_LISTED { format!(" and {} more", lines.len() - MOST_LISTED) } else { String::new() };
+    let more =
+        if lines.len() > MOST_LISTED { format!(" and {} more", lines.len() - MOST_LISTED) } else { String::new() };
     format!("{} {}{more}", if lines.len() == 1 { "line" } else { "lines" }, shown.join(", "))
 }
 
@@ -326,10 +329,18 @@ fn not_found(path: &str, text: &str, old: &str, at: &str) -> ToolResult {
     match &near {
         None => message.push_str(&format!(" {path}, and nothing in it is like it; read the file again")),
         Some(near) => {
-            let lines = if near.first == near.last { format!("line {}", near.first) } else { format!("lines {}-{}", near.first, near.last) };
+            let lines = if near.first == near.last {
+                format!("line {}", near.first)
+            } else {
+                format!("lines {}-{}", near.first, near.last)
+            };
             let hint = near.hint.map(|hint| format!("; {hint}")).unwrap_or_default();
-            message.push_str(&format!(" {path}; the closest is {lines}{hint} (- looked for, + in the file):\n{}", near.diff));
-            metadata.insert("closest".into(), json!({"first_line": near.first, "last_line": near.last, "diff": near.diff}));
+            message.push_str(&format!(
+                " {path}; the closest is {lines}{hint} (- looked for, + in the file):\n{}",
+                near.diff
+            ));
+            metadata
+                .insert("closest".into(), json!({"first_line": near.first, "last_line": near.last, "diff": near.diff}));
         }
     }
     let mut failure = mismatch(message, path, &[], at, 0);
@@ -374,7 +385,9 @@ fn report(drafts: &[Draft<'_>]) -> ToolResult {
             let path = draft.place.text();
             match &draft.before {
                 None => format!("Created {path}"),
-                Some(_) if draft.occurrences == 1 => format!("Edited {path}: 1 replacement ({})", draft.ranges.join(", ")),
+                Some(_) if draft.occurrences == 1 => {
+                    format!("Edited {path}: 1 replacement ({})", draft.ranges.join(", "))
+                }
                 Some(_) => format!("Edited {path}: {} replacements", draft.occurrences),
             }
         })

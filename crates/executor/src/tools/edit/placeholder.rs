@@ -19,7 +19,7 @@ static PLACEHOLDER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .join("|");
     // A remark needs its ellipsis: "# existing code" alone may be somebody's heading.
     let line = format!(
-        r"(?ix)^\s*{opening}[\s./*\#…-]*(?:
+        r"(?ix)^\s*{opening}[\s./*\#…\[(<-]*(?:
             (?:\.{{3}}|…)\W*(?:{remark})\b.*
           | (?:{remark})\b[^.…]*(?:\.{{3}}|…).*
         )$|^\s*{opening}\s*(?:\.{{3}}|…)\s*(?:{remark})\b.*$|^\s*(?:\.{{3}}|…)\s*(?:{remark})\b.*$"

@@ -117,7 +117,8 @@ impl TextEncoding {
     pub(crate) fn encode(self, text: &str, start: bool) -> Result<Cow<'_, [u8]>, char> {
         let wide = |big: bool, mark: bool| {
             let units = mark.then_some(0xFEFF).into_iter().chain(text.encode_utf16());
-            let bytes: Vec<u8> = units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect();
+            let bytes: Vec<u8> =
+                units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect();
             Ok(Cow::Owned(bytes))
         };
         match self {
@@ -131,7 +132,11 @@ impl TextEncoding {
                 Some(other) => Err(other),
                 None => Ok(text.as_bytes().into()),
             },
-            Self::Latin1 => text.chars().map(|c| u8::try_from(u32::from(c)).map_err(|_| c)).collect::<Result<Vec<u8>, _>>().map(Cow::Owned),
+            Self::Latin1 => text
+                .chars()
+                .map(|c| u8::try_from(u32::from(c)).map_err(|_| c))
+                .collect::<Result<Vec<u8>, _>>()
+                .map(Cow::Owned),
             Self::Other(encoding) => {
                 let (bytes, _, unmappable) = encoding.encode(text);
                 if !unmappable {
@@ -150,7 +155,9 @@ mod tests {
 
     #[test]
     fn what_is_encoded_is_decoded_again() {
-        for name in ["utf-8", "UTF8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "windows-1252", "shift_jis"] {
+        for name in
+            ["utf-8", "UTF8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "windows-1252", "shift_jis"]
+        {
             let encoding = TextEncoding::named(name).unwrap_or_else(|| panic!("{name} is known"));
             let text = if name == "shift_jis" { "日本" } else { "café" };
             let bytes = encoding.encode(text, true).unwrap();

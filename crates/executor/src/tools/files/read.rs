@@ -78,7 +78,12 @@ impl FileReadTool {
         let place = places.find(&args.path, "/path")?;
         let size = place.file()?.size;
         if size > MOST_IN_MEMORY {
-            return Err(too_large(&place, size, MOST_IN_MEMORY, "look at parts of it with the shell (head, tail, sed -n)"));
+            return Err(too_large(
+                &place,
+                size,
+                MOST_IN_MEMORY,
+                "look at parts of it with the shell (head, tail, sed -n)",
+            ));
         }
         let bytes = place.dir.read(&place.rel, MOST_IN_MEMORY).map_err(|error| place.failed("read", &error))?;
         let result = match classify(&bytes) {
@@ -96,7 +101,8 @@ pub(super) fn unknown_encoding(name: &str) -> ToolResult {
 }
 
 fn too_large(place: &Place<'_>, size: u64, most: u64, instead: &str) -> ToolResult {
-    let message = format!("{} has {size} bytes, more than the {most} that are returned at once; {instead}", place.text());
+    let message =
+        format!("{} has {size} bytes, more than the {most} that are returned at once; {instead}", place.text());
     ToolResult::from(ArgumentError::refused("/path", format!("at most {most} bytes"), message)).with("size", size)
 }
 

@@ -29,14 +29,19 @@ fn absolute_paths_are_shown_as_they_were_typed() {
 #[test]
 fn a_range_is_returned_as_it_stands() {
     let folder = Folder::with(&[("f", b"one\r\ntwo\nthree")]);
-    let lines = |start: Option<u64>, end: Option<u64>| read(&folder, json!({"path": "f", "start_line": start, "end_line": end})).unwrap();
+    let lines = |start: Option<u64>, end: Option<u64>| {
+        read(&folder, json!({"path": "f", "start_line": start, "end_line": end})).unwrap()
+    };
     assert_eq!(lines(Some(1), Some(1)).output, "one\r\n");
     assert_eq!(lines(Some(2), None).output, "two\nthree");
     assert_eq!(lines(None, Some(2)).output, "one\r\ntwo\n");
     let past = lines(Some(3), Some(99));
     assert_eq!((past.output, &past.metadata["end_line"]), (json!("three"), &json!(3)));
     let beyond = refusal(read(&folder, json!({"path": "f", "start_line": 4})));
-    assert_eq!(beyond, ("Invalid parameter /start_line: expected at most 3, the lines of f, found 4".into(), "/start_line".into()));
+    assert_eq!(
+        beyond,
+        ("Invalid parameter /start_line: expected at most 3, the lines of f, found 4".into(), "/start_line".into())
+    );
     let backwards = refusal(read(&folder, json!({"path": "f", "start_line": 3, "end_line": 2})));
     assert_eq!(backwards.1, "/end_line");
 }
@@ -70,7 +75,10 @@ fn what_is_outside_is_refused_by_every_way() {
     }
     let control = tool.run(&call("file_read", json!({"path": "b/link"})), &folder.only(&["b", "bc"]));
     assert_eq!(control.unwrap().output, "c");
-    assert!(tool.run(&call("file_read", json!({"path": "ab"})), &folder.only(&[])).is_err(), "no folder allows nothing");
+    assert!(
+        tool.run(&call("file_read", json!({"path": "ab"})), &folder.only(&[])).is_err(),
+        "no folder allows nothing"
+    );
 }
 
 #[test]
@@ -80,7 +88,10 @@ fn paths_that_cannot_be_are_refused_with_their_pointer() {
         let (error, pointer) = refusal(read(&folder, json!({"path": path})));
         assert_eq!(pointer, "/path", "{path:?}: {error}");
     }
-    assert_eq!(refusal(read(&folder, json!({"path": "d"}))).0, "d is a folder, not a file; list_files shows what is in it");
+    assert_eq!(
+        refusal(read(&folder, json!({"path": "d"}))).0,
+        "d is a folder, not a file; list_files shows what is in it"
+    );
     let long = "x".repeat(5_000);
     assert!(read(&folder, json!({"path": long})).is_err());
 }
@@ -106,10 +117,16 @@ fn encodings_are_honoured() {
         ("bare", b"h\0i\0"),
     ]);
     let latin = refusal(read(&folder, json!({"path": "latin"})));
-    assert_eq!(latin, ("latin is not valid utf-8 at byte 3; name its encoding (latin-1 takes any bytes)".into(), "/encoding".into()));
+    assert_eq!(
+        latin,
+        ("latin is not valid utf-8 at byte 3; name its encoding (latin-1 takes any bytes)".into(), "/encoding".into())
+    );
     assert_eq!(read(&folder, json!({"path": "latin", "encoding": "latin-1"})).unwrap().output, "café");
     let bom = read(&folder, json!({"path": "bom"})).unwrap();
-    assert_eq!((bom.output, &bom.metadata["encoding"], &bom.metadata["bom"]), (json!("hi"), &json!("utf-8-sig"), &json!(true)));
+    assert_eq!(
+        (bom.output, &bom.metadata["encoding"], &bom.metadata["bom"]),
+        (json!("hi"), &json!("utf-8-sig"), &json!(true))
+    );
     let wide = read(&folder, json!({"path": "wide"})).unwrap();
     assert_eq!((wide.output, &wide.metadata["encoding"]), (json!("hi\n"), &json!("utf-16-le")));
     assert!(read(&folder, json!({"path": "bare"})).is_err());
@@ -138,7 +155,9 @@ fn what_is_too_long_is_cut_only_when_asked() {
     let failure = read(&folder, json!({"path": "big"})).unwrap_err();
     assert_eq!(
         failure.error.as_deref(),
-        Some("big has 12582912 bytes, more than the 10485760 that are returned at once; give start_line and end_line, or max_bytes")
+        Some(
+            "big has 12582912 bytes, more than the 10485760 that are returned at once; give start_line and end_line, or max_bytes"
+        )
     );
     let cut = read(&folder, json!({"path": "big", "max_bytes": 5})).unwrap();
     assert_eq!((cut.output, &cut.metadata["truncated"]), (json!("éé"), &json!(true)));

@@ -72,7 +72,10 @@ mod tests {
 
     #[test]
     fn whole_names_only() {
-        assert_eq!(renamed("get(get.get) getX Xget _get get_ get2 GET"), ("fetch(fetch.fetch) getX Xget _get get_ get2 GET".into(), 3));
+        assert_eq!(
+            renamed("get(get.get) getX Xget _get get_ get2 GET"),
+            ("fetch(fetch.fetch) getX Xget _get get_ get2 GET".into(), 3)
+        );
         assert_eq!(renamed("éget geté"), ("éget geté".into(), 0));
         assert_eq!(renamed("$get + a$get + get$ + $$get"), ("$fetch + a$get + get$ + $$get".into(), 1));
         assert_eq!(renamed(""), (String::new(), 0));

@@ -83,7 +83,8 @@ impl FileWriteTool {
         let args: WriteArgs = validate::arguments(call, || self.schema())?;
         match (&args.content, &args.transform) {
             (Some(content), None) => {
-                let encoding = TextEncoding::named(&args.encoding).ok_or_else(|| read::unknown_encoding(&args.encoding))?;
+                let encoding =
+                    TextEncoding::named(&args.encoding).ok_or_else(|| read::unknown_encoding(&args.encoding))?;
                 put(&args, &places.find(&args.path, "/path")?, content, encoding)
             }
             (None, Some(transform)) => {
@@ -113,7 +114,11 @@ fn put(args: &WriteArgs, place: &Place<'_>, content: &str, encoding: TextEncodin
     let appends = args.mode == Mode::Append && old_size.is_some_and(|size| size > 0);
     let bytes = encoding.encode(content, !appends).map_err(|character| {
         let message = format!("failed to write {}: {} has no {character:?}", place.text(), encoding.name());
-        ToolResult::from(ArgumentError::refused("/encoding", "an encoding that has every character of content", message))
+        ToolResult::from(ArgumentError::refused(
+            "/encoding",
+            "an encoding that has every character of content",
+            message,
+        ))
     })?;
     if let Some(parent) = place.rel.parent().filter(|parent| !parent.as_os_str().is_empty()) {
         place.dir.create_dir_all(parent).map_err(fail)?;

@@ -88,7 +88,8 @@ fn encodings_write_their_marks() {
 
 #[test]
 fn a_rename_changes_the_name_and_nothing_else() {
-    let folder = Folder::with(&[("a.py", b"getUserData(getUserDataX)\r\n\xffgetUserData \xe9"), ("b.bin", b"getUserData\0")]);
+    let folder =
+        Folder::with(&[("a.py", b"getUserData(getUserDataX)\r\n\xffgetUserData \xe9"), ("b.bin", b"getUserData\0")]);
     let rename = |path: &str| {
         let transform = json!({"rename_identifier": {"from": "getUserData", "to": "fetchUserProfile"}});
         write(&folder, json!({"path": path, "transform": transform})).unwrap()

@@ -148,7 +148,8 @@ fn inline(schema: &Value, root: &Value, open: &mut Vec<String>) -> Value {
                 open.pop();
             }
             _ => {
-                result.entry("description").or_insert_with(|| format!("See {reference}.").into());
+                let name = reference.rsplit('/').next().unwrap_or_default();
+                result.entry("description").or_insert_with(|| format!("A further {name}.").into());
             }
         }
     }
@@ -206,8 +207,19 @@ fn strict_schema(schema: &Map<String, Value>, depth: usize) -> Option<Value> {
         return None;
     }
     let unsayable = [
-        "allOf", "not", "if", "then", "else", "patternProperties", "propertyNames", "prefixItems", "contains",
-        "dependentSchemas", "dependentRequired", "unevaluatedProperties", "$ref",
+        "allOf",
+        "not",
+        "if",
+        "then",
+        "else",
+        "patternProperties",
+        "propertyNames",
+        "prefixItems",
+        "contains",
+        "dependentSchemas",
+        "dependentRequired",
+        "unevaluatedProperties",
+        "$ref",
     ];
     if unsayable.iter().any(|keyword| schema.contains_key(*keyword)) {
         return None;
@@ -310,7 +322,7 @@ mod tests {
             "$defs": {"Node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/Node"}}}},
         });
         let flat = flat(schema);
-        assert_eq!(flat["properties"]["node"]["properties"]["next"], json!({"description": "See #/$defs/Node."}));
+        assert_eq!(flat["properties"]["node"]["properties"]["next"], json!({"description": "A further Node."}));
         assert!(!flat.to_string().contains("$ref"), "{flat}");
         assert_eq!(strict(flat.as_object().unwrap()), None, "a recursive schema has no strict form");
     }

@@ -77,9 +77,7 @@ pub(super) fn search(starts: &[Place<'_>], query: &Query, stop: &Stop<'_>) -> Re
             Err(panic) => std::panic::resume_unwind(panic),
         }
         match stop.reason("Search") {
-            Some(reason) if !found.truncated => {
-                Err(reason.with("matches", found.matches).with("files", found.files))
-            }
+            Some(reason) if !found.truncated => Err(reason.with("matches", found.matches).with("files", found.files)),
             _ => Ok(found),
         }
     })
@@ -206,7 +204,11 @@ impl Found {
         if self.files.len() as u64 == query.most {
             return false;
         }
-        let line = if query.mode == OutputMode::Count { format!("{shown}:{}\n", outcome.matches) } else { format!("{shown}\n") };
+        let line = if query.mode == OutputMode::Count {
+            format!("{shown}:{}\n", outcome.matches)
+        } else {
+            format!("{shown}\n")
+        };
         self.print(&line);
         self.matches += outcome.matches;
         self.files_searched += 1;

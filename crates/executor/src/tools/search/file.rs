@@ -57,7 +57,13 @@ impl<'q> FileSearcher<'q> {
         if utf16_mark(&self.head).is_none() && self.head.contains(&0) {
             return Ok(Outcome { binary: true, ..Outcome::default() });
         }
-        let mut sink = Lines { matcher_mode: self.query.mode, most: self.query.most, shown, outcome: Outcome::default(), open: None };
+        let mut sink = Lines {
+            matcher_mode: self.query.mode,
+            most: self.query.most,
+            shown,
+            outcome: Outcome::default(),
+            open: None,
+        };
         if self.head.len() < HEAD {
             self.searcher.search_slice(matcher, &self.head, &mut sink)?;
         } else {
@@ -75,14 +81,20 @@ impl<'q> FileSearcher<'q> {
 
     /// The answer to `^`: the file itself, with its first line where it is text.
     fn first_line(&self, shown: &Path) -> Outcome {
-        let line = if is_binary(&self.head) { b"" } else { self.head.split(|byte| *byte == b'\n').next().unwrap_or_default() };
+        let line =
+            if is_binary(&self.head) { b"" } else { self.head.split(|byte| *byte == b'\n').next().unwrap_or_default() };
         let mut text = String::new();
         push_line(&mut text, shown, 1, ':', line);
         Outcome { lines: vec![text], matches: 1, ..Outcome::default() }
     }
 }
 
-fn search_reader(searcher: &mut Searcher, matcher: &RegexMatcher, reader: impl Read, sink: &mut Lines<'_>) -> io::Result<()> {
+fn search_reader(
+    searcher: &mut Searcher,
+    matcher: &RegexMatcher,
+    reader: impl Read,
+    sink: &mut Lines<'_>,
+) -> io::Result<()> {
     searcher.search_reader(matcher, reader, sink)
 }
 

@@ -143,11 +143,13 @@ impl SearchTool {
 
 impl SearchArgs {
     fn query(&self) -> Result<Query, ToolResult> {
-        let refused = |message: String| ToolResult::from(ArgumentError::refused("/pattern", "a regular expression", message));
+        let refused =
+            |message: String| ToolResult::from(ArgumentError::refused("/pattern", "a regular expression", message));
         let matcher = match self.pattern.as_str() {
             "" => {
                 return Err(refused(
-                    "Invalid regex: it is empty and would match every line; `^` with file_pattern finds files by name".into(),
+                    "Invalid regex: it is empty and would match every line; `^` with file_pattern finds files by name"
+                        .into(),
                 ));
             }
             "^" => None,
@@ -157,7 +159,7 @@ impl SearchArgs {
                     .multi_line(true)
                     .line_terminator((!self.multiline).then_some(b'\n'))
                     .build(pattern)
-                    .map_err(|error| refused(format!("Invalid regex: {error}{}", look_around(pattern))))?;
+                    .map_err(|error| refused(format!("Invalid regex: {error}{}", advice(pattern, self.multiline))))?;
                 Some(matcher)
             }
         };
@@ -174,8 +176,10 @@ impl SearchArgs {
     }
 }
 
-fn look_around(pattern: &str) -> &'static str {
-    if ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|open| pattern.contains(open)) {
+fn advice(pattern: &str, multiline: bool) -> &'static str {
+    if !multiline && (pattern.contains("\\n") || pattern.contains('\n')) {
+        " (set multiline for a pattern that spans lines)"
+    } else if ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|open| pattern.contains(open)) {
         " (look-around is not supported)"
     } else {
         ""
