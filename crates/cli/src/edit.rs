@@ -12,7 +12,7 @@ use crate::run::writable;
 use crate::settings::{Settings, Surroundings, Typed};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
-use crate::{render, warn};
+use crate::warn;
 
 pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
     if args.old.is_empty() {
@@ -30,7 +30,7 @@ pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout();
     let look = Appearance::of_stdout();
     if args.json {
-        unless_gone(writeln!(out, "{}", render::result_json(&result)))?;
+        unless_gone(writeln!(out, "{}", result.to_dict()))?;
     } else if result.success {
         for step in &result.steps {
             if let Some(answer) = step.result.as_ref().filter(|answer| !answer.output_text().is_empty()) {

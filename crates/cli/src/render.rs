@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agentic_executor::journal::OutputRef;
 use agentic_executor::{Event, EventBody, ExecutionPlan, ExecutionResult, StepStatus, StopReason};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::terminal::{Appearance, Colour, one_line};
 
@@ -202,34 +202,6 @@ pub(crate) fn closing(result: &ExecutionResult, look: Appearance) -> Vec<String>
     lines
 }
 
-/// `ExecutionResult.to_dict()` plus `run_id` and `stop_reason`.
-pub(crate) fn result_json(result: &ExecutionResult) -> Value {
-    let steps: Vec<Value> = result
-        .steps
-        .iter()
-        .map(|step| {
-            json!({
-                "step_id": step.step_id,
-                "tool": step.tool,
-                "params": step.params,
-                "result": step.result,
-                "duration": (step.end_time - step.start_time).max(0.0),
-                "retries": step.retries,
-            })
-        })
-        .collect();
-    json!({
-        "task": result.task,
-        "success": result.success,
-        "steps": steps,
-        "total_time": result.total_time,
-        "error": result.error,
-        "metadata": result.metadata,
-        "run_id": result.run_id,
-        "stop_reason": result.stop_reason,
-    })
-}
-
 /// The text that an event holds of an output.
 pub(crate) fn output_text(output: &OutputRef) -> String {
     match output {
@@ -271,6 +243,7 @@ fn keep(tail: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use agentic_executor::Cause;
+    use serde_json::json;
 
     use super::*;
 

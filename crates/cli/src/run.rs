@@ -97,11 +97,11 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let result = engine.execute(plan);
     progress.end();
     match manner {
-        Manner::Silent => unless_gone(writeln!(out, "{}", render::result_json(&result)))?,
+        Manner::Silent => unless_gone(writeln!(out, "{}", result.to_dict()))?,
         Manner::JsonLines => {
             let mut line = Map::new();
             line.insert("event".into(), "result".into());
-            if let Value::Object(fields) = render::result_json(&result) {
+            if let Value::Object(fields) = result.to_dict() {
                 line.extend(fields);
             }
             unless_gone(writeln!(out, "{}", Value::Object(line)))?;
