@@ -186,7 +186,7 @@ fn a_terminal_of_its_own_is_a_terminal_and_nobody_elses() {
         .output(sandbox())
         .unwrap();
     let text = printed(&output).replace("\r\n", "\n");
-    for line in ["/dev/pts/0\n", "all three\n", "31 97\n", "got typed\n", "0\nptmx\n"] {
+    for line in ["/dev/pts/0\n", "all three\n", "31 97\n", "got typed\n", "0  ptmx\n"] {
         assert!(text.contains(line), "{line:?} is missing in {text:?}");
     }
 }
