@@ -132,7 +132,6 @@ pub(crate) struct Group {
     pids: Option<PathBuf>,
     cpuacct: Option<PathBuf>,
     memory_is_unified: bool,
-    pids_is_unified: bool,
     /// A forked copy of this value must not remove the group.
     owner: u32,
 }
@@ -159,7 +158,6 @@ impl Group {
             pids: None,
             cpuacct: None,
             memory_is_unified: support.unified_memory,
-            pids_is_unified: support.unified_pids,
             owner: std::process::id(),
         };
         // Filled one by one, so that dropping the value after an error removes what was made.

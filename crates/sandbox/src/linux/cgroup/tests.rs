@@ -20,7 +20,6 @@ fn fake(folder: &Path, unified: bool) -> Group {
         pids: here(),
         cpuacct: if unified { None } else { here() },
         memory_is_unified: unified,
-        pids_is_unified: unified,
         // Nobody's: dropping it must not touch the folder.
         owner: 0,
     }
@@ -380,4 +379,22 @@ fn a_forked_copy_does_not_remove_the_group() {
     assert!(folder.exists());
     group.remove().unwrap();
     assert!(!folder.exists());
+}
+
+/// What a group costs; printed, since a bound would depend on the machine. `--ignored --nocapture` shows it.
+#[test]
+#[ignore = "a measurement"]
+fn group_cost() {
+    let start = Instant::now();
+    let support = Support::probe();
+    println!("probe {:?}", start.elapsed());
+    for round in 0..3 {
+        let start = Instant::now();
+        let group = Group::create(&support, &format!("cost{round}"), &Limits::default()).unwrap();
+        let made = start.elapsed();
+        in_group(&group, || 0);
+        let start = Instant::now();
+        group.remove().unwrap();
+        println!("create {made:?}, remove {:?}", start.elapsed());
+    }
 }
