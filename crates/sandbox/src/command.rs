@@ -152,6 +152,26 @@ impl Command {
         self.limits = limits;
         self
     }
+    /// The program, as it was named.
+    pub fn get_program(&self) -> &Path {
+        &self.program
+    }
+    /// The arguments, without `argv[0]`.
+    pub fn get_args(&self) -> &[OsString] {
+        &self.args
+    }
+    /// The environment.
+    pub fn get_envs(&self) -> &[(OsString, OsString)] {
+        &self.env
+    }
+    /// The policy.
+    pub fn get_policy(&self) -> &Policy {
+        &self.policy
+    }
+    /// The limits.
+    pub fn get_limits(&self) -> &Limits {
+        &self.limits
+    }
     /// Starts it.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::identity::{Identity, Slot};
 use crate::linux::cgroup::{Group, Support};
 use crate::output::{Control, Enforced, Enforcement, Output};
-use crate::policy::{Network, Policy, Source};
+use crate::policy::{Network, Source};
 use crate::spawner::Client;
 use crate::spec::{Entry, FailureKind, Layer, Purpose, Report, Request, Spec, Status, What};
 use crate::supervise::{Pipes, Supervised, supervise};
@@ -41,6 +42,8 @@ struct Inner {
     spawner: Spawner,
     client: Mutex<Option<Arc<Client>>>,
     cgroups: Mutex<Option<Arc<Support>>>,
+    /// Runs so far: each cgroup has a name of its own.
+    runs: AtomicU64,
 }
 
 /// The message that the spec's descriptors ride on; an empty one would read as the end.
@@ -60,7 +63,7 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
-        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None) }) })
+        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None), runs: AtomicU64::new(0) }) })
     }
 
     fn client(&self) -> Result<Arc<Client>> {
@@ -113,14 +116,19 @@ impl Sandbox {
         let mounts = self.prepare_mounts(&slot, &mut entries)?;
 
         let support = self.cgroups();
-        let group = Group::create(&support, &command.limits);
-        let mut enforced = cgroup_controls(&support, group.as_ref(), &command.policy)?;
+        let name = self.inner.runs.fetch_add(1, Ordering::Relaxed).to_string();
+        // Where no group can be made the limits are kept otherwise, and the result says so.
+        let group = Group::create(&support, &name, &command.limits);
+        let mut enforced = limits_enforced(&support, group.as_ref().err());
+        let group = group.ok();
+        let held = |control| matches!(enforced.get(&control), Some(Enforcement::Active));
+        let (watch_memory, watch_cpu) = (!held(Control::Memory), !held(Control::Cpu));
         let own_network = command.policy.network == Network::None;
         namespaces(&mut enforced, own_network);
         let flags = NAMESPACES | if own_network { libc::CLONE_NEWNET } else { 0 };
         let nest = self.nest(flags, &slot.identity, group.as_ref().and_then(Group::clone_fd))?;
         if let Some(group) = &group {
-            group.join(nest.pid).map_err(|error| Error::stage("put the sandbox into its cgroup", error))?;
+            group.join(nest.pid as u32).map_err(|error| Error::stage("put the sandbox into its cgroup", error))?;
         }
 
         let dir = match (&command.dir, command.policy.workspaces.first()) {
@@ -135,8 +143,8 @@ impl Sandbox {
             terminal: command.terminal.as_ref().map(|size| size()),
             entries,
             limits: command.limits.clone(),
-            watch_memory: group.as_ref().is_none_or(|group| !group.holds(Control::Memory)),
-            watch_cpu: group.as_ref().is_none_or(|group| !group.holds(Control::Cpu)),
+            watch_memory,
+            watch_cpu,
             program: command.program.clone().into(),
             argv,
             env,
@@ -355,19 +363,24 @@ fn environment(command: &Command) -> Result<Vec<OsString>> {
         .collect()
 }
 
-/// What the cgroup holds; what it does not is watched or refused.
-fn cgroup_controls(support: &Support, group: Option<&Group>, _policy: &Policy) -> Result<Enforced> {
+/// What the cgroup holds; what it does not is kept by other means, and named.
+fn limits_enforced(support: &Support, failure: Option<&std::io::Error>) -> Enforced {
     let mut enforced = Enforced::new();
     for control in [Control::Memory, Control::Processes, Control::Cpu] {
-        let state = if group.is_some_and(|group| group.holds(control)) {
-            Enforcement::Active
-        } else {
-            let why = support.why_not(control);
-            Enforcement::Degraded(match control {
-                Control::Memory => format!("watched by sampling the tree's memory, because {why}"),
-                Control::Processes => format!("RLIMIT_NPROC in a user namespace of its own, because {why}"),
-                _ => format!("added up by sampling, because {why}"),
-            })
+        let missing = match (support.control(control), failure) {
+            (Err(why), _) => Some(why.to_owned()),
+            (Ok(()), Some(error)) => Some(format!("no cgroup could be made ({error})")),
+            (Ok(()), None) => None,
+        };
+        let state = match (missing, control) {
+            (None, _) => Enforcement::Active,
+            (Some(why), Control::Memory) => {
+                Enforcement::Degraded(format!("watched by sampling the tree's memory ({why})"))
+            }
+            (Some(why), Control::Processes) => {
+                Enforcement::Degraded(format!("RLIMIT_NPROC in a user namespace of its own ({why})"))
+            }
+            (Some(why), _) => Enforcement::Degraded(format!("added up by sampling ({why})")),
         };
         enforced.insert(control, state);
     }
@@ -375,7 +388,7 @@ fn cgroup_controls(support: &Support, group: Option<&Group>, _policy: &Policy) -
         Control::Disk,
         Enforcement::Degraded("scratch space is a bounded tmpfs; layers on disk are watched by walking them".into()),
     );
-    Ok(enforced)
+    enforced
 }
 
 /// A namespace is in force when `clone3` made it: it makes all that were asked for or none.

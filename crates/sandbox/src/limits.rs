@@ -30,12 +30,12 @@ pub struct Limits {
     pub open_files: u32,
     /// Bytes kept of each captured output stream, half head and half tail. Default 1 MiB.
     pub output: u64,
-    /// Bytes of scratch space (`/tmp`, home, and the layer where it lies in memory). Default 1 GB in
-    /// the host view and 128 MB in the system view. Past it `write` answers ENOSPC.
+    /// Bytes of scratch space (`/tmp`, home), where `write` answers ENOSPC past it, and of the layers, where
+    /// the tree is killed past it. Default 128 MB; 4 GB in the host view.
     pub disk: u64,
     /// Files and folders in the scratch space. Default 65,536. Past it `open(O_CREAT)` answers ENOSPC.
     pub inodes: u64,
-    /// Bytes of any one file. Default 1 GB. Past it `write` answers EFBIG.
+    /// Bytes of any one file, a sparse one or one in memory included. Default 4 GB. Past it `write` answers EFBIG.
     pub file_size: u64,
 }
 
@@ -50,7 +50,7 @@ impl Default for Limits {
             output: MB,
             disk: 128 * MB,
             inodes: 65_536,
-            file_size: 1024 * MB,
+            file_size: 4096 * MB,
         }
     }
 }
@@ -73,7 +73,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 impl Limits {
     /// The wider limits of the host view, where a build has to fit: half of `host_memory` (at least
-    /// 512 MB), 512 processes, 4,096 descriptors and 1 GB of scratch space.
+    /// 512 MB), 512 processes, 4,096 descriptors, 4 GB of disk and 1,048,576 files.
     pub fn for_host_view(host_memory: u64) -> Self {
         Self {
             memory: (host_memory / 2).max(512 * MB),

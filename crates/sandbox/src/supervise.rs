@@ -21,7 +21,7 @@ use crate::identity::Slot;
 use crate::launch::{Killer, failure};
 use crate::limits::Limits;
 use crate::linux::cgroup::Group;
-use crate::output::{Control, Enforced, ExitReason, LimitKind, Output, Usage};
+use crate::output::{Enforced, ExitReason, LimitKind, Output, Usage};
 use crate::spawner::Client;
 use crate::spec::{Report, Status};
 
@@ -279,14 +279,10 @@ fn finish(run: &Supervised, report: &OwnedFd, state: Loop, captures: [Capture; 2
         verdict = verdict.or(ended.verdict);
     }
     if let Some(group) = &run.group {
-        if group.holds(Control::Cpu)
-            && let Some((user, system)) = group.cpu()
-        {
+        if let Some((user, system)) = group.cpu() {
             (usage.user, usage.system) = (user, system);
         }
-        if group.holds(Control::Memory)
-            && let Some(peak) = group.peak_memory()
-        {
+        if let Some(peak) = group.peak_memory() {
             usage.peak_memory = peak;
             usage.exact = true;
         }

@@ -18,9 +18,9 @@ impl Call {
         match offset {
             0 => Ok(self.number),
             4 => Ok(self.arch),
-            16..64 if offset % 4 == 0 => {
+            16..64 if offset.is_multiple_of(4) => {
                 let arg = self.args[(offset as usize - 16) / 8];
-                Ok(if offset % 8 == 0 { arg as u32 } else { (arg >> 32) as u32 })
+                Ok(if offset.is_multiple_of(8) { arg as u32 } else { (arg >> 32) as u32 })
             }
             _ => Err(format!("load at offset {offset}")),
         }

@@ -8,7 +8,7 @@
 
 use libc::sock_filter;
 
-use super::rules::{Clauses, Test, Ticket};
+use super::rules::{Clauses, Rule, Test, Ticket};
 use super::{Answer, Arch, Decision, Entry, Openings, table};
 use crate::Profile;
 
@@ -41,13 +41,22 @@ impl Program {
             Some((start, last)) if *start == first => *last = leaf,
             _ => ranges.push((first, leaf)),
         };
+        // One block a rule: `sendto` and `recvfrom` share theirs.
+        let mut rules: Vec<(Rule, Label)> = Vec::new();
         let unknown = emit.answer(Answer::ENOSYS);
         from(0, unknown);
         for (number, decision) in entries {
             let leaf = match decision {
                 Decision::Allow => emit.answer(Answer::Allow),
                 Decision::Errno(errno) => emit.answer(Answer::Errno(errno)),
-                Decision::ByArgument(rule) => emit.clauses(&rule.clauses(open, ticket)),
+                Decision::ByArgument(rule) => match rules.iter().find(|(known, _)| *known == rule) {
+                    Some((_, block)) => *block,
+                    None => {
+                        let block = emit.clauses(&rule.clauses(open, ticket));
+                        rules.push((rule, block));
+                        block
+                    }
+                },
             };
             from(number, leaf);
             from(number + 1, unknown);
@@ -171,14 +180,15 @@ impl Emitter {
     fn test(&mut self, test: &Test, yes: Label, no: Label) -> Label {
         match test {
             Test::Low { arg, mask, one_of } => {
-                let mut here = no;
-                for value in one_of.iter().rev() {
-                    here = self.branch(EQUAL, *value, yes, here);
-                }
+                let here = self.one_of(one_of, yes, no);
                 self.goto(here);
                 if *mask != u32::MAX {
                     self.push(MASK, *mask);
                 }
+                self.push(LOAD, low(*arg))
+            }
+            Test::Below { arg, end } => {
+                self.branch(AT_LEAST, *end, no, yes);
                 self.push(LOAD, low(*arg))
             }
             Test::LowIs { arg, value } => {
@@ -211,6 +221,22 @@ impl Emitter {
                 self.push(LOAD, offset)
             }
         }
+    }
+    /// Compares with each value of a set, runs of neighbours as two comparisons.
+    fn one_of(&mut self, values: &[u32], yes: Label, no: Label) -> Label {
+        let mut sorted = values.to_vec();
+        sorted.sort_unstable();
+        let mut here = no;
+        for run in sorted.chunk_by(|one, next| one.checked_add(1) == Some(*next)).rev() {
+            here = match *run {
+                [first, .., last] if run.len() > 2 && last < u32::MAX => {
+                    let within = self.branch(AT_LEAST, last + 1, here, yes);
+                    self.branch(AT_LEAST, first, within, here)
+                }
+                _ => run.iter().rev().fold(here, |here, value| self.branch(EQUAL, *value, yes, here)),
+            };
+        }
+        here
     }
     /// A balanced tree over ranges given by their first number, in order; never empty.
     fn tree(&mut self, ranges: &[(u32, Label)]) -> Label {

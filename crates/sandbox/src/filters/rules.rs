@@ -58,6 +58,8 @@ impl std::fmt::Debug for Ticket {
 pub(super) enum Test {
     /// The low 32 bits of an argument, masked, are one of these.
     Low { arg: u8, mask: u32, one_of: &'static [u32] },
+    /// The low 32 bits are less than this.
+    Below { arg: u8, end: u32 },
     /// The low 32 bits are this number, which is known only when the filter is built.
     LowIs { arg: u8, value: u32 },
     /// All 64 bits are zero: a null pointer.
@@ -71,6 +73,7 @@ impl Test {
     fn holds(&self, args: &[u64; 6]) -> bool {
         match self {
             Self::Low { arg, mask, one_of } => one_of.contains(&(args[usize::from(*arg)] as u32 & mask)),
+            Self::Below { arg, end } => (args[usize::from(*arg)] as u32) < *end,
             Self::LowIs { arg, value } => args[usize::from(*arg)] as u32 == *value,
             Self::Null { arg } => args[usize::from(*arg)] == 0,
             Self::Key(words) => words.iter().all(|(arg, value)| args[usize::from(*arg)] == *value),
@@ -163,7 +166,7 @@ impl Rule {
             Self::ArchPrctl => Clauses::new(errno(libc::EINVAL)).when([is(0, ARCH_PRCTLS)], Allow),
             Self::Prctl => Clauses::new(errno(libc::EINVAL))
                 .when([is(0, PRCTLS)], Allow)
-                .when([is(0, REFUSED_PRCTLS)], Answer::EPERM),
+                .when([Test::Below { arg: 0, end: PRCTLS_KNOWN }], Answer::EPERM),
             Self::Personality => Clauses::new(Answer::EPERM).when([is(0, &[0, u32::MAX])], Allow),
             Self::Seccomp => Clauses::new(Answer::EPERM).when(
                 // The flag has one meaning and only SET_MODE_FILTER takes flags, so one test serves all operations.
@@ -318,7 +321,6 @@ const FCNTLS: &[u32] = &[
     11,   // F_GETSIG
     15,   // F_SETOWN_EX
     16,   // F_GETOWN_EX
-    1025, // F_GETLEASE
     1027, // F_DUPFD_QUERY
     1028, // F_CREATED_QUERY
     1031, // F_SETPIPE_SZ: subprocess(pipesize=)
@@ -390,21 +392,6 @@ const PRCTLS: &[u32] = &[
     0x4155_5856, // PR_GET_AUXV
 ];
 
-/// Options that exist and are not for the program, so that it hears EPERM and not "unknown".
-const REFUSED_PRCTLS: &[u32] = &[
-    8,           // PR_SET_KEEPCAPS
-    24,          // PR_CAPBSET_DROP
-    26,          // PR_SET_TSC
-    28,          // PR_SET_SECUREBITS
-    31,          // PR_TASK_PERF_EVENTS_DISABLE
-    32,          // PR_TASK_PERF_EVENTS_ENABLE
-    33,          // PR_MCE_KILL
-    35,          // PR_SET_MM: rewrites what /proc says of it
-    47,          // PR_CAP_AMBIENT
-    53,          // PR_SET_SPECULATION_CTRL: could switch mitigations off
-    57,          // PR_SET_IO_FLUSHER
-    59,          // PR_SET_SYSCALL_USER_DISPATCH
-    62,          // PR_SCHED_CORE
-    67,          // PR_SET_MEMORY_MERGE: page sharing is a channel
-    0x5961_6D61, // PR_SET_PTRACER
-];
+/// Options below this are known (Linux 6.18) and, where not listed, not for the program: it hears EPERM instead
+/// of "unknown". Among them PR_SET_MM, the capability sets, speculation control and memory merging.
+const PRCTLS_KNOWN: u32 = 79;

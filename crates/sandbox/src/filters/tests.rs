@@ -128,6 +128,7 @@ fn probes(tests: &[&Test], arg: u8) -> Vec<u64> {
                     low.extend((0..32).map(|bit| value ^ (1 << bit)));
                 }
             }
+            Test::Below { arg: its, end } if *its == arg => low.extend([*end, end - 1, end + 1]),
             Test::LowIs { arg: its, value } if *its == arg => low.extend([*value, value ^ 1]),
             Test::Key(words) => full.extend(words.iter().filter(|(its, _)| *its == arg).flat_map(|(_, value)| {
                 [*value, value ^ 1, value ^ (1 << 40), *value & 0xffff_ffff, *value & !0xffff_ffff]

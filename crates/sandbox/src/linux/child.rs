@@ -32,10 +32,14 @@ pub(crate) fn in_child(run: impl FnOnce() -> i32) -> Ended {
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0, "{}", io::Error::last_os_error());
     if pid == 0 {
-        // SAFETY: dup2 onto the standard descriptors of this child, which has no other user of them.
+        // SAFETY: changes descriptors of this child only, whose copies of `reader` and `writer` are never dropped,
+        // since it leaves by `_exit`.
         unsafe {
             libc::dup2(ends[1], 1);
             libc::dup2(ends[1], 2);
+            // Else a grandchild that outlives its test keeps the parent reading.
+            libc::close(ends[0]);
+            libc::close(ends[1]);
         }
         let code = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());

@@ -82,7 +82,7 @@ pub(crate) fn restrict(read_exec: &[PathBuf], read_write: &[PathBuf]) -> Result<
     if status.scoped {
         ruleset = ruleset.scope(Scope::from_all(abi))?;
     }
-    let mut ruleset = ruleset.create()?.set_no_new_privs(false);
+    let mut ruleset = ruleset.create()?.no_new_privs(false);
     if status.fs {
         let read = read_exec.iter().map(|path| (path, AccessFs::from_read(abi)));
         let write = read_write.iter().map(|path| (path, AccessFs::from_all(abi)));
