@@ -77,19 +77,17 @@ impl<'r, 'a> Coordinator<'r, 'a> {
     pub(super) fn new(run: &'r Run<'a>) -> Self {
         let plan = lock(&run.plan);
         let index: HashMap<&StepId, usize> = plan.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect();
-        let reserves: HashSet<usize> = plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.on_failure {
-                OnFailure::Fallback(ids) => Some(ids),
-                _ => None,
-            })
-            .flatten()
-            .filter_map(|id| index.get(id).copied())
-            .collect();
+        let mut reserves: HashMap<usize, HashSet<usize>> = HashMap::new();
+        for (owner, step) in plan.steps.iter().enumerate() {
+            if let OnFailure::Fallback(ids) = &step.on_failure {
+                for reserve in ids.iter().filter_map(|id| index.get(id).copied()) {
+                    reserves.entry(reserve).or_default().insert(owner);
+                }
+            }
+        }
         let schedule = Schedule::new(&plan, &reserves);
         let states =
-            (0..plan.steps.len()).map(|at| State { reserve: reserves.contains(&at), ..State::default() }).collect();
+            (0..plan.steps.len()).map(|at| State { reserve: reserves.contains_key(&at), ..State::default() }).collect();
         drop(plan);
         Self {
             run,

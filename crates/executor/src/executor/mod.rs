@@ -208,7 +208,7 @@ impl AgenticExecutor {
     /// tool `run_code`. Code that fails is not run again.
     #[must_use = "a failure is told in the result"]
     pub fn execute_code(&self, code: &str, description: &str) -> ExecutionResult {
-        let params = Map::from_iter([("code".to_owned(), Value::from(code))]);
+        let params = Map::from_iter([("code".to_owned(), seams::escape(code))]);
         let mut step = PlanStep::new("step_1", "run_code", params, description);
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
         let mut result = self.run(&self.registry, one_step(description, step));
@@ -231,7 +231,7 @@ impl AgenticExecutor {
             Err(missing) => return ExecutionResult::bad_input(&task, format!("Unknown tool: {missing}")),
         }
         let params = [("path", path), ("old_content", old), ("new_content", new)];
-        let params = params.map(|(name, text)| (name.to_owned(), Value::from(text)));
+        let params = params.map(|(name, text)| (name.to_owned(), seams::escape(text)));
         let step = PlanStep::new("step_1", edit_file::NAME, Map::from_iter(params), task.as_str());
         let mut result = self.run(&registry, one_step(&task, step));
         // The one step's own words are the whole story.
@@ -245,12 +245,12 @@ impl AgenticExecutor {
     #[must_use = "a failure is told in the result"]
     pub fn run_tests(&self, command: Option<&str>, working_dir: Option<&Path>) -> ExecutionResult {
         let command = command.unwrap_or("pytest");
-        let mut params = Map::from_iter([("command".to_owned(), Value::from(command))]);
+        let mut params = Map::from_iter([("command".to_owned(), seams::escape(command))]);
         if let Some(folder) = working_dir {
             let Some(folder) = folder.to_str() else {
                 return ExecutionResult::bad_input("Run tests", "the working directory is not UTF-8");
             };
-            params.insert("working_dir".into(), folder.into());
+            params.insert("working_dir".into(), seams::escape(folder));
         }
         let mut step = PlanStep::new("step_1", "shell", params, format!("Run tests: {command}"));
         step.commit = CommitPolicy::Always;

@@ -165,6 +165,11 @@ pub(super) fn condition(text: &str, plan: &ExecutionPlan, item: Option<(&str, &V
     })
 }
 
+/// Text that [`resolve`] gives back as it is.
+pub(super) fn escape(text: &str) -> Value {
+    text.replace("${{", "$${{").into()
+}
+
 fn resolve_text(text: &str, plan: &ExecutionPlan, item: Option<(&str, &Value)>) -> Result<Value, String> {
     if !text.contains("${{") {
         return Ok(Value::String(text.to_owned()));
@@ -172,6 +177,12 @@ fn resolve_text(text: &str, plan: &ExecutionPlan, item: Option<(&str, &Value)>) 
     let mut whole = String::new();
     let mut rest = text;
     while let Some((before, from)) = rest.split_once("${{") {
+        if let Some(before) = before.strip_suffix('$') {
+            whole.push_str(before);
+            whole.push_str("${{");
+            rest = from;
+            continue;
+        }
         let (reference, after) = from.split_once("}}").ok_or_else(|| format!("`{text}` lacks its `}}}}`"))?;
         let value = look_up(reference.trim(), plan, item)?;
         if before.is_empty() && after.is_empty() && whole.is_empty() {
