@@ -127,6 +127,27 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
         Ok(())
     }
 
+    /// As [`Self::own`], for an overlay's upper and work folders, which must lie on one mount.
+    pub(crate) fn own_pair(&mut self, upper: &mut Layer, work: &mut Layer) -> Result<()> {
+        let (Layer::Path(one), Layer::Path(other)) = (&*upper, &*work) else { return Ok(()) };
+        let (one, other) = (Path::new(one), Path::new(other));
+        let (Some(parent), Some(one_name), Some(other_name)) = (one.parent(), one.file_name(), other.file_name())
+        else {
+            return Err(Error::Policy("an overlay's upper is the root folder".into()));
+        };
+        if other.parent() != Some(parent) {
+            return Err(Error::Policy(format!("{} and {} do not lie side by side", one.display(), other.display())));
+        }
+        let (one_name, other_name) = (one_name.to_owned(), other_name.to_owned());
+        let mut layer = Layer::Path(parent.into());
+        self.own(&mut layer)?;
+        if let Layer::Mount(place) = layer {
+            *upper = Layer::Within(place, one_name);
+            *work = Layer::Within(place, other_name);
+        }
+        Ok(())
+    }
+
     /// The path enters read-only: mapped where it can be, else with what any user may read.
     pub(crate) fn show(&mut self, layer: &mut Layer) -> Result<()> {
         let Layer::Path(path) = layer else { return Ok(()) };

@@ -188,9 +188,10 @@ impl Sandbox {
         for entry in entries {
             match &mut entry.what {
                 What::Overlay { lowers, upper, work, .. } => {
-                    for layer in lowers.iter_mut().chain([upper, work]) {
-                        preparation.own(layer)?;
+                    for lower in lowers {
+                        preparation.own(lower)?;
                     }
+                    preparation.own_pair(upper, work)?;
                 }
                 What::Private { from } | What::ReadWrite { from } | What::Cache { from } => preparation.own(from)?,
                 What::ReadOnly { from, .. } => preparation.show(from)?,

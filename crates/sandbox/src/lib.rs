@@ -33,6 +33,7 @@ pub use command::{Command, Observer, Stdin, Stream};
 pub use error::{Error, Result};
 pub use launch::{Child, Killer, Sandbox, Spawner};
 pub use limits::{LimitError, Limits, MB};
+pub use linux::lease::has_writer;
 pub use linux::sys::with_fs_identity;
 pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind, Output, Usage};
 pub use policy::{Network, Policy, Profile, Source, View, Workspace};

@@ -18,6 +18,8 @@ pub(crate) enum Layer {
     Path(OsString),
     /// A detached mount that the parent prepared: its place among the descriptors that came along.
     Mount(usize),
+    /// A path beneath such a mount.
+    Within(usize, OsString),
 }
 
 /// One thing to put into the new root, at an absolute path.

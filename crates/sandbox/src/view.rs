@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::policy::{Network, Policy, Source};
+use crate::policy::{self, Network, Policy, Source};
 use crate::spec::{Entry, Layer, What};
 
 /// The user and group inside.
@@ -19,13 +19,16 @@ pub(crate) const INSIDE_ID: u32 = 1000;
 const HOME: &str = "/home/user";
 
 /// System folders of the host, each where it exists. A symlink (usrmerge) is shown as one.
-const SYSTEM: &[&str] =
-    &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/nix/store", "/gnu/store"];
+const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store", "/gnu/store"];
 
-/// Folders of `/etc` that programs need and that hold no secret.
-const ETC_FOLDERS: &[&str] = &[
-    "alternatives",
-    "ssl/certs",
+/// Further ones in the host view.
+const SYSTEM_HOST: &[&str] = &["/opt"];
+
+/// Folders of `/etc` that programs need and that hold no secret. Each costs a mount, so they are few.
+const ETC_FOLDERS: &[&str] = &["alternatives", "ssl/certs"];
+
+/// Further ones in the host view, for builds and toolchains.
+const ETC_FOLDERS_HOST: &[&str] = &[
     "ca-certificates",
     "pki/tls/certs",
     "pki/ca-trust/extracted",
@@ -128,7 +131,8 @@ impl View {
     }
 
     fn system(&mut self, policy: &Policy) {
-        for path in SYSTEM.iter().map(Path::new) {
+        let more = if policy.view == policy::View::Host { SYSTEM_HOST } else { &[] };
+        for path in SYSTEM.iter().chain(more).map(Path::new) {
             match std::fs::read_link(path) {
                 Ok(target) => self.put(path, What::Symlink(target.into())),
                 Err(_) if path.is_dir() => {
@@ -142,7 +146,8 @@ impl View {
 
     fn etc(&mut self, policy: &Policy) {
         let etc = Path::new("/etc");
-        for name in ETC_FOLDERS {
+        let more = if policy.view == policy::View::Host { ETC_FOLDERS_HOST } else { &[] };
+        for name in ETC_FOLDERS.iter().chain(more) {
             let path = etc.join(name);
             if path.is_dir() {
                 self.put(&path, What::ReadOnly { from: Layer::Path((&path).into()), hide: Vec::new() });

@@ -169,3 +169,25 @@ fn system_folders_are_refused_as_workspaces() {
         assert!(matches!(error, agentic_sandbox::Error::Policy(_)), "{path}: {error}");
     }
 }
+
+#[test]
+fn a_layer_mounted_for_the_tools_outside_shows_the_merged_folder_and_takes_writes() {
+    use rustix::fs::{Mode, OFlags, openat};
+    use std::io::{Read, Write};
+    let folder = Folder::new();
+    std::fs::write(folder.path.join("old"), "before").unwrap();
+    let root = sandbox().mount(&folder.source()).unwrap();
+    let open = |name: &str, flags| openat(&root, name, flags, Mode::from_raw_mode(0o644)).map(std::fs::File::from);
+    let mut text = String::new();
+    open("old", OFlags::RDONLY).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "before");
+    open("new", OFlags::WRONLY | OFlags::CREATE).unwrap().write_all(b"made").unwrap();
+    assert_eq!(std::fs::read_to_string(folder.upper().join("new")).unwrap(), "made");
+    assert!(!folder.path.join("new").exists());
+    drop(root);
+    // The same layer can be mounted again, by the tools or for a run.
+    let again = sandbox().mount(&folder.source()).unwrap();
+    assert!(openat(&again, "new", OFlags::RDONLY, Mode::empty()).is_ok());
+    drop(again);
+    assert_eq!(printed(&shell(folder.policy(), Limits::default(), "cat old new")), "beforemade");
+}

@@ -21,14 +21,14 @@ fn it_is_pid_two_and_sees_nobody_else() {
 #[test]
 fn the_nest_init_can_be_neither_read_nor_killed() {
     let attempt = "import os, errno\ndef t(f):\n try: f(); print('done')\n except OSError as e: print(errno.errorcode[e.errno])\n\
-        for n in ('environ', 'mem', 'maps'): t(lambda: open('/proc/1/' + n, 'rb').read(1))\nt(lambda: os.listdir('/proc/1/fd'))\nt(lambda: os.readlink('/proc/1/exe'))\nos.kill(1, 9)\nprint('alive')";
+        for n in ('environ', 'mem', 'maps'): t(lambda: open('/proc/1/' + n, 'rb').read(1))\nt(lambda: os.listdir('/proc/1/fd'))\nt(lambda: os.readlink('/proc/1/exe'))\nt(lambda: os.kill(1, 9))";
     // The control: the same reads of the program's own process succeed.
     let own = "open('/proc/self/environ', 'rb').read(1); import os; os.listdir('/proc/self/fd'); print('read')";
     assert_eq!(printed(&code(Policy::default(), Limits::default(), own)), "read\n");
-    assert_eq!(
-        printed(&code(Policy::default(), Limits::default(), attempt)),
-        "EACCES\nEACCES\nEACCES\nEACCES\nEACCES\nalive\n"
-    );
+    // The signal is refused by the Landlock scope, or passes without effect where the kernel has none.
+    let output = printed(&code(Policy::default(), Limits::default(), attempt));
+    assert!(output.starts_with("EACCES\nEACCES\nEACCES\nEACCES\nEACCES\n"), "{output}");
+    assert!(output.ends_with("EPERM\n") || output.ends_with("done\n"), "{output}");
 }
 
 #[test]

@@ -227,7 +227,11 @@ impl AgenticExecutor {
         let task = format!("Edit {path}");
         let mut registry = self.registry.clone();
         match edit_file::EditFile::over(&registry) {
-            Ok(tool) => registry.register(Arc::new(tool)),
+            Ok(tool) => {
+                if let Err(error) = registry.register(Arc::new(tool)) {
+                    return ExecutionResult::bad_input(&task, error.to_string());
+                }
+            }
             Err(missing) => return ExecutionResult::bad_input(&task, format!("Unknown tool: {missing}")),
         }
         let params = [("path", path), ("old_content", old), ("new_content", new)];

@@ -53,9 +53,10 @@ pub(super) fn plan(
     planner: &TaskPlanner,
     task: &str,
     context: &Map<String, Value>,
-    _project: &Path,
+    project: &Path,
 ) -> Result<ExecutionPlan, String> {
-    planner.plan(task, context)
+    let dir = Dir::open_root(project).map_err(|error| error.to_string())?;
+    planner.plan(task, context, &dir).map_err(|error| error.to_string())
 }
 
 /// A step that may stand in for one that has failed for good.

@@ -1,28 +1,31 @@
 //! From a task to a DAG of steps, without a model; and what is done about a step that failed.
+//!
+//! ```text
+//!  task ─► words ─► split ─► rules (project, context) ─┐
+//!                                                      ├─► ExecutionPlan ─► validate ─► render, executor
+//!  plan.yaml ─► file ──────────────────────────────────┘
+//! ```
+//!
+//! [`TaskPlanner`] only looks: it runs nothing, and the text of a task never becomes a command. What it assumed
+//! stands in the plan's `metadata["assumptions"]`. Steps refer to each other's results by [`references`]; what
+//! follows a failure is a table, [`recovery`].
 
+mod error;
+mod file;
 mod plan;
+mod project;
+pub mod recovery;
+pub mod references;
+mod render;
+mod rules;
+mod split;
+mod validate;
+mod words;
 
+pub use error::{PlanError, PlanProblem};
+pub use file::{FileProblem, PlanFile, PlanFileError, schema};
 pub use plan::{CommitPolicy, ExecutionPlan, ForEach, OnFailure, PlanStep, RetryPolicy, StepStatus};
-
-use serde_json::{Map, Value};
-
-/// Breaks tasks into steps by rules, and says what it assumed.
-#[derive(Debug, Clone)]
-pub struct TaskPlanner {
-    /// The tools that steps may use.
-    pub available_tools: Vec<String>,
-}
-
-impl TaskPlanner {
-    /// A planner over these tools.
-    pub fn new(available_tools: Vec<String>) -> Self {
-        Self { available_tools }
-    }
-    /// Breaks `task` into steps.
-    ///
-    /// # Errors
-    /// When no rule understands the task: the message lists what is understood.
-    pub fn plan(&self, task: &str, _context: &Map<String, Value>) -> Result<ExecutionPlan, String> {
-        Ok(ExecutionPlan::new(task))
-    }
-}
+pub use project::{MemoryProject, NoProject, ProjectEntry, ProjectView};
+pub use references::ReferenceError;
+pub use render::{Format, render};
+pub use rules::{TaskPlanner, understood};

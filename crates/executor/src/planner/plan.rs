@@ -1,9 +1,14 @@
 //! A plan: steps, what they depend on, and what follows when one fails.
+//!
+//! [`ExecutionPlan`] is plain data that front ends, journal and executor share. It may be wrong while it is
+//! being built (a user adds steps one by one); [`ExecutionPlan::validate`] says whether it can run.
 
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::id::StepId;
 use crate::tools::ToolResult;
@@ -185,6 +190,33 @@ impl PlanStep {
     pub fn can_retry(&self) -> bool {
         self.retry_count < self.retry.max
     }
+    /// The step as JSON: `id, tool, params, description, depends_on, status, result, error`, then those
+    /// policies that differ from their defaults, named as in plan files.
+    pub fn to_dict(&self) -> Value {
+        let mut dict = json!({
+            "id": self.id,
+            "tool": self.tool,
+            "params": self.params,
+            "description": self.description,
+            "depends_on": self.depends_on,
+            "status": self.status,
+            "result": self.result,
+            "error": self.error,
+        });
+        if let (Value::Object(dict), Ok(Value::Object(policies))) =
+            (&mut dict, serde_json::to_value(super::file::Policies::of(self)))
+        {
+            dict.extend(policies);
+        }
+        dict
+    }
+    /// The steps that stand in for this one when it has failed for good.
+    pub fn fallback(&self) -> &[StepId] {
+        match &self.on_failure {
+            OnFailure::Fallback(steps) => steps,
+            _ => &[],
+        }
+    }
 }
 
 /// A DAG of steps for a task.
@@ -204,8 +236,147 @@ impl ExecutionPlan {
     pub fn new(task: impl Into<String>) -> Self {
         Self { task: task.into(), ..Self::default() }
     }
+    /// Adds a pending step with the next free id (`step_1`, `step_2`, …) and returns it.
+    pub fn add_step(
+        &mut self,
+        tool: impl Into<String>,
+        params: Map<String, Value>,
+        description: impl Into<String>,
+        depends_on: Vec<StepId>,
+    ) -> &mut PlanStep {
+        let mut number = self.steps.len() + 1;
+        while self.steps.iter().any(|step| step.id.0 == format!("step_{number}")) {
+            number += 1;
+        }
+        let mut step = PlanStep::new(format!("step_{number}"), tool, params, description);
+        step.depends_on = depends_on;
+        self.steps.push(step);
+        let last = self.steps.len() - 1;
+        &mut self.steps[last]
+    }
     /// The step of that id.
     pub fn get_step(&self, id: &StepId) -> Option<&PlanStep> {
         self.steps.iter().find(|step| step.id == *id)
+    }
+    /// The step of that id, to be changed.
+    pub fn get_step_mut(&mut self, id: &StepId) -> Option<&mut PlanStep> {
+        self.steps.iter_mut().find(|step| step.id == *id)
+    }
+    /// The steps that can start now: pending, every dependency completed, and no mere stand-in of another step.
+    /// In the order of the plan.
+    pub fn get_ready_steps(&self) -> Vec<&PlanStep> {
+        let status: HashMap<&StepId, StepStatus> = self.steps.iter().map(|step| (&step.id, step.status)).collect();
+        let stand_ins = self.stand_ins();
+        self.steps
+            .iter()
+            .filter(|step| step.status == StepStatus::Pending && !stand_ins.contains(&step.id))
+            .filter(|step| step.depends_on.iter().all(|id| status.get(id) == Some(&StepStatus::Completed)))
+            .collect()
+    }
+    /// The steps that run only as another step's fallback.
+    pub fn stand_ins(&self) -> HashSet<&StepId> {
+        self.steps.iter().flat_map(PlanStep::fallback).collect()
+    }
+    /// Whether every step is completed, failed or skipped. True of a plan without steps.
+    pub fn is_complete(&self) -> bool {
+        self.steps.iter().all(|step| step.status.is_final())
+    }
+    /// What the planner assumed, in sentences (`metadata["assumptions"]`).
+    pub fn assumptions(&self) -> Vec<&str> {
+        let listed = self.metadata.get("assumptions").and_then(Value::as_array);
+        listed.into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+    /// Adds to `metadata["assumptions"]`, once.
+    pub fn assume(&mut self, assumption: impl Into<String>) {
+        let assumption = Value::String(assumption.into());
+        let listed = self.metadata.entry("assumptions").or_insert_with(|| Value::Array(Vec::new()));
+        match listed {
+            Value::Array(all) if !all.contains(&assumption) => all.push(assumption),
+            Value::Array(_) => {}
+            other => *other = Value::Array(vec![assumption]),
+        }
+    }
+    /// The plan as JSON: `task`, `steps` ([`PlanStep::to_dict`]), `metadata`. It is a plan file, too.
+    pub fn to_dict(&self) -> Value {
+        json!({
+            "task": self.task,
+            "steps": self.steps.iter().map(PlanStep::to_dict).collect::<Vec<_>>(),
+            "metadata": self.metadata,
+        })
+    }
+    /// The task and its numbered steps, a line each, as people read them. No newline at the end.
+    pub fn summary(&self) -> String {
+        let mut text = format!("Task: {}\nSteps:", self.task);
+        for (index, step) in self.steps.iter().enumerate() {
+            let (number, status) = (index + 1, step.status.as_str());
+            let _ = write!(text, "\n  {number}. [{status}] {} - {}", step.tool, step.description);
+            if !step.depends_on.is_empty() {
+                let ids: Vec<&str> = step.depends_on.iter().map(StepId::as_str).collect();
+                let _ = write!(text, " (depends on: {})", ids.join(", "));
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> ExecutionPlan {
+        let mut plan = ExecutionPlan::new("t");
+        let first = plan.add_step("search", Map::new(), "Find occurrences", vec![]).id.clone();
+        plan.add_step("file_read", Map::new(), "Read files", vec![first]);
+        plan
+    }
+
+    #[test]
+    fn summary_is_the_documented_form() {
+        assert_eq!(
+            plan().summary(),
+            "Task: t\nSteps:\n  1. [pending] search - Find occurrences\n  2. [pending] file_read - Read files (depends on: step_1)"
+        );
+    }
+
+    #[test]
+    fn a_step_is_ready_when_its_dependencies_completed() {
+        let mut plan = plan();
+        assert_eq!(plan.get_ready_steps().iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["step_1"]);
+        plan.get_step_mut(&"step_1".into()).unwrap().status = StepStatus::Failed;
+        assert!(plan.get_ready_steps().is_empty());
+        plan.get_step_mut(&"step_1".into()).unwrap().status = StepStatus::Completed;
+        assert_eq!(plan.get_ready_steps().iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["step_2"]);
+        assert!(!plan.is_complete());
+        plan.get_step_mut(&"step_2".into()).unwrap().status = StepStatus::Skipped;
+        assert!(plan.is_complete());
+    }
+
+    #[test]
+    fn a_stand_in_is_not_ready_by_itself() {
+        let mut plan = plan();
+        plan.add_step("shell", Map::new(), "Instead", vec![]);
+        assert_eq!(plan.get_ready_steps().len(), 2);
+        plan.steps[0].on_failure = OnFailure::Fallback(vec!["step_3".into()]);
+        assert_eq!(plan.get_ready_steps().len(), 1);
+    }
+
+    #[test]
+    fn to_dict_has_the_documented_keys_and_only_policies_that_were_set() {
+        let mut plan = plan();
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        let base = ["id", "tool", "params", "description", "depends_on", "status", "result", "error"];
+        assert_eq!(keys(&plan.steps[0].to_dict()), base);
+        plan.steps[0].timeout = Some(Duration::from_secs(600));
+        plan.steps[0].commit = CommitPolicy::Always;
+        let dict = plan.steps[0].to_dict();
+        assert_eq!((&dict["timeout"], &dict["commit"]), (&json!(600), &json!("always")));
+        assert_eq!(keys(&dict).len(), base.len() + 2);
+    }
+
+    #[test]
+    fn new_ids_never_repeat_old_ones() {
+        let mut plan = ExecutionPlan::new("t");
+        plan.steps.push(PlanStep::new("step_2", "shell", Map::new(), ""));
+        assert_eq!(plan.add_step("shell", Map::new(), "", vec![]).id.as_str(), "step_3");
     }
 }

@@ -3,6 +3,10 @@
 //! A [`Tool`] is told what to do ([`ToolCall`]) and where ([`ToolContext`]: an open attempt over the
 //! workspace, the sandbox, the time it has) and answers with a [`ToolResult`], never with a panic or an
 //! error type of its own: a failure is a result that a plan or a model can act on.
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is a ToolResult, moved once per call: a box would save nothing"
+)]
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,9 +23,30 @@ use crate::config::Config;
 use crate::id::CallId;
 use crate::workspace::Attempt;
 
+pub mod code;
+pub mod commands;
+mod edit;
+mod files;
+mod function;
+mod list_files;
+mod place;
 mod registry;
+pub mod schema;
+mod search;
+pub mod shell;
+pub mod validate;
+mod walk;
 
-pub use registry::ToolRegistry;
+pub use code::RunCodeTool;
+pub use edit::EditTool;
+pub use files::{FileReadTool, FileWriteTool};
+pub use function::FunctionTool;
+pub use list_files::ListFilesTool;
+pub use registry::{RegistryError, ToolRegistry};
+pub use schema::{SchemaFormat, ToolParameter};
+pub use search::SearchTool;
+pub use shell::ShellTool;
+pub use validate::{ArgumentError, Validator};
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -195,6 +220,12 @@ pub trait Tool: Send + Sync {
     fn description(&self) -> &str;
     /// The JSON Schema (2020-12) of its arguments: an object schema.
     fn schema(&self) -> Value;
+    /// Its name as people read it. Default: the name in words (`File read`).
+    fn title(&self) -> String {
+        let words = self.name().replace(['_', '-'], " ");
+        let mut letters = words.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+    }
     /// Runs it. A failure is a result.
     fn execute(&self, call: &ToolCall, context: &ToolContext<'_>) -> ToolResult;
 

@@ -24,10 +24,10 @@ pub(super) fn travelling(file: impl AsFd) -> io::Result<Vec<(OsString, Vec<u8>)>
     let file = file.as_fd();
     let mut found = Vec::new();
     for name in names(file)? {
-        if travels(name.as_bytes()) {
-            if let Some(value) = value(file, name.as_bytes())? {
-                found.push((name, value));
-            }
+        if travels(name.as_bytes())
+            && let Some(value) = value(file, name.as_bytes())?
+        {
+            found.push((name, value));
         }
     }
     found.sort();

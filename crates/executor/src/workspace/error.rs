@@ -1,7 +1,7 @@
 //! What keeps a layer from being opened, read or applied.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A path that somebody else changed while a step changed it too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,13 +12,79 @@ pub struct Conflict {
     pub reason: String,
 }
 
+/// A finished layer that could not be applied: its bytes are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Aside {
+    /// Why, by path.
+    pub conflicts: Vec<Conflict>,
+    /// The folder that holds what the step wrote.
+    pub folder: PathBuf,
+}
+
 /// What keeps a layer from being opened, read or applied.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WorkspaceError {
-    /// Somebody else changed the same paths.
-    #[error("conflict on {}", .0.iter().map(|c| format!("{} ({})", c.path.display(), c.reason)).collect::<Vec<_>>().join(", "))]
+    /// Somebody else changed the same paths. Nothing was applied.
+    #[error("conflict on {}", conflicts(.0))]
     Conflict(Vec<Conflict>),
+    /// Finished layers met conflicts when they were applied; what they wrote is kept.
+    #[error("{} finished layer(s) not applied: {}", .0.len(), asides(.0))]
+    NotApplied(Vec<Aside>),
+    /// A root that no layer can be opened on.
+    #[error("workspace {} refused: {reason}", .path.display())]
+    Root {
+        /// The root, as it was given.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder that would have to be copied is too large for it.
+    #[error("workspace {} is too large to be copied: {found} and more, the limit is {limit}; this host has no overlay for it ({why})", .path.display())]
+    TooLarge {
+        /// The root.
+        path: PathBuf,
+        /// What was counted when counting stopped.
+        found: String,
+        /// The limit that was passed.
+        limit: String,
+        /// Why a copy was needed.
+        why: String,
+    },
+    /// Other layers are mounted on the root and did not end in time.
+    #[error("workspace {} is busy: {reason}", .path.display())]
+    Busy {
+        /// The root.
+        path: PathBuf,
+        /// What was waited for.
+        reason: String,
+    },
+    /// An entry of the content-addressed store does not hold the bytes of its name.
+    #[error("store entry {hash} is corrupted ({reason}): remove {}", .path.display())]
+    Corrupted {
+        /// The entry's name.
+        hash: String,
+        /// Where it lies.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// A failure, and a failure of undoing what was done up to it.
+    #[error("{failure}; and undoing it left: {}", .left.join("; "))]
+    HalfUndone {
+        /// What went wrong first.
+        failure: Box<WorkspaceError>,
+        /// What could not be undone, with paths.
+        left: Vec<String>,
+    },
+    /// The sandbox could not mount a layer.
+    #[error("failed to mount the layer over {}: {source}", .path.display())]
+    Mount {
+        /// The root.
+        path: PathBuf,
+        /// What the sandbox said.
+        source: agentic_sandbox::Error,
+    },
     /// A file operation failed.
     #[error("failed to {action} {}: {source}", .path.display())]
     Io {
@@ -29,7 +95,25 @@ pub enum WorkspaceError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// Skeleton only.
-    #[error("not built yet")]
-    NotBuilt,
+}
+
+impl WorkspaceError {
+    /// For `map_err`: what was attempted, on what.
+    pub(super) fn io<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> Self + use<E> {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source: source.into() }
+    }
+    pub(super) fn root(path: &Path, reason: impl Into<String>) -> Self {
+        Self::Root { path: path.to_owned(), reason: reason.into() }
+    }
+}
+
+fn conflicts(conflicts: &[Conflict]) -> String {
+    let each = conflicts.iter().map(|conflict| format!("{} ({})", conflict.path.display(), conflict.reason));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn asides(asides: &[Aside]) -> String {
+    let each = asides.iter().map(|one| format!("{}; kept in {}", conflicts(&one.conflicts), one.folder.display()));
+    each.collect::<Vec<_>>().join(", ")
 }

@@ -2,28 +2,104 @@
 //!
 //! [`Workspaces`] knows which layers are open on each root and which finished ones wait to be applied;
 //! [`Attempt`] is one call's set of open layers; [`ChangeSet`] is what a layer did; [`Dir`] is the one door
-//! to host paths.
+//! to host paths; [`Store`] keeps bytes by their hash.
+//!
+//! ```text
+//!  open ─► Layer (overlay · copy · direct) ─► step runs ─► Reading (what differs) ─► Check (did anybody else?)
+//!                                                                                        │
+//!                        Board: waits while a mount is open on the root ◄── Plan ────────┘──► apply (all or nothing)
+//! ```
+//!
+//! The one decision: a folder is never written while it is the lower of a mounted layer, and nobody's bytes are
+//! ever replaced unseen. A path that somebody else changed since the layer opened is a conflict, by name.
 
+use std::collections::HashMap;
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use agentic_sandbox::Sandbox;
 
+mod apply;
 mod attributes;
+mod board;
 mod change_set;
+mod commit;
+mod copy;
 mod error;
+mod layer;
 mod path;
+mod reading;
 mod resolve;
+mod stamp;
+mod store;
+mod tree;
+mod view;
 
-pub use change_set::{Change, ChangeKind, ChangeSet};
-pub use error::{Conflict, WorkspaceError};
+#[doc(hidden)]
+pub use apply::{Moment, Watcher};
+pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_to_text};
+pub use copy::CopyLimits;
+pub use error::{Aside, Conflict, WorkspaceError};
+pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
+pub use store::{ContentHash, Store};
 
 use crate::tools::Access;
+use board::{Board, Ground};
+use layer::{Layer, Root};
 
-/// The workspace roots of an executor, with the layers that are open on them or wait to be applied.
-#[derive(Debug)]
+/// How long opening waits for mounts to end where it must.
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// The workspace roots of an executor, with the layers that are open on them or wait to be applied. Clones share them.
+#[derive(Clone)]
 pub struct Workspaces {
-    _state: PathBuf,
+    shared: Arc<Shared>,
+    limits: CopyLimits,
+}
+
+struct Shared {
+    state: PathBuf,
+    sandbox: Sandbox,
+    store: Store,
+    board: Mutex<Board>,
+    changed: Condvar,
+    probes: Mutex<HashMap<(u64, u64), Option<String>>>,
+    watcher: Option<Watcher>,
+}
+
+impl fmt::Debug for Workspaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workspaces")
+            .field("state", &self.shared.state)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        // A panic while applying leaves the board as a failed apply does.
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn ground<'a>(&'a self, asides: &'a Path) -> Ground<'a> {
+        Ground { store: &self.store, watcher: self.watcher.as_ref(), asides }
+    }
+    fn asides(&self) -> PathBuf {
+        self.state.join("aside")
+    }
+    /// Ends an attempt, however it ended.
+    fn close(&self, attempt: u64) {
+        let mut board = self.board();
+        board.unmount(attempt);
+        board.drain(&self.ground(&self.asides()));
+        board.close(attempt);
+        drop(board);
+        self.changed.notify_all();
+    }
 }
 
 impl Workspaces {
@@ -31,52 +107,313 @@ impl Workspaces {
     ///
     /// # Errors
     /// When the state folder cannot be made or is not private.
-    pub fn new(state: &Path, _sandbox: Sandbox) -> Result<Self, WorkspaceError> {
-        Ok(Self { _state: state.to_owned() })
+    pub fn new(state: &Path, sandbox: Sandbox) -> Result<Self, WorkspaceError> {
+        tree::private_folder(state)?;
+        let state = state.canonicalize().map_err(WorkspaceError::io("resolve the state folder", state))?;
+        for folder in ["layers", "aside"] {
+            tree::private_folder(&state.join(folder))?;
+        }
+        let store = Store::open(state.join("store"))?;
+        let shared = Shared {
+            state,
+            sandbox,
+            store,
+            board: Mutex::default(),
+            changed: Condvar::new(),
+            probes: Mutex::default(),
+            watcher: None,
+        };
+        Ok(Self { shared: Arc::new(shared), limits: CopyLimits::default() })
     }
-    /// Opens private layers over `roots` (absolute folders; one inside another is covered by the outer one).
+    /// The same with other ceilings for the copy backend.
+    #[must_use]
+    pub fn with_copy_limits(mut self, limits: CopyLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+    /// The same, with something to be done at each moment of applying. For tests; before the first clone.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_watcher(mut self, watcher: Watcher) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.watcher = Some(watcher);
+        }
+        self
+    }
+    /// The content-addressed store in the state folder.
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+    /// Opens private layers over `roots` (absolute folders; one inside another is covered by the outer one), with
+    /// the best backend that this host can have.
     ///
     /// # Errors
-    /// When a root is missing, no folder, or cannot be layered.
-    pub fn open(&self, _roots: &[PathBuf], _access: Access) -> Result<Attempt, WorkspaceError> {
-        Err(WorkspaceError::NotBuilt)
+    /// [`WorkspaceError::Root`] when a root is missing, no folder, `/`, or overlaps the state folder;
+    /// [`WorkspaceError::TooLarge`] when it would have to be copied and is too large.
+    pub fn open(&self, roots: &[PathBuf], access: Access) -> Result<Attempt, WorkspaceError> {
+        self.open_as(roots, access, None)
+    }
+    /// As [`Self::open`], with this backend: a step that overlayfs could not serve (`EXDEV` from renaming a folder) is
+    /// run again on a copy. [`Backend::Direct`] is for reading only.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(&self, roots: &[PathBuf], access: Access, backend: Backend) -> Result<Attempt, WorkspaceError> {
+        self.open_as(roots, access, Some(backend))
+    }
+    fn open_as(&self, given: &[PathBuf], access: Access, wanted: Option<Backend>) -> Result<Attempt, WorkspaceError> {
+        let given = if access == Access::None { &[] } else { given };
+        let (roots, spellings) = self.roots(given)?;
+        let paths: Vec<_> = roots.iter().map(|root| root.path.clone()).collect();
+        let mut board = self.shared.board();
+        let started = Instant::now();
+        board.drain(&self.shared.ground(&self.shared.asides()));
+        while let Some(busy) = paths.iter().find(|path| board.must_wait(path)) {
+            let left = LONGEST_WAIT.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                let reason = "finished layers wait for other steps on the same folder to end".to_owned();
+                return Err(WorkspaceError::Busy { path: busy.clone(), reason });
+            }
+            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let id = board.register(paths);
+        let seen = board.seen(id);
+        let lowers: Vec<_> = roots.iter().map(|root| board.lowers(&root.path, seen)).collect();
+        drop(board);
+
+        let folder = self.shared.state.join("layers").join(uuid::Uuid::now_v7().simple().to_string());
+        let mut attempt = Attempt {
+            shared: self.shared.clone(),
+            id,
+            folder: Some(folder.clone()),
+            layers: Vec::new(),
+            spellings,
+            hidden: Vec::new(),
+            degraded: None,
+        };
+        for (index, (root, lowers)) in roots.into_iter().zip(lowers).enumerate() {
+            let (backend, why) = self.backend(&root, access, wanted, lowers.is_empty());
+            if attempt.degraded.is_none() {
+                attempt.degraded.clone_from(&why);
+            }
+            let why = why.unwrap_or_else(|| "a copy was asked for".into());
+            let place = folder.join(index.to_string());
+            let layer = Layer::open(root, place, backend, lowers, &self.shared.state, self.limits, &why)?;
+            attempt.layers.push(layer);
+        }
+        let stamp = attempt.layers.iter().filter_map(Layer::stamp).min();
+        let mounted = attempt.layers.iter().any(|layer| layer.backend == Backend::Overlay);
+        let mut board = self.shared.board();
+        board.opened(id, stamp, mounted);
+        if !mounted {
+            board.drain(&self.shared.ground(&self.shared.asides()));
+        }
+        drop(board);
+        self.shared.changed.notify_all();
+        Ok(attempt)
+    }
+    fn backend(
+        &self,
+        root: &Root,
+        access: Access,
+        wanted: Option<Backend>,
+        nothing_waits: bool,
+    ) -> (Backend, Option<String>) {
+        match wanted {
+            Some(Backend::Direct) | None if access != Access::Write && nothing_waits => (Backend::Direct, None),
+            Some(Backend::Overlay) => (Backend::Overlay, None),
+            Some(Backend::Copy) => (Backend::Copy, None),
+            Some(Backend::Direct) | None => match self.probe(root) {
+                None => (Backend::Overlay, None),
+                Some(why) => (Backend::Copy, Some(why)),
+            },
+        }
+    }
+    /// Why there is no overlay for this pair of file systems; tried once.
+    fn probe(&self, root: &Root) -> Option<String> {
+        let device = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.dev());
+        let pair = (device(&self.shared.state), device(&root.path));
+        let mut probes = self.shared.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.shared.state.join("layers").join(format!("probe-{}", uuid::Uuid::now_v7().simple()));
+        probes.entry(pair).or_insert_with(|| layer::probe(root, &folder, &self.shared.sandbox)).clone()
+    }
+    /// The outermost of the roots, and every spelling that leads to one.
+    fn roots(&self, given: &[PathBuf]) -> Result<(Vec<Root>, Vec<(PathBuf, PathBuf)>), WorkspaceError> {
+        let state = &self.shared.state;
+        let mut real = Vec::new();
+        for path in given {
+            if !path.is_absolute() {
+                return Err(WorkspaceError::root(path, "it is not an absolute path"));
+            }
+            let found = path.canonicalize().map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => WorkspaceError::root(path, "there is no such folder"),
+                _ => WorkspaceError::root(path, error.to_string()),
+            })?;
+            if !found.is_dir() {
+                return Err(WorkspaceError::root(path, "it is not a folder"));
+            }
+            if found == Path::new("/") {
+                return Err(WorkspaceError::root(path, "the whole file system cannot be a workspace: name a folder"));
+            }
+            if state.starts_with(&found) {
+                let reason = format!("the state folder {} lies inside it: set another state folder", state.display());
+                return Err(WorkspaceError::root(path, reason));
+            }
+            if found.starts_with(state) {
+                return Err(WorkspaceError::root(path, format!("it lies inside the state folder {}", state.display())));
+            }
+            real.push((path.clone(), found));
+        }
+        let mut outer: Vec<PathBuf> = real.iter().map(|(_, found)| found.clone()).collect();
+        outer.sort();
+        // Sorted by components, a folder comes right before everything inside it.
+        outer.dedup_by(|inner, outer| inner.starts_with(&*outer));
+        let roots = outer.into_iter().map(|path| Ok(Root { dir: Dir::open_root(&path)?, path }));
+        let roots = roots.collect::<Result<Vec<_>, WorkspaceError>>()?;
+        Ok((roots, real))
+    }
+    /// Waits until every finished layer is applied or could not be. An attempt that is open in the calling thread
+    /// would be waited for without end.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotApplied`]: conflicts that showed only when a finished layer was applied, with the folder
+    /// that keeps what its step wrote. Each is told once.
+    pub fn settle(&self) -> Result<(), WorkspaceError> {
+        let mut board = self.shared.board();
+        loop {
+            board.drain(&self.shared.ground(&self.shared.asides()));
+            if !board.is_waiting() {
+                let asides = std::mem::take(&mut board.asides);
+                return if asides.is_empty() { Ok(()) } else { Err(WorkspaceError::NotApplied(asides)) };
+            }
+            board = self.shared.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }
 
 /// One call's open layers. Dropping it without [`Attempt::commit`] drops what was written.
-#[derive(Debug)]
-pub struct Attempt {}
+pub struct Attempt {
+    shared: Arc<Shared>,
+    id: u64,
+    /// Taken when the attempt has ended.
+    folder: Option<PathBuf>,
+    layers: Vec<Layer>,
+    /// Roots as they were given, and without links.
+    spellings: Vec<(PathBuf, PathBuf)>,
+    hidden: Vec<PathBuf>,
+    degraded: Option<String>,
+}
+
+impl fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attempt").field("folder", &self.folder).field("layers", &self.layers).finish_non_exhaustive()
+    }
+}
 
 impl Attempt {
-    /// The roots, absolute.
+    /// The roots, absolute and without links; none lies inside another.
     pub fn roots(&self) -> Vec<PathBuf> {
-        Vec::new()
+        self.layers.iter().map(|layer| layer.root.path.clone()).collect()
     }
-    /// The merged root that holds `path` (absolute) and the path beneath it; `None` when no root holds it.
+    /// How the layers are kept apart: the most expensive one where they differ.
+    pub fn backend(&self) -> Backend {
+        let all = || self.layers.iter().map(|layer| layer.backend);
+        let one = [Backend::Copy, Backend::Overlay].into_iter().find(|backend| all().any(|one| one == *backend));
+        one.unwrap_or(Backend::Direct)
+    }
+    /// Why a copy stands in for an overlay, when one does.
+    pub fn degraded(&self) -> Option<&str> {
+        self.degraded.as_deref()
+    }
+    /// Paths (absolute) that the policy hides from the step: what it makes there is a conflict.
+    pub fn hide(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.hidden.extend(paths);
+    }
+    /// The merged root that holds `path` (absolute) and the path beneath it; `None` when no root holds it. The first
+    /// use mounts the layer for this process, until the attempt ends.
     ///
     /// # Errors
     /// When the layer cannot be mounted.
-    pub fn locate(&self, _path: &Path) -> Result<Option<(&Dir, PathBuf)>, WorkspaceError> {
-        Ok(None)
+    pub fn locate(&self, path: &Path) -> Result<Option<(&Dir, PathBuf)>, WorkspaceError> {
+        let direct = |layer: &Layer| path.strip_prefix(&layer.root.path).ok().map(Path::to_owned);
+        let found = self.layers.iter().find_map(|layer| Some((layer, direct(layer)?)));
+        let spelled = || {
+            self.spellings.iter().find_map(|(given, real)| {
+                let real = real.join(path.strip_prefix(given).ok()?);
+                let layer = self.layers.iter().find(|layer| real.starts_with(&layer.root.path))?;
+                Some((layer, real.strip_prefix(&layer.root.path).ok()?.to_owned()))
+            })
+        };
+        match found.or_else(spelled) {
+            None => Ok(None),
+            Some((layer, rest)) => Ok(Some((layer.merged(&self.shared.sandbox)?, rest))),
+        }
     }
     /// What the sandbox is to mount for this attempt.
     pub fn mounts(&self) -> Vec<agentic_sandbox::Workspace> {
-        Vec::new()
+        let mount =
+            |layer: &Layer| agentic_sandbox::Workspace { path: layer.root.path.clone(), source: layer.source() };
+        self.layers.iter().map(mount).collect()
     }
-    /// What was written so far.
+    /// What was written so far. Exact once every process of the step has ended.
     ///
     /// # Errors
     /// When the layer cannot be read.
     pub fn change_set(&self) -> Result<ChangeSet, WorkspaceError> {
-        Ok(ChangeSet::default())
+        let board = self.shared.board();
+        let mut set = ChangeSet::default();
+        for layer in &self.layers {
+            let reading = layer.read(&board.view(&layer.root, board.seen(self.id))?)?;
+            let one = reading.change_set(&layer.root.path);
+            set.changes.extend(one.changes);
+            set.left_out.extend(one.left_out);
+        }
+        set.sort();
+        Ok(set)
     }
-    /// Applies what was written, as a whole, or names the conflicts and applies nothing.
+    /// Applies what was written, as a whole over all roots, or names the conflicts and applies nothing. Where another
+    /// attempt is open on the same folder the finished layer waits (later attempts see it) and is applied when the
+    /// folder is free; [`Workspaces::settle`] waits for that and tells late conflicts.
     ///
     /// # Errors
-    /// [`WorkspaceError::Conflict`] by path, or what the disk said.
-    pub fn commit(self) -> Result<ChangeSet, WorkspaceError> {
-        Ok(ChangeSet::default())
+    /// [`WorkspaceError::Conflict`] by path, or what the disk said; the layer is dropped then.
+    pub fn commit(mut self) -> Result<ChangeSet, WorkspaceError> {
+        let Some(folder) = self.folder.take() else { return Ok(ChangeSet::default()) };
+        let mut layers = std::mem::take(&mut self.layers);
+        layers.iter_mut().for_each(Layer::unmount);
+        let mut board = self.shared.board();
+        board.unmount(self.id);
+        let hidden = std::mem::take(&mut self.hidden);
+        let outcome = board.finish(self.id, layers, &folder, hidden, &self.shared.ground(&self.shared.asides()));
+        drop(board);
+        if outcome.is_err() {
+            self.folder = Some(folder);
+        }
+        outcome
     }
     /// Drops what was written.
     pub fn discard(self) {}
+    /// Keeps what was written in a folder aside, unapplied, and says where: for a program that a limit killed.
+    ///
+    /// # Errors
+    /// When the layer cannot be moved; it is dropped then.
+    pub fn keep_aside(mut self) -> Result<PathBuf, WorkspaceError> {
+        self.layers.iter_mut().for_each(Layer::unmount);
+        let Some(folder) = self.folder.clone() else { return Ok(self.shared.asides()) };
+        let aside = self.shared.asides().join(folder.file_name().unwrap_or_default());
+        std::fs::rename(&folder, &aside).map_err(WorkspaceError::io("keep aside", &folder))?;
+        self.folder = None;
+        Ok(aside)
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.layers.clear();
+        if let Some(folder) = self.folder.take() {
+            // What cannot be removed is swept later; a drop has nobody to tell.
+            let _ = tree::remove(&folder);
+        }
+        self.shared.close(self.id);
+    }
 }

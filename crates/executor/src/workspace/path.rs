@@ -90,6 +90,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
+    #[allow(clippy::useless_conversion, reason = "the link count is narrower on other architectures")]
     fn of(stat: &Stat) -> Self {
         Self {
             kind: FileKind::of(FileType::from_raw_mode(stat.st_mode)),
@@ -156,6 +157,11 @@ impl Dir {
     #[must_use]
     pub fn read_only(mut self) -> Self {
         self.read_only = true;
+        self
+    }
+    /// The same folder under another name in messages.
+    pub(super) fn called(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.path);
         self
     }
     /// Where it is, for messages.

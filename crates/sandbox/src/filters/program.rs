@@ -9,7 +9,7 @@
 use libc::sock_filter;
 
 use super::rules::{Clauses, Test, Ticket};
-use super::{Answer, Arch, Decision, Openings, table};
+use super::{Answer, Arch, Decision, Entry, Openings, table};
 use crate::Profile;
 
 /// A system-call filter for one architecture and profile.
@@ -26,10 +26,12 @@ impl Program {
     }
     /// As [`Self::build`], with each opening chosen by itself.
     pub(crate) fn with_openings(arch: Arch, open: Openings, ticket: Option<&Ticket>) -> Self {
-        let mut entries: Vec<(u32, Decision)> = arch
-            .numbers()
-            .filter_map(|(name, number)| Some((number, table::TABLE.iter().find(|entry| entry.name == name)?.decision)))
-            .collect();
+        let mut by_name: Vec<&Entry> = table::TABLE.iter().collect();
+        by_name.sort_unstable_by_key(|entry| entry.name);
+        let decision =
+            |name: &str| Some(by_name[by_name.binary_search_by_key(&name, |entry| entry.name).ok()?].decision);
+        let mut entries: Vec<(u32, Decision)> =
+            arch.numbers().filter_map(|(name, number)| Some((number, decision(name)?))).collect();
         entries.sort_unstable_by_key(|(number, _)| *number);
 
         let mut emit = Emitter::default();

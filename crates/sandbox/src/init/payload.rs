@@ -15,8 +15,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 
 use super::{Enforced, Failure, Stage};
-use crate::filters::{Arch, Program, Ticket};
-use crate::linux::sys::{self, Exec, Forked};
+use crate::filters::{Arch, Program};
+use crate::linux::seccomp::Departure;
+use crate::linux::sys::{self, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
 use crate::output::Control;
 use crate::spec::{FailureKind, Spec, State};
@@ -64,6 +65,8 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
 /// From here on this is the process that becomes the program.
 fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Failure> {
     sys::default_signals();
+    // Past the file-size limit `write` then answers EFBIG, which a program can report, instead of ending it.
+    sys::ignore_signal(libc::SIGXFSZ);
     rustix::process::setsid().stage("start a session")?;
     for (number, stream) in stdio.iter().enumerate() {
         sys::duplicate_to(stream.as_fd(), number as i32, false).stage("set up standard streams")?;
@@ -76,37 +79,32 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let (path, program) = find(spec)?;
     let argv = strings(&spec.argv)?;
     let env = strings(&spec.env)?;
-    let closes_exec = spec.profile.closes_exec();
-    let exec = Exec::new(if closes_exec { c"" } else { &path }, &argv, &env);
-
-    // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the
+    // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the random
     // addresses of its arguments, which end with this process image.
-    let ticket = if closes_exec {
-        let (path, argv, envp) = exec.addresses();
-        Some(Ticket { fd: program.as_raw_fd() as u32, path, argv, envp })
+    let departure = if spec.profile.closes_exec() {
+        let departure = Departure::new(program.as_raw_fd(), argv.clone(), env.clone());
+        Some(departure.stage("lay out the program")?)
     } else {
         None
     };
     sys::close_all_but(&[0, 1, 2, report.as_raw_fd(), program.as_raw_fd()]).stage("close descriptors")?;
-    rlimit::apply(&spec.limits, spec.watch_memory).stage("set resource limits")?;
-    capabilities::drop_all().stage("drop capabilities")?;
+    told(rlimit::apply(&spec.limits, spec.watch_memory))?;
+    told(capabilities::drop_all())?;
     landlock::no_new_privs().stage("set no_new_privs")?;
     let writable: Vec<PathBuf> =
         spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
-    match landlock::restrict(&["/".into()], &writable) {
-        Ok(_) => {}
-        Err(_) if spec.allow_degraded.contains(&Control::Landlock) => {}
-        Err(error) => {
-            return Err(Failure {
-                kind: FailureKind::Unenforceable(Control::Landlock),
-                stage: format!("enter a Landlock domain: {error}"),
-                error: io::Error::from_raw_os_error(libc::ENOSYS),
-            });
-        }
+    if let Err(error) = landlock::restrict(&["/".into()], &writable)
+        && !spec.allow_degraded.contains(&Control::Landlock)
+    {
+        return Err(Failure {
+            kind: FailureKind::Unenforceable(Control::Landlock),
+            stage: error.to_string(),
+            error: io::Error::from_raw_os_error(libc::EPERM),
+        });
     }
-    let installed = Arch::native()
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
-        .and_then(|arch| seccomp::install(&Program::build(arch, spec.profile, ticket.as_ref())));
+    let installed = Arch::native().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|arch| {
+        seccomp::install(&Program::build(arch, spec.profile, departure.as_ref().map(Departure::ticket)))
+    });
     if let Err(error) = installed {
         return Err(Failure {
             kind: FailureKind::Unenforceable(Control::Seccomp),
@@ -114,7 +112,10 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
             error,
         });
     }
-    let error = if closes_exec { exec.by_descriptor(program.as_fd()) } else { exec.by_path() };
+    let error = match departure {
+        Some(departure) => departure.exec(),
+        None => sys::exec(&path, &argv, &env),
+    };
     let kind = match error.raw_os_error() {
         Some(libc::ENOENT) => FailureKind::ProgramNotFound,
         _ => FailureKind::NotExecutable,
@@ -190,6 +191,35 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
             });
         }
     }
-    enforced.push((Control::Landlock, landlock::report()));
+    enforced.push((Control::Landlock, landlock_state(spec)));
     Ok(())
+}
+
+/// The domain was entered with everything this kernel's ABI has, or the program would not have started.
+fn landlock_state(spec: &Spec) -> State {
+    if spec.allow_degraded.contains(&Control::Landlock) {
+        return State::Off("given up by name".into());
+    }
+    match landlock::status_for(landlock::abi()) {
+        landlock::LandlockStatus { abi: 0, .. } => State::Off("this kernel has no Landlock".into()),
+        landlock::LandlockStatus { fs: false, abi, .. } => {
+            State::Degraded(format!("ABI {abi} has no usable file rules (2 and later have)"))
+        }
+        landlock::LandlockStatus { scoped: false, abi, .. } => {
+            State::Degraded(format!("ABI {abi} has no scopes for abstract sockets and signals (6 and later have)"))
+        }
+        _ => State::Active,
+    }
+}
+
+/// A refusal that says by itself what was attempted.
+fn told<T>(result: Result<T, impl std::error::Error>) -> Result<T, Failure> {
+    result.map_err(|error| {
+        let cause = error.source().and_then(|source| source.downcast_ref::<io::Error>()?.raw_os_error());
+        Failure {
+            kind: FailureKind::Stage,
+            stage: error.to_string(),
+            error: io::Error::from_raw_os_error(cause.unwrap_or(libc::EPERM)),
+        }
+    })
 }

@@ -1,5 +1,6 @@
 //! Builds the root that the program sees: a small tmpfs, and in it only what the spec names.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ struct Builder<'a> {
     /// Host paths that could not be shown as overlays.
     bound: Vec<String>,
     counter: usize,
+    /// Mounts that came along and are attached.
+    staged: HashSet<usize>,
     /// Folders on disk that take writes.
     layers: Vec<OwnedFd>,
 }
@@ -83,7 +86,16 @@ impl<'a> Builder<'a> {
         mounts::create_dirs(root.as_fd(), Path::new(STAGING), 0o700).stage("make the staging folder")?;
         mounts::attach(scratch.as_fd(), root.as_fd(), Path::new(STAGING)).stage("attach the scratch space")?;
         let empty = folder(scratch.as_fd(), Path::new("empty"), 0o755)?;
-        Ok(Self { root, scratch, empty, handed, bound: Vec::new(), counter: 0, layers: Vec::new() })
+        Ok(Self {
+            root,
+            scratch,
+            empty,
+            handed,
+            bound: Vec::new(),
+            counter: 0,
+            staged: HashSet::new(),
+            layers: Vec::new(),
+        })
     }
 
     fn put(&mut self, at: &Path, entry: &Entry) -> Result<(), Failure> {
@@ -135,8 +147,8 @@ impl<'a> Builder<'a> {
             What::Private { from } => {
                 let source = self.open(from)?;
                 let mount = match from {
-                    Layer::Mount(_) => rustix::io::dup(&source).stage("duplicate a mount")?,
                     Layer::Path(_) => mounts::bind(source.as_fd(), true).stage("bind")?,
+                    _ => mounts::bind(source.as_fd(), false).stage("bind a prepared mount")?,
                 };
                 mounts::restrict(mount.as_fd(), mounts::plain(), true).stage("restrict")?;
                 self.place(mount.as_fd(), at, true)?;
@@ -147,8 +159,8 @@ impl<'a> Builder<'a> {
                 let source = self.open(from)?;
                 let directory = mounts::is_dir(source.as_fd()).stage("look at the source")?;
                 let mount = match from {
-                    Layer::Mount(_) => source,
                     Layer::Path(_) => mounts::bind(source.as_fd(), directory).stage("bind")?,
+                    _ => mounts::bind(source.as_fd(), false).stage("bind a prepared mount")?,
                 };
                 mounts::restrict(mount.as_fd(), mounts::plain(), directory).stage("restrict")?;
                 self.place(mount.as_fd(), at, directory)
@@ -226,8 +238,8 @@ impl<'a> Builder<'a> {
             }
         }
         let mount = match from {
-            Layer::Mount(_) => rustix::io::dup(source).stage("duplicate a mount")?,
             Layer::Path(_) => mounts::bind(source, directory).stage("bind")?,
+            _ => mounts::bind(source, false).stage("bind a prepared mount")?,
         };
         mounts::restrict(mount.as_fd(), mounts::plain() | MountAttrFlags::MOUNT_ATTR_RDONLY, directory)
             .stage("make a bind read-only")?;
@@ -269,20 +281,29 @@ impl<'a> Builder<'a> {
             Layer::Path(path) => {
                 mounts::open_path(Path::new(path)).stage(format!("open {}", Path::new(path).display()))
             }
-            Layer::Mount(place) => {
-                let mount = self.handed.mounts.get(*place).ok_or(std::io::ErrorKind::NotFound).stage("find a mount")?;
-                // Attached to this namespace first: older kernels take no detached mount as a layer.
-                let name = self.name();
-                let at = Path::new(STAGING).join(&name);
-                if mounts::is_dir(mount.as_fd()).stage("look at a mount")? {
-                    mounts::create_dirs(self.scratch.as_fd(), &name, 0o700).stage("make a staging folder")?;
-                } else {
-                    self.write(&at, b"")?;
-                }
-                mounts::attach(mount.as_fd(), self.root.as_fd(), &at).stage("stage a mount")?;
-                rustix::io::dup(mount).stage("duplicate a mount")
+            Layer::Mount(place) => self.staged(*place),
+            Layer::Within(place, name) => {
+                let mount = self.staged(*place)?;
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                rustix::fs::openat(&mount, name, flags, Mode::empty()).stage("open a folder of a prepared mount")
             }
         }
+    }
+
+    /// A mount that came along, attached to this namespace: older kernels take no detached mount as a layer.
+    fn staged(&mut self, place: usize) -> Result<OwnedFd, Failure> {
+        let mount = self.handed.mounts.get(place).ok_or(std::io::ErrorKind::NotFound).stage("find a mount")?;
+        if self.staged.insert(place) {
+            let name = self.name();
+            let at = Path::new(STAGING).join(&name);
+            if mounts::is_dir(mount.as_fd()).stage("look at a mount")? {
+                mounts::create_dirs(self.scratch.as_fd(), &name, 0o700).stage("make a staging folder")?;
+            } else {
+                self.write(&at, b"")?;
+            }
+            mounts::attach(mount.as_fd(), self.root.as_fd(), &at).stage("stage a mount")?;
+        }
+        rustix::io::dup(mount).stage("duplicate a mount")
     }
 
     fn name(&mut self) -> PathBuf {

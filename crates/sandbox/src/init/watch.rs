@@ -73,6 +73,14 @@ pub(super) fn until_the_end(
             break status;
         }
     };
+    if watch.spec.watch_memory {
+        // A fork bomb can be over between two samples: what it left tells, itself no longer among them.
+        let mut tree = Tree::default();
+        tree.scan(false);
+        if tree.processes + 1 >= u64::from(spec.limits.processes) {
+            watch.hit(LimitKind::Processes);
+        }
+    }
     // Whatever the program left behind ends now; the kernel finds it all, whatever it ignores or calls itself.
     sys::kill_everything();
     while sys::reap_blocking().is_some() {}

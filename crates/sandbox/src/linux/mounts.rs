@@ -72,7 +72,7 @@ pub(crate) fn overlay(
         fsconfig_set_string(fs.as_fd(), "upperdir", by_descriptor(upper))?;
         fsconfig_set_string(fs.as_fd(), "workdir", by_descriptor(work))?;
         fsconfig_set_string(fs.as_fd(), "index", "off")?;
-        // Whoever dies with the machine loses an uncommitted layer anyway: no syncs for it.
+        // An uncommitted layer is lost with the machine anyway; without this, unmounting it would sync the whole disk.
         let _ = fsconfig_set_flag(fs.as_fd(), "volatile");
     }
     fsconfig_set_flag(fs.as_fd(), "userxattr")?;
@@ -80,7 +80,15 @@ pub(crate) fn overlay(
     fsconfig_set_string(fs.as_fd(), "xino", "off")?;
     let attributes =
         plain() | if upper.is_none() { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
-    mount(fs, attributes)
+    let mount = mount(fs, attributes)?;
+    if let Some((_, work)) = upper {
+        // The mark of a volatile mount keeps the same layer from being mounted again; ours may be, and by nobody else.
+        let _ = rustix::fs::unlinkat(work, "work/incompat/volatile/dirty", AtFlags::empty());
+        for name in ["work/incompat/volatile", "work/incompat"] {
+            let _ = rustix::fs::unlinkat(work, name, AtFlags::REMOVEDIR);
+        }
+    }
+    Ok(mount)
 }
 
 fn mount(fs: OwnedFd, attributes: MountAttrFlags) -> io::Result<OwnedFd> {

@@ -111,6 +111,12 @@ pub(crate) fn default_signals() {
     }
 }
 
+/// Lets a signal pass without effect; exec keeps that.
+pub(crate) fn ignore_signal(signal: i32) {
+    // SAFETY: SIG_IGN installs no handler.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
 /// A descriptor that becomes readable when a child changes state; SIGCHLD stays blocked from now on.
 pub(crate) fn child_signal() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before use, lives through both calls, and the
@@ -252,50 +258,17 @@ pub(crate) fn mount_setattr(
     Ok(())
 }
 
-/// The arguments of an exec, at addresses that stay: a filter may admit one call by them.
-pub(crate) struct Exec<'a> {
-    path: &'a CStr,
-    argv: Vec<*const libc::c_char>,
-    env: Vec<*const libc::c_char>,
-    _strings: std::marker::PhantomData<&'a CStr>,
-}
-
-impl<'a> Exec<'a> {
-    /// Prepares a call by path, or, with an empty path, by descriptor.
-    pub(crate) fn new(path: &'a CStr, argv: &'a [CString], env: &'a [CString]) -> Self {
-        let pointers = |list: &[CString]| list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect();
-        Self { path, argv: pointers(argv), env: pointers(env), _strings: std::marker::PhantomData }
-    }
-
-    /// The addresses of path, argument array and environment array.
-    pub(crate) fn addresses(&self) -> (u64, u64, u64) {
-        (self.path.as_ptr() as u64, self.argv.as_ptr() as u64, self.env.as_ptr() as u64)
-    }
-
-    /// Replaces this process by the program held by descriptor. Returns only on failure.
-    pub(crate) fn by_descriptor(&self, program: BorrowedFd<'_>) -> io::Error {
-        // SAFETY: both arrays end with a null pointer; they and the strings they point to are borrowed by
-        // `self` and live until the call returns or never returns.
-        unsafe {
-            libc::syscall(
-                libc::SYS_execveat,
-                program.as_raw_fd(),
-                self.path.as_ptr(),
-                self.argv.as_ptr(),
-                self.env.as_ptr(),
-                libc::AT_EMPTY_PATH,
-            )
-        };
-        io::Error::last_os_error()
-    }
-
-    /// Replaces this process by the program at the path: what a script with a `#!` line needs, whose
-    /// interpreter must be able to open it. Returns only on failure.
-    pub(crate) fn by_path(&self) -> io::Error {
-        // SAFETY: as in `by_descriptor`; the path is NUL-terminated by type.
-        unsafe { libc::execve(self.path.as_ptr(), self.argv.as_ptr(), self.env.as_ptr()) };
-        io::Error::last_os_error()
-    }
+/// Replaces this process by the program at a path: what a script with a `#!` line needs, whose interpreter
+/// must be able to open it. Returns only on failure.
+pub(crate) fn exec(program: &CStr, argv: &[CString], env: &[CString]) -> io::Error {
+    let pointers = |list: &[CString]| -> Vec<*const libc::c_char> {
+        list.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect()
+    };
+    let (argv, env) = (pointers(argv), pointers(env));
+    // SAFETY: the path is NUL-terminated by type; both arrays end with a null pointer, and they and the strings
+    // they point to live until the call returns or never returns.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), env.as_ptr()) };
+    io::Error::last_os_error()
 }
 
 /// Puts a copy of `fd` at the number `at`, closed on exec when asked.

@@ -1,0 +1,388 @@
+//! What was typed, and nothing else: the command line as clap sees it. What it means is decided in
+//! [`crate::settings`] and in the subcommand's own file.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+use crate::exit_code::RUN_AND_EXEC;
+
+/// Plan tasks, run their steps in a kernel sandbox over private workspace layers, recover, and report.
+#[derive(Debug, Parser)]
+#[command(name = "agentic", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  agentic run \"read config and run tests\" -c command=\"python -m pytest -q\"
+  agentic exec -e 'print(sum(range(10)))'
+  agentic doctor
+
+Run `agentic COMMAND --help` for the examples of one command.")]
+#[command(after_long_help = RUN_AND_EXEC)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Subcommands,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Subcommands {
+    /// Run a task or a plan file, step by step, in sandboxed transactions.
+    Run(RunArgs),
+    /// Show the plan of a task or plan file, and run nothing.
+    Plan(PlanArgs),
+    /// Run one program in the sandbox, with stdin, stdout, stderr and exit status passed through.
+    Exec(Box<ExecArgs>),
+    /// List the tools, print their schemas, or call one.
+    Tool(ToolArgs),
+    /// Replace text in a file, exactly, or say why not.
+    Edit(EditArgs),
+    /// List the runs of the journal, newest first.
+    Runs(RunsArgs),
+    /// Show one run: its steps, attempts, timings, outputs and recoveries.
+    Show(ShowArgs),
+    /// Try each sandbox control on this host; print runtimes and settings with where each came from.
+    Doctor(DoctorArgs),
+    /// Print the completion script of a shell.
+    Completions(CompletionsArgs),
+}
+
+/// The folder a command works in.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Place {
+    /// Work in this folder instead of the current one.
+    #[arg(short = 'C', long = "directory", value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+}
+
+/// A task and what is known about it.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArgs {
+    /// A task in words, an existing file that ends in .yaml, .yml or .json (a plan), or `-` (a plan on stdin).
+    #[arg(value_name = "TASK|PLAN.yaml|-")]
+    pub(crate) task: String,
+    /// A fact that the planner may use (path, content, pattern, command, package, message, old_name, new_name).
+    #[arg(short = 'c', long = "context", value_name = "KEY=VALUE", action = ArgAction::Append, value_parser = pair)]
+    pub(crate) context: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic run \"read config and run tests\" -c command=\"python -m pytest -q\"
+  agentic run \"refactor rename function\" -c old_name=getUserData -c new_name=fetchUserProfile
+  agentic run plan.yaml --mode parallel
+  agentic plan \"run tests\" --format yaml | agentic run - --yes
+  agentic run \"run tests\" --approve 'deny shell command=rm *' --json
+
+Exit status: 0 succeeded, 1 failed, 2 bad input, 3 partly done, 4 denied, 5 limit or budget,
+6 the host cannot enforce a control, 130 cancelled.")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// How steps are scheduled. Default: sequential.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<Mode>,
+    /// Stop after this many steps (retries not counted). Default: 50.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) max_steps: Option<String>,
+    /// Show the plan and run nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Answer yes wherever an approval rule asks.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// An approval rule: `allow|ask|deny TOOL [path=GLOB] [command=GLOB]`; the last one that matches a call decides.
+    #[arg(long = "approve", value_name = "RULE", action = ArgAction::Append)]
+    pub(crate) approve: Vec<String>,
+    /// Print one JSON object at the end (docs/reference/result.schema.json) and nothing else.
+    #[arg(long, conflicts_with = "jsonl")]
+    pub(crate) json: bool,
+    /// Print each event as a line of JSON as it happens (docs/reference/event.schema.json), then the result.
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic plan \"read config and run tests\"
+  agentic plan \"find TODO, then run tests\" --format mermaid
+  agentic plan \"run tests\" --format yaml > plan.yaml
+  agentic plan plan.yaml --format dot | dot -Tsvg > plan.svg")]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) task: TaskArgs,
+    /// The form it is shown in.
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic exec -e 'print(sum(range(10)))'
+  agentic exec script.py --timeout 10 --memory 512 -- --verbose input.csv
+  echo 'echo hello' | agentic exec --lang bash -
+  agentic exec --block-import socket --block-import subprocess untrusted.py
+  agentic exec --view host --lang bash -e 'cargo build'
+
+Exit status: the program's own; 124 timed out, 125 our own error or refusal, 126 not executable,
+127 not found, 128+N ended by signal N, 137 memory or disk limit.")]
+pub(crate) struct ExecArgs {
+    /// The program text: a file, or `-` for stdin.
+    #[arg(value_name = "FILE|-", conflicts_with = "code")]
+    pub(crate) file: Option<PathBuf>,
+    /// The program text itself.
+    #[arg(short = 'e', long = "code", value_name = "CODE", allow_hyphen_values = true)]
+    pub(crate) code: Option<OsString>,
+    /// Its language. Default: by the file's extension or its #! line, else python.
+    #[arg(long = "lang", value_enum)]
+    pub(crate) language: Option<Language>,
+    /// Seconds on the clock. Default: 30.
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    pub(crate) timeout: Option<String>,
+    /// MB of memory of the whole process tree. Default: 256, in the host view half of this machine's.
+    #[arg(long, value_name = "MB", allow_negative_numbers = true)]
+    pub(crate) memory: Option<String>,
+    /// A module that the program may not import.
+    #[arg(long = "block-import", value_name = "M", action = ArgAction::Append)]
+    pub(crate) block_import: Vec<String>,
+    /// One of the only modules that the program may import.
+    #[arg(long = "allow-import", value_name = "M", action = ArgAction::Append)]
+    pub(crate) allow_import: Vec<String>,
+    /// How far the network reaches. Default: none.
+    #[arg(long, value_enum)]
+    pub(crate) network: Option<NetworkReach>,
+    /// Which part of the host is visible. Default: system.
+    #[arg(long, value_enum)]
+    pub(crate) view: Option<ViewName>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Drop what the program wrote in the folder. Default: it is kept when the program ends by itself.
+    #[arg(long)]
+    pub(crate) discard: bool,
+    /// A further host path, read-only.
+    #[arg(long = "ro", value_name = "P", action = ArgAction::Append)]
+    pub(crate) ro: Vec<PathBuf>,
+    /// A host path that is written through: nothing undoes what happens there.
+    #[arg(long = "rw", value_name = "P", action = ArgAction::Append)]
+    pub(crate) rw: Vec<PathBuf>,
+    /// A path that is made absent.
+    #[arg(long, value_name = "P", action = ArgAction::Append)]
+    pub(crate) hide: Vec<PathBuf>,
+    /// An environment variable inside; without `=V` the caller's value is passed on.
+    #[arg(long, value_name = "K=V", action = ArgAction::Append)]
+    pub(crate) env: Vec<String>,
+    /// A file of K=V lines, each an environment variable inside.
+    #[arg(long = "env-file", value_name = "F")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// The interpreter, by path.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) runtime: Option<PathBuf>,
+    /// MB passed on of each output stream; the rest is drained. Default: no cap.
+    #[arg(long = "max-output", value_name = "MB", allow_negative_numbers = true)]
+    pub(crate) max_output: Option<String>,
+    /// Give up this control where the host cannot enforce it (names: `agentic doctor`).
+    #[arg(long = "allow-degraded", value_name = "CONTROL", action = ArgAction::Append)]
+    pub(crate) allow_degraded: Vec<String>,
+    /// Give the program a terminal instead of pipes.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) tty: bool,
+    /// Print one JSON object at the end, the output in it, instead of passing it through.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments of the program.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic tool list
+  agentic tool schema --format openai
+  agentic tool call search --params '{\"pattern\": \"TODO\", \"file_pattern\": \"*.py\"}'")]
+#[command(disable_help_subcommand = true)]
+pub(crate) struct ToolArgs {
+    #[command(subcommand)]
+    pub(crate) command: ToolCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolCommand {
+    /// Names and descriptions.
+    #[command(after_help = "Examples:\n  agentic tool list\n  agentic tool list --json")]
+    List {
+        /// As a JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// JSON Schemas, in the shape that a provider expects.
+    #[command(after_help = "Examples:\n  agentic tool schema\n  agentic tool schema search --format anthropic")]
+    Schema {
+        /// Only this tool.
+        name: Option<String>,
+        /// Whose shape.
+        #[arg(long, value_enum, default_value_t = SchemaFormat::Plain)]
+        format: SchemaFormat,
+    },
+    /// One call, checked against the schema, run in the sandbox, committed at once when it succeeds.
+    #[command(after_help = "Examples:
+  agentic tool call file_read --params '{\"path\": \"README.md\"}'
+  agentic tool call shell --params '{\"command\": \"git status\"}' --json
+  echo '{\"path\": \"a.txt\", \"content\": \"hi\"}' | agentic tool call file_write --params -
+
+Exit status: 0 succeeded, 1 failed, 2 bad input, 4 denied, 5 limit, 6 the host cannot enforce a control, 130 cancelled.")]
+    Call {
+        /// The tool.
+        name: String,
+        /// Its arguments, a JSON object; `-` reads them from stdin.
+        #[arg(long, value_name = "JSON", default_value = "{}", allow_hyphen_values = true)]
+        params: String,
+        /// Print the whole result as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic edit config.py --old 'DEBUG = False' --new 'DEBUG = True'
+  agentic edit src/lib.rs --old \"$(cat before.txt)\" --new \"$(cat after.txt)\" --json
+
+Every occurrence is replaced and the count reported. Exit status as of `agentic run`.")]
+pub(crate) struct EditArgs {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// The text that is there now.
+    #[arg(long, value_name = "A", allow_hyphen_values = true)]
+    pub(crate) old: String,
+    /// The text to put in its place.
+    #[arg(long, value_name = "B", allow_hyphen_values = true)]
+    pub(crate) new: String,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  agentic runs\n  agentic runs --limit 100 --json | jq -r '.[0].id'")]
+pub(crate) struct RunsArgs {
+    /// How many at most.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) limit: usize,
+    /// As a JSON array, each with its `id`.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic show 4f2a
+  agentic show \"$(agentic runs --json | jq -r '.[0].id')\" --json")]
+pub(crate) struct ShowArgs {
+    /// The run's id, its first characters, or its last.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Its events as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  agentic doctor\n  agentic doctor --json | jq .controls
+
+Exit status: 0 every control can be enforced, 6 some cannot.")]
+pub(crate) struct DoctorArgs {
+    /// As one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic completions bash > ~/.local/share/bash-completion/completions/agentic
+  agentic completions fish > ~/.config/fish/completions/agentic.fish")]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// How steps are scheduled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// One after the other.
+    Sequential,
+    /// Independent steps at once.
+    Parallel,
+    /// Each step is shown and waits for yes, no, edit or all.
+    Interactive,
+}
+
+/// The forms a plan is shown in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// For people.
+    Text,
+    /// `ExecutionPlan.to_dict()`.
+    Json,
+    /// A Mermaid flowchart.
+    Mermaid,
+    /// A Graphviz digraph.
+    Dot,
+    /// A plan file that `agentic run` accepts.
+    Yaml,
+}
+
+/// Whose shape a tool schema has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SchemaFormat {
+    /// OpenAI function calling.
+    Openai,
+    /// Anthropic tool use.
+    Anthropic,
+    /// The Model Context Protocol.
+    Mcp,
+    /// Name, description, parameters.
+    Plain,
+}
+
+/// The languages that have a runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Language {
+    /// CPython.
+    Python,
+    /// GNU Bash.
+    Bash,
+    /// Node.js.
+    Javascript,
+}
+
+/// How far the network reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NetworkReach {
+    /// An empty network whose loopback is its own.
+    None,
+    /// The host's network.
+    Host,
+}
+
+/// Which part of the host is visible.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ViewName {
+    /// System folders, the runtime, the workspace.
+    System,
+    /// And the toolchain folders of the home folder.
+    Host,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE, for example command=\"pytest -q\"".to_owned()),
+    }
+}

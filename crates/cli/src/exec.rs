@@ -1,0 +1,293 @@
+//! `agentic exec`: one program in the sandbox, where `python3` stood. Standard streams and the exit status
+//! pass through; what it writes in the folder is kept when it ends by itself. Neither the journal nor a
+//! schema is opened on this path: its start is what people wait for.
+
+use std::io::{IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use agentic_executor::Cancel;
+use agentic_executor::tools::Access;
+use agentic_executor::workspace::{Attempt, Workspaces};
+use agentic_sandbox::{ExitReason, LimitKind, Limits, MB, Output, Sandbox, Stdin, Stream, View};
+use serde_json::json;
+
+use crate::args::{ExecArgs, Language, NetworkReach, ViewName};
+use crate::error::{Failure, Result};
+use crate::exit_code::ExitCode;
+use crate::program::{self, Program, Source};
+use crate::render::seconds;
+use crate::settings::table::Value;
+use crate::settings::{Settings, Surroundings, Typed};
+use crate::signals::Watch;
+use crate::terminal::Appearance;
+use crate::{keep, warn};
+
+pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
+    if args.tty {
+        return Err(Failure::new(ExitCode::Refused, "failed to give the program a terminal: --tty is not built yet")
+            .hint("leave out --tty: the program gets pipes"));
+    }
+    let found = Surroundings::find(args.place.directory.as_deref())?;
+    let source = source(args)?;
+    let language = match args.language {
+        Some(language) => language,
+        None => source.language()?,
+    };
+    let typed = typed(args, &found, language)?;
+    let cap = cap(args.max_output.as_deref())?;
+    let mut settings = Settings::decide(found, typed)?;
+    warn(&settings.warnings);
+    program::place_state(&mut settings)?;
+
+    let config = &settings.config;
+    let sandbox = Sandbox::new(config.spawner.clone()).map_err(|error| program::refusal(&error))?;
+    let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?;
+    if !args.discard {
+        program::writable(&config.workspace)?;
+    }
+    let attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
+    let limits = limits(&settings);
+    let (stdout, stderr) = if args.json {
+        (Stream::Capture, Stream::Capture)
+    } else {
+        let relay = |to| Stream::Relay { to, most: cap };
+        (relay(duplicate(&std::io::stdout())?), relay(duplicate(&std::io::stderr())?))
+    };
+    let program = Program {
+        language,
+        source,
+        args: &args.args,
+        view: settings.view,
+        limits: limits.clone(),
+        stdin: Stdin::Relay(duplicate(&std::io::stdin())?),
+        stdout,
+        stderr,
+    };
+    let prepared = program::prepare(config, program, &attempt)?;
+    let cancel = Cancel::new();
+    let _watch = Watch::start(&cancel, || ())?;
+    let child = prepared.command.spawn(&sandbox).map_err(|error| program::refusal(&error))?;
+    let killer = child.killer();
+    let _guard = cancel.on_cancel(move || killer.kill());
+    let mut output = child.wait().map_err(|error| program::refusal(&error))?;
+    output.enforced.extend(prepared.notes.clone());
+    end(args, &settings, &limits, &output, attempt)
+}
+
+/// Settles the layer, says what a limit did, and answers with the exit code.
+fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, attempt: Attempt) -> Result<i32> {
+    let by_itself = matches!(output.reason, ExitReason::Exited(_) | ExitReason::Signalled(_));
+    let mut changes = None;
+    let mut kept = None;
+    if args.discard {
+        attempt.discard();
+    } else if by_itself {
+        let done = attempt.commit().map_err(|error| {
+            Failure::new(ExitCode::Refused, format!("failed to keep what the program wrote: {error}"))
+        })?;
+        changes = Some(done);
+    } else {
+        kept = keep::aside(&settings.config.state, attempt).unwrap_or_else(|failure| {
+            say(&failure.to_string());
+            None
+        });
+    }
+    if args.json {
+        let object = json!({
+            "exit_code": output.reason.code(),
+            "reason": output.reason,
+            "stdout": output.stdout.text(),
+            "stderr": output.stderr.text(),
+            "truncated": output.stdout.truncated() || output.stderr.truncated(),
+            "usage": {
+                "wall": output.usage.wall.as_secs_f64(),
+                "user": output.usage.user.as_secs_f64(),
+                "system": output.usage.system.as_secs_f64(),
+                "peak_memory": output.usage.peak_memory,
+                "exact": output.usage.exact,
+            },
+            "limits_hit": output.limits_hit,
+            "enforced": output.enforced,
+            "changes": changes,
+            "kept": kept.as_ref().map(|kept| kept.folder.display().to_string()),
+        });
+        writeln!(std::io::stdout(), "{object}")?;
+    }
+    if let Some(line) = ending(output, limits) {
+        say(&format!("agentic: {line}"));
+    }
+    if let Some(kept) = kept {
+        say(&format!("agentic: {kept}"));
+    }
+    if let Some(changes) = changes {
+        for (path, why) in changes.left_out {
+            say(&format!("agentic: not kept: {}: {why}", path.display()));
+        }
+    }
+    Ok(output.reason.code())
+}
+
+fn say(line: &str) {
+    let _gone = writeln!(std::io::stderr(), "{}", Appearance::of_stderr().foreign(line));
+}
+
+/// What a limit did, in one line; nothing when none did anything that the program's status does not say.
+fn ending(output: &Output, limits: &Limits) -> Option<String> {
+    let megabytes = |bytes: u64| format!("{} MB", bytes.div_ceil(MB));
+    let line = match output.reason {
+        ExitReason::TimedOut if output.limits_hit.contains(&LimitKind::Cpu) => {
+            format!("spent its {} of CPU time; the process tree was ended", seconds(limits.cpu.unwrap_or_default()))
+        }
+        ExitReason::TimedOut => format!("timed out after {}; the process tree was ended", seconds(limits.wall)),
+        ExitReason::MemoryExceeded => {
+            format!("used more than its {} of memory; the process tree was ended", megabytes(limits.memory))
+        }
+        ExitReason::DiskExceeded => {
+            format!("wrote more than its {} of scratch space; the process tree was ended", megabytes(limits.disk))
+        }
+        ExitReason::Cancelled => "cancelled; the process tree was ended".to_owned(),
+        ExitReason::Exited(_) | ExitReason::Signalled(_) => {
+            let words: Vec<String> = output
+                .limits_hit
+                .iter()
+                .map(|limit| match limit {
+                    LimitKind::Output => "output (the rest was dropped)".to_owned(),
+                    LimitKind::Processes => format!("{} processes", limits.processes),
+                    LimitKind::Disk => format!("{} of scratch space", megabytes(limits.disk)),
+                    LimitKind::FileSize => format!("{} for a file", megabytes(limits.file_size)),
+                    LimitKind::Memory => format!("{} of memory", megabytes(limits.memory)),
+                    LimitKind::Wall => seconds(limits.wall),
+                    LimitKind::Cpu => format!("{} of CPU time", seconds(limits.cpu.unwrap_or_default())),
+                })
+                .collect();
+            if words.is_empty() {
+                return None;
+            }
+            format!("the program met a limit: {}", words.join(", "))
+        }
+    };
+    Some(line)
+}
+
+/// The program text, before it is known in which language.
+fn source(args: &ExecArgs) -> Result<Source> {
+    match (&args.code, &args.file) {
+        (Some(code), _) => Source::code(code.as_bytes().to_vec()),
+        (None, Some(file)) if file != Path::new("-") => Source::file(file),
+        (None, None) if std::io::stdin().is_terminal() => {
+            Err(Failure::new(ExitCode::Refused, "there is nothing to run")
+                .hint("give a FILE, the code with -e, or - to read it from standard input"))
+        }
+        _ => Ok(Source::Stdin),
+    }
+}
+
+fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Typed> {
+    let mut typed = Typed::default();
+    // Both views have limits of their own; a flag means the one that is used.
+    for table in ["sandbox.limits", "sandbox.host_limits"] {
+        typed.text(&format!("{table}.wall"), "--timeout", args.timeout.as_deref())?;
+        typed.text(&format!("{table}.memory"), "--memory", args.memory.as_deref())?;
+    }
+    let network = args.network.map(|network| match network {
+        NetworkReach::None => "none",
+        NetworkReach::Host => "host",
+    });
+    let view = args.view.map(|view| match view {
+        ViewName::System => "system",
+        ViewName::Host => "host",
+    });
+    typed.text("sandbox.network", "--network", network)?.text("view", "--view", view)?;
+    for name in &args.allow_degraded {
+        crate::settings::control(name)?;
+    }
+    typed
+        .value("sandbox.blocked_imports", "--block-import", Value::List(args.block_import.clone()))
+        .value("sandbox.allowed_imports", "--allow-import", Value::List(args.allow_import.clone()))
+        .value("sandbox.allow_degraded", "--allow-degraded", Value::List(args.allow_degraded.clone()))
+        .value("sandbox.env", "--env", Value::Pairs(program::environment(&args.env, args.env_file.as_deref(), found)?))
+        .paths("sandbox.read_only", "--ro", &args.ro)?
+        .paths("sandbox.read_write", "--rw", &args.rw)?
+        .paths("sandbox.hide", "--hide", &args.hide)?;
+    if let Some(runtime) = &args.runtime {
+        let name = format!("sandbox.runtimes.{}", language.as_str());
+        let path = std::path::absolute(runtime).unwrap_or_else(|_| runtime.clone());
+        typed.text(&name, "--runtime", path.to_str().or(Some("")))?;
+    }
+    Ok(typed)
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let sandbox = &settings.config.sandbox;
+    match settings.view {
+        View::System => sandbox.limits.clone().unwrap_or_default(),
+        View::Host => sandbox.host_limits.clone().unwrap_or_else(|| Limits::for_host_view(settings.config.host.memory)),
+    }
+}
+
+/// Bytes passed on of each stream.
+fn cap(megabytes: Option<&str>) -> Result<Option<u64>> {
+    let Some(text) = megabytes else { return Ok(None) };
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= (1_u64 << 30) as f64 => Ok(Some((number * MB as f64).ceil() as u64)),
+        _ => Err(Failure::bad_input(format!(
+            "--max-output is `{text}`; it must be a number of MB above 0 and up to 2^30"
+        ))),
+    }
+}
+
+fn duplicate(stream: &impl AsFd) -> Result<Arc<OwnedFd>> {
+    stream
+        .as_fd()
+        .try_clone_to_owned()
+        .map(Arc::new)
+        .map_err(|error| Failure::new(ExitCode::Refused, format!("failed to pass a standard stream on: {error}")))
+}
+
+fn workspace(error: agentic_executor::workspace::WorkspaceError) -> Failure {
+    Failure::new(ExitCode::Refused, format!("failed to open the workspace: {error}"))
+        .hint("choose another folder with -C, or another state folder with AGENTIC_STATE")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn output(reason: ExitReason, limits_hit: Vec<LimitKind>) -> Output {
+        Output {
+            reason,
+            stdout: Default::default(),
+            stderr: Default::default(),
+            usage: Default::default(),
+            limits_hit,
+            enforced: Default::default(),
+        }
+    }
+
+    #[test]
+    fn what_a_limit_did_is_said_in_one_line() {
+        let limits = Limits { wall: Duration::from_secs(1), ..Limits::default() };
+        let line = |reason, hit| ending(&output(reason, hit), &limits);
+        assert_eq!(
+            line(ExitReason::TimedOut, vec![LimitKind::Wall]).unwrap(),
+            "timed out after 1.0 s; the process tree was ended"
+        );
+        assert!(line(ExitReason::MemoryExceeded, vec![LimitKind::Memory]).unwrap().contains("256 MB of memory"));
+        assert_eq!(line(ExitReason::Exited(3), vec![]), None);
+        assert!(line(ExitReason::Exited(0), vec![LimitKind::Output]).unwrap().contains("output"));
+    }
+
+    #[test]
+    fn an_output_cap_is_a_positive_number() {
+        assert_eq!(cap(Some("1")).unwrap(), Some(MB));
+        assert_eq!(cap(None).unwrap(), None);
+        for text in ["0", "-1", "x", "NaN", "1e40"] {
+            assert!(cap(Some(text)).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! `agentic runs` and `agentic show`: what the journal remembers.
+
+use std::io::Write;
+
+use agentic_executor::{Event, EventBody};
+use serde_json::json;
+
+use crate::args::{RunsArgs, ShowArgs};
+use crate::engine;
+use crate::error::{Failure, Result};
+use crate::exit_code::ExitCode;
+use crate::render::{gist, opening, output_text, seconds};
+use crate::settings::{Settings, Surroundings, Typed};
+use crate::terminal::{Appearance, Colour, one_line};
+use crate::warn;
+
+fn settings() -> Result<Settings> {
+    let settings = Settings::decide(Surroundings::find(None)?, Typed::default())?;
+    warn(&settings.warnings);
+    Ok(settings)
+}
+
+pub(crate) fn list(args: &RunsArgs) -> Result<ExitCode> {
+    let runs = engine::runs(&settings()?.config.state, args.limit)?;
+    let look = Appearance::of_stdout();
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", json!(runs))?;
+        return Ok(ExitCode::Succeeded);
+    }
+    for run in runs {
+        let ended = run.stop_reason.as_deref().unwrap_or("unfinished");
+        let took = run.duration.and_then(|s| std::time::Duration::try_from_secs_f64(s).ok()).map(seconds);
+        let task = one_line(&run.task, 80);
+        writeln!(
+            out,
+            "{}  {}  {ended:<13} {:>9}  {}",
+            look.paint(Colour::Bold, &run.id),
+            run.started,
+            took.unwrap_or_default(),
+            look.foreign(&task)
+        )?;
+    }
+    Ok(ExitCode::Succeeded)
+}
+
+pub(crate) fn show(args: &ShowArgs) -> Result<ExitCode> {
+    if args.run.trim().is_empty() {
+        return Err(Failure::bad_input("the run's id is empty").hint("`agentic runs` lists the ids"));
+    }
+    let events = engine::events(&settings()?.config.state, &args.run)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", json!({ "id": events.first().map(|event| &event.run), "events": events }))?;
+        return Ok(ExitCode::Succeeded);
+    }
+    let look = Appearance::of_stdout();
+    for event in &events {
+        for line in lines(event, look) {
+            writeln!(out, "{line}")?;
+        }
+    }
+    if !events.iter().any(|event| matches!(event.body, EventBody::RunFinished { .. })) {
+        writeln!(out, "{}", look.paint(Colour::Yellow, "It has no end: it still runs, or was cut off."))?;
+    }
+    Ok(ExitCode::Succeeded)
+}
+
+/// Lines of an output that are shown.
+const MOST_LINES: usize = 40;
+
+/// One event as people read it.
+fn lines(event: &Event, look: Appearance) -> Vec<String> {
+    let foreign = |text: &str| look.foreign(text).into_owned();
+    match &event.body {
+        EventBody::RunStarted { mode, workspace, plan, .. } => {
+            let mut lines = vec![format!("{} {}", look.paint(Colour::Bold, "Run"), event.run)];
+            lines.extend(opening(plan, look));
+            let mode = serde_json::to_value(mode).ok().and_then(|mode| mode.as_str().map(str::to_owned));
+            lines.push(format!(
+                "{}, {} in {}, {} steps",
+                event.time.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                mode.unwrap_or_default(),
+                foreign(&workspace.display().to_string()),
+                plan.steps.len()
+            ));
+            lines
+        }
+        EventBody::PlanChanged { reason, .. } => vec![format!("  plan changed: {}", foreign(reason))],
+        EventBody::StepStarted { step, tool, description } => {
+            vec![format!("{}  {tool}  {}", look.paint(Colour::Bold, step.as_str()), foreign(description))]
+        }
+        EventBody::CallIntended { attempt, tool, params, .. } => {
+            vec![format!("  attempt {attempt}: {tool} {}", foreign(&gist(params)))]
+        }
+        EventBody::CallFinished { status, cause, error, output, duration, usage, changes, .. } => {
+            let status = serde_json::to_value(status).ok().and_then(|status| status.as_str().map(str::to_owned));
+            let mut facts = vec![status.unwrap_or_default()];
+            facts.extend(cause.map(|cause| cause.as_str().to_owned()));
+            facts.push(seconds(*duration));
+            if let Some(usage) = usage {
+                let about = if usage.exact { "" } else { "about " };
+                facts.push(format!("{about}{} MB at most", usage.peak_memory.div_ceil(agentic_sandbox::MB)));
+            }
+            if let Some(changes) = changes.as_ref().filter(|set| !set.changes.is_empty()) {
+                facts.push(format!("{} paths changed", changes.changes.len()));
+            }
+            let mut lines = vec![format!("    {}", facts.join(", "))];
+            if let Some(error) = error {
+                lines.push(format!("    error: {}", foreign(&one_line(error, 400))));
+            }
+            let text = output_text(output);
+            let all: Vec<&str> = text.lines().collect();
+            for line in all.iter().take(MOST_LINES) {
+                lines.push(format!("    {} {}", look.paint(Colour::Dim, "|"), foreign(line)));
+            }
+            if all.len() > MOST_LINES {
+                lines.push(format!("    [{} more lines; --json shows them]", all.len() - MOST_LINES));
+            }
+            lines
+        }
+        EventBody::RecoveryTaken { cause, strategy, detail, .. } => vec![format!(
+            "  {} {} → {strategy}: {}",
+            look.paint(Colour::Yellow, "recovery:"),
+            cause.as_str(),
+            foreign(detail)
+        )],
+        EventBody::StepFinished { status, attempts, error, duration, .. } => {
+            let word = look.paint(Colour::Bold, status.as_str());
+            let times = if *attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
+            let mut lines = vec![format!("  {word} after {times}, {}", seconds(*duration))];
+            lines.extend(error.as_ref().map(|error| format!("  {}", foreign(&one_line(error, 400)))));
+            lines
+        }
+        EventBody::RunFinished { stop_reason, error, duration } => {
+            let reason = serde_json::to_value(stop_reason).ok().and_then(|word| word.as_str().map(str::to_owned));
+            let mut lines =
+                vec![format!("{} in {}", look.paint(Colour::Bold, &reason.unwrap_or_default()), seconds(*duration))];
+            lines.extend(error.as_ref().map(|error| format!("  {}", foreign(error))));
+            lines
+        }
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,102 @@
+//! What a program wrote before a limit ended it: kept aside, outside the workspace, until its owner takes
+//! or drops it.
+
+use std::fmt;
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use agentic_executor::workspace::{Attempt, ChangeKind, Dir, FileKind};
+
+use crate::error::{Failure, Result};
+use crate::exit_code::ExitCode;
+
+/// Most bytes of one file that are kept.
+const MOST: u64 = 1 << 30;
+
+/// Where the unfinished writes lie.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// The folder that holds them, laid out as the workspace is.
+    pub(crate) folder: PathBuf,
+    /// The workspace.
+    root: PathBuf,
+    /// How many paths.
+    count: usize,
+    /// How many of them the program deleted: listed in `folder.deleted`.
+    deleted: usize,
+}
+
+impl fmt::Display for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let folder = self.folder.display();
+        let changes = if self.count == 1 { "1 change" } else { &format!("{} changes", self.count) };
+        write!(f, "{changes} kept aside; take: cp -a {folder}/. {}; drop: rm -r {folder}", self.root.display())?;
+        if self.deleted > 0 {
+            write!(f, "; {} deletions are listed in {folder}.deleted", self.deleted)?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies what an attempt wrote into the state folder and drops its layer. `None` when it wrote nothing.
+pub(crate) fn aside(state: &Path, attempt: Attempt) -> Result<Option<Kept>> {
+    let refuse = |why: String| {
+        Failure::new(ExitCode::Refused, format!("failed to keep aside what the program wrote (it was dropped): {why}"))
+    };
+    let set = attempt.change_set().map_err(|error| refuse(error.to_string()))?;
+    let Some(root) = attempt.roots().first().map(|root| root.to_path_buf()).filter(|_| !set.changes.is_empty()) else {
+        return Ok(None);
+    };
+    let folder = state.join("kept").join(agentic_executor::CallId::new().as_str());
+    let private = |path: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    private(&folder).map_err(|error| refuse(error.to_string()))?;
+    let mut deleted = Vec::new();
+    for change in &set.changes {
+        let Ok(beneath) = change.path.strip_prefix(&root) else { continue };
+        let keep = || -> std::io::Result<()> {
+            let Some((dir, inner)) = attempt.locate(&change.path).map_err(std::io::Error::other)? else {
+                return Ok(());
+            };
+            copy_out(dir, &inner, &folder.join(beneath))
+        };
+        if change.kind == ChangeKind::Deleted {
+            deleted.push(change.path.clone());
+        } else {
+            keep().map_err(|error| refuse(format!("{}: {error}", change.path.display())))?;
+        }
+    }
+    if !deleted.is_empty() {
+        let list = folder.with_extension("deleted");
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&list)
+            .map_err(|error| refuse(error.to_string()))?;
+        for path in &deleted {
+            writeln!(file, "{}", path.display()).map_err(|error| refuse(error.to_string()))?;
+        }
+    }
+    attempt.discard();
+    Ok(Some(Kept { folder, root, count: set.changes.len(), deleted: deleted.len() }))
+}
+
+/// Copies one entry of the merged workspace; a program's devices, pipes and sockets are left out.
+fn copy_out(dir: &Dir, from: &Path, to: &Path) -> std::io::Result<()> {
+    if let Some(parent) = to.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    let metadata = dir.metadata(from)?;
+    match metadata.kind {
+        FileKind::Dir => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(to),
+        FileKind::Symlink => std::os::unix::fs::symlink(dir.read_link(from)?, to),
+        FileKind::File => {
+            let mut source = dir.open_read(from)?.take(MOST);
+            let mode = metadata.mode & 0o700 | 0o600;
+            let mut target = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+            std::io::copy(&mut source, &mut target).map(drop)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,181 @@
+//! `agentic run` and `agentic plan` from end to end, and what `runs` and `show` remember. These tests need
+//! the whole engine.
+
+mod scene;
+
+use agentic_testkit::{find_program, skip};
+use scene::Scene;
+use serde_json::Value;
+
+const WRITE_AND_READ: &str = "\
+task: write a file and read it
+steps:
+  - id: write
+    tool: file_write
+    params: {path: note.txt, content: 'hello'}
+    description: Write the note
+  - id: read
+    tool: file_read
+    params: {path: note.txt}
+    description: Read the note
+    depends_on: [write]
+";
+
+#[test]
+fn a_plan_file_runs_and_is_remembered() {
+    let scene = Scene::new();
+    scene.file("plan.yaml", WRITE_AND_READ);
+    let seen = scene.run(["run", "plan.yaml"]);
+    seen.ends(0).prints("Task: write a file and read it").prints("ok").prints("Succeeded: 2 of 2 steps");
+    assert!(!seen.stdout.contains('\x1b'), "escape sequences in a pipe: {}", seen.stdout);
+    assert_eq!(scene.read("note.txt"), "hello");
+
+    let runs = scene.run(["runs", "--json"]).ends(0).json();
+    let id = runs[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(runs[0]["stop_reason"], "succeeded");
+    scene.run(["runs"]).ends(0).prints(&id).prints("write a file and read it");
+    for name in [&id[..], &id[id.len() - 8..]] {
+        scene.run(["show", name]).ends(0).prints("attempt 1: file_write").prints("succeeded in");
+    }
+    let events = scene.run(["show", &id, "--json"]).ends(0).json();
+    assert_eq!(events["events"][0]["event"], "run_started");
+    scene.run(["show", "no-such-run"]).ends(2).says("no-such-run");
+}
+
+#[test]
+fn json_and_json_lines_fit_the_published_schemas() {
+    let scene = Scene::new();
+    scene.file("plan.yaml", WRITE_AND_READ);
+    let schema = |file: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
+        let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        jsonschema::validator_for(&schema).unwrap()
+    };
+    let result = scene.run(["run", "plan.yaml", "--json"]).ends(0).json();
+    assert!(schema("result.schema.json").is_valid(&result), "{result}");
+    assert_eq!(result["stop_reason"], "succeeded");
+    let lines = scene.run(["run", "plan.yaml", "--jsonl"]).ends(0).stdout.clone();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let validator = schema("event.schema.json");
+    for line in &lines {
+        let wrong: Vec<String> = validator.iter_errors(line).map(|error| error.to_string()).collect();
+        assert!(wrong.is_empty(), "{wrong:?}: {line}");
+    }
+    assert_eq!(lines[0]["event"], "run_started");
+    assert_eq!(lines[lines.len() - 1]["event"], "result");
+}
+
+#[test]
+fn a_task_in_words_is_green_and_red_truthfully() {
+    if find_program("python3").is_none() {
+        skip!("python3 is not installed");
+    }
+    let scene = Scene::new();
+    scene.file("config.json", "{}\n");
+    let run = |command: &str| {
+        let context = format!("command={command}");
+        scene.run(["run", "Read config and run tests", "-c", &context, "--json"])
+    };
+    let green = run("python3 -c 'print(1)'");
+    green.ends(0);
+    let steps = green.json()["steps"].as_array().unwrap().iter().map(|step| step["tool"].clone()).collect::<Vec<_>>();
+    assert_eq!(steps, ["file_read", "shell"]);
+    let red = run("python3 -c 'raise SystemExit(1)'");
+    assert_eq!(red.json()["stop_reason"], "partial");
+    red.ends(3);
+}
+
+#[test]
+fn a_failed_step_shows_the_end_of_its_output() {
+    let scene = Scene::new();
+    scene.file(
+        "plan.yaml",
+        "task: fail\nsteps:\n  - {id: bad, tool: shell, params: {command: 'echo the reason >&2; exit 9'}, description: Fail}\n",
+    );
+    let seen = scene.run(["run", "plan.yaml"]);
+    seen.ends(1).prints("FAILED").prints("the reason").prints("Failed: 0 of 1");
+}
+
+#[test]
+fn dry_run_and_plan_run_nothing() {
+    let scene = Scene::new();
+    scene.file("plan.yaml", WRITE_AND_READ);
+    scene.run(["run", "plan.yaml", "--dry-run"]).ends(0).prints("[pending] file_write - Write the note");
+    assert!(!scene.work("note.txt").exists());
+    for (format, word) in
+        [("text", "Task:"), ("json", "\"steps\""), ("mermaid", "flowchart"), ("dot", "digraph"), ("yaml", "steps:")]
+    {
+        scene.run(["plan", "plan.yaml", "--format", format]).ends(0).prints(word);
+    }
+    // What `plan` prints as YAML is what `run` takes.
+    let yaml = scene.run(["plan", "plan.yaml", "--format", "yaml"]).stdout;
+    scene.run_with(["run", "-"], yaml.as_bytes()).ends(0);
+    assert_eq!(scene.read("note.txt"), "hello");
+}
+
+#[test]
+fn a_plan_that_cannot_be_meant_is_bad_input() {
+    let scene = Scene::new();
+    for (text, word) in [
+        ("steps: [", "line"),
+        ("task: x\nsteps:\n  - {id: a, tool: shell, params: {command: x}, depends_on: [a2]}\n", "a2"),
+        ("task: x\nsteps:\n  - {id: a, tool: no_such_tool}\n", "no_such_tool"),
+        (
+            "task: x\nsteps:\n  - {id: a, tool: shell, params: {command: x}, depends_on: [b]}\n  - {id: b, tool: shell, params: {command: x}, depends_on: [a]}\n",
+            "a",
+        ),
+    ] {
+        scene.file("plan.yaml", text);
+        for command in ["run", "plan"] {
+            let seen = scene.run([command, "plan.yaml"]);
+            seen.ends(2).says(word);
+        }
+    }
+    assert!(scene.run(["runs", "--json"]).json().as_array().unwrap().is_empty(), "a refused plan was recorded");
+}
+
+#[test]
+fn a_task_that_no_rule_understands_is_refused_with_what_is_understood() {
+    let scene = Scene::new();
+    let seen = scene.run(["run", "touch pwned; frobnicate the gizmo"]);
+    seen.ends(2).says("frobnicate");
+    assert!(!scene.work("pwned").exists(), "the task's text was run");
+}
+
+#[test]
+fn rules_deny_and_budgets_stop_with_their_own_codes() {
+    let scene = Scene::new();
+    scene.file("plan.yaml", WRITE_AND_READ);
+    scene.run(["run", "plan.yaml", "--approve", "deny file_write"]).ends(4);
+    assert!(!scene.work("note.txt").exists());
+    // Nobody to ask is a no; --yes is a yes.
+    scene.run(["run", "plan.yaml", "--approve", "ask file_write"]).ends(4);
+    scene.run(["run", "plan.yaml", "--approve", "ask file_write", "--yes"]).ends(0);
+    scene.run(["run", "plan.yaml", "--max-steps", "1"]).ends(5);
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_is_said_before_anything_is_done() {
+    let scene = Scene::new();
+    scene.file("plan.yaml", WRITE_AND_READ);
+    std::fs::write(scene.path("blocked"), "a file").unwrap();
+    let scene = scene.variable("AGENTIC_STATE", "/proc/agentic-state");
+    let seen = scene.run(["run", "plan.yaml"]);
+    assert_ne!(seen.code, 0);
+    seen.says("/proc/agentic-state");
+    assert!(!scene.work("note.txt").exists());
+}
+
+#[test]
+fn an_edit_is_exact_or_says_why_not() {
+    let scene = Scene::new();
+    scene.file("config.py", "DEBUG = False\n");
+    scene.run(["edit", "config.py", "--old", "DEBUG = False", "--new", "DEBUG = True"]).ends(0);
+    assert_eq!(scene.read("config.py"), "DEBUG = True\n");
+    scene
+        .run(["edit", "config.py", "--old", "absent", "--new", "x"])
+        .ends(1)
+        .says("config.py")
+        .says("Old content not found");
+    assert_eq!(scene.read("config.py"), "DEBUG = True\n");
+}

@@ -1,0 +1,452 @@
+//! What the planner may see of a project, and what it reads out of it: test commands, build commands, configs.
+//!
+//! [`ProjectView`] is the whole of the planner's sight: it reads small files and lists folders beneath one
+//! root, and runs nothing. Every fact found here becomes an assumption in the plan.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::workspace::{Dir, FileKind};
+
+/// A name in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectEntry {
+    /// The name.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
+
+/// A project's files as the planner sees them. Paths are relative to the root, with `/`; `""` is the root.
+pub trait ProjectView {
+    /// The text of a file of at most `most` bytes; `None` when it is missing, larger or no text.
+    fn read(&self, path: &str, most: u64) -> Option<String>;
+    /// The names in a folder, sorted; empty when it is none.
+    fn list(&self, folder: &str) -> Vec<ProjectEntry>;
+    /// Whether there is such a file or folder.
+    fn exists(&self, path: &str) -> bool;
+}
+
+/// No project at all: nothing exists.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoProject;
+
+impl ProjectView for NoProject {
+    fn read(&self, _path: &str, _most: u64) -> Option<String> {
+        None
+    }
+    fn list(&self, _folder: &str) -> Vec<ProjectEntry> {
+        Vec::new()
+    }
+    fn exists(&self, _path: &str) -> bool {
+        false
+    }
+}
+
+/// A folder on disk. Links that lead out of it, devices and pipes are as if they were not there.
+impl ProjectView for Dir {
+    fn read(&self, path: &str, most: u64) -> Option<String> {
+        String::from_utf8(Self::read(self, beneath(path), most).ok()?).ok()
+    }
+    fn list(&self, folder: &str) -> Vec<ProjectEntry> {
+        let Ok(entries) = self.read_dir(beneath(folder)) else { return Vec::new() };
+        // A name that is no text cannot stand in a plan.
+        let named = entries.into_iter().filter_map(|entry| Some((entry.name.into_string().ok()?, entry.kind)));
+        let mut list: Vec<_> =
+            named.map(|(name, kind)| ProjectEntry { name, is_folder: kind == FileKind::Dir }).collect();
+        list.sort_by(|a, b| a.name.cmp(&b.name));
+        list
+    }
+    fn exists(&self, path: &str) -> bool {
+        Self::exists(self, beneath(path))
+    }
+}
+
+fn beneath(path: &str) -> &Path {
+    let path = path.trim_end_matches('/');
+    Path::new(if path.is_empty() { "." } else { path })
+}
+
+/// A project held in memory, for tests and demonstrations.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryProject {
+    files: std::collections::BTreeMap<String, String>,
+}
+
+impl MemoryProject {
+    /// These files, by relative path; folders follow from the paths.
+    pub fn new<'f>(files: impl IntoIterator<Item = (&'f str, &'f str)>) -> Self {
+        Self { files: files.into_iter().map(|(path, text)| (path.to_owned(), text.to_owned())).collect() }
+    }
+}
+
+impl ProjectView for MemoryProject {
+    fn read(&self, path: &str, most: u64) -> Option<String> {
+        self.files.get(path).filter(|text| text.len() as u64 <= most).cloned()
+    }
+    fn list(&self, folder: &str) -> Vec<ProjectEntry> {
+        let mut entries: Vec<ProjectEntry> = Vec::new();
+        for path in self.files.keys() {
+            let inside = if folder.is_empty() {
+                Some(path.as_str())
+            } else {
+                path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'))
+            };
+            let Some(inside) = inside else { continue };
+            let (name, is_folder) = inside.split_once('/').map_or((inside, false), |(name, _)| (name, true));
+            if !entries.iter().any(|entry| entry.name == name) {
+                entries.push(ProjectEntry { name: name.to_owned(), is_folder });
+            }
+        }
+        entries
+    }
+    fn exists(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        self.files.contains_key(path) || !self.list(path).is_empty()
+    }
+}
+
+/// Files that say how a project is built are small; one that is larger is not looked into.
+const MOST: u64 = 1 << 20;
+/// How many projects of a monorepo become steps.
+pub(super) const MOST_PROJECTS: usize = 20;
+/// How many test files are looked into.
+const MOST_TEST_FILES: usize = 20;
+
+/// A command that the project suggests, with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Suggestion {
+    /// The folder it is run in, relative; empty for the root.
+    pub(super) folder: String,
+    pub(super) command: String,
+    /// `pyproject.toml configures pytest`
+    pub(super) reason: String,
+}
+
+/// A project's files with the questions that the rules ask.
+#[derive(Clone, Copy)]
+pub(super) struct Project<'a>(pub(super) &'a dyn ProjectView);
+
+/// The kinds of build files, in the order in which they are believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ecosystem {
+    Python,
+    Cargo,
+    Npm,
+}
+
+fn join(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+impl Project<'_> {
+    fn has(self, folder: &str, name: &str) -> bool {
+        self.0.exists(&join(folder, name))
+    }
+    fn text(self, folder: &str, name: &str) -> Option<String> {
+        self.0.read(&join(folder, name), MOST)
+    }
+    fn files(self, folder: &str) -> Vec<String> {
+        self.0.list(folder).into_iter().filter(|entry| !entry.is_folder).map(|entry| entry.name).collect()
+    }
+
+    /// What the build files of the root say the project is.
+    pub(super) fn ecosystem(self) -> Option<Ecosystem> {
+        self.ecosystem_of("")
+    }
+    fn ecosystem_of(self, folder: &str) -> Option<Ecosystem> {
+        let python = ["pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile"];
+        if python.iter().any(|name| self.has(folder, name)) {
+            Some(Ecosystem::Python)
+        } else if self.has(folder, "Cargo.toml") {
+            Some(Ecosystem::Cargo)
+        } else if self.has(folder, "package.json") {
+            Some(Ecosystem::Npm)
+        } else {
+            None
+        }
+    }
+
+    /// The test command of one folder.
+    pub(super) fn tests(self, folder: &str) -> Option<Suggestion> {
+        let found = |command: &str, reason: &str| {
+            Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
+        };
+        if let Some(reason) = self.pytest_config(folder) {
+            return found("pytest", &reason);
+        }
+        if self.has(folder, "Cargo.toml") {
+            return found("cargo test", "there is a Cargo.toml");
+        }
+        if self.npm_script(folder, "test").is_some_and(|script| !script.contains("no test specified")) {
+            return found("npm test", "package.json has a test script");
+        }
+        for target in ["test", "tests", "check"] {
+            if self.make_target(folder, target) {
+                return found(&format!("make {target}"), &format!("the Makefile has the target {target}"));
+            }
+        }
+        self.python_tests(folder)
+    }
+    fn pytest_config(self, folder: &str) -> Option<String> {
+        for name in ["pytest.ini", ".pytest.ini"] {
+            if self.has(folder, name) {
+                return Some(format!("there is a {name}"));
+            }
+        }
+        for (name, mark) in [("pyproject.toml", "pytest"), ("setup.cfg", "[tool:pytest]"), ("tox.ini", "[pytest]")] {
+            if self.text(folder, name).is_some_and(|text| text.contains(mark)) {
+                return Some(format!("{name} names pytest"));
+            }
+        }
+        let names = ["conftest.py", "tests/conftest.py", "test/conftest.py"];
+        names.into_iter().find(|name| self.has(folder, name)).map(|name| format!("there is a {name}"))
+    }
+    fn python_tests(self, folder: &str) -> Option<Suggestion> {
+        let is_test = |name: &str| {
+            let stem = name.strip_suffix(".py");
+            stem.is_some_and(|stem| {
+                stem.starts_with("test_") || stem.ends_with("_test") || stem == "test" || stem == "tests"
+            })
+        };
+        for inner in ["", "tests", "test"] {
+            let place = if inner.is_empty() { folder.to_owned() } else { join(folder, inner) };
+            let files: Vec<String> =
+                self.files(&place).into_iter().filter(|name| is_test(name)).take(MOST_TEST_FILES).collect();
+            if files.is_empty() {
+                continue;
+            }
+            let texts: Vec<String> = files.iter().filter_map(|name| self.text(&place, name)).collect();
+            let unittest = !texts.is_empty()
+                && texts.iter().all(|text| text.contains("unittest") && !text.contains("import pytest"));
+            // Discovery enters packages only; a folder without `__init__.py` must be named.
+            let (command, reason) = match (unittest, inner) {
+                (false, _) => ("pytest".to_owned(), format!("there is {}", join(inner, &files[0]))),
+                (true, "") => ("python3 -m unittest discover".into(), "the tests use unittest only".into()),
+                (true, _) if self.has(&place, "__init__.py") => {
+                    ("python3 -m unittest discover".into(), "the tests use unittest only".into())
+                }
+                (true, _) => (format!("python3 -m unittest discover -s {inner}"), "the tests use unittest only".into()),
+            };
+            return Some(Suggestion { folder: folder.into(), command, reason });
+        }
+        let python = self.ecosystem_of(folder) == Some(Ecosystem::Python);
+        (python && (self.has(folder, "tests") || self.has(folder, "test"))).then(|| Suggestion {
+            folder: folder.into(),
+            command: "pytest".into(),
+            reason: "it is a Python project with a folder of tests".into(),
+        })
+    }
+
+    /// The build command of one folder.
+    pub(super) fn build(self, folder: &str) -> Option<Suggestion> {
+        let found = |command: &str, reason: &str| {
+            Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
+        };
+        if self.has(folder, "Cargo.toml") {
+            return found("cargo build", "there is a Cargo.toml");
+        }
+        if self.npm_script(folder, "build").is_some() {
+            return found("npm run build", "package.json has a build script");
+        }
+        if self.make_target(folder, "build") {
+            return found("make build", "the Makefile has the target build");
+        }
+        if self.makefile(folder).is_some() {
+            return found("make", "there is a Makefile");
+        }
+        if self.text(folder, "pyproject.toml").is_some_and(|text| text.contains("[build-system]")) {
+            return found("python3 -m build", "pyproject.toml has a build system");
+        }
+        None
+    }
+
+    /// The command that installs what one folder's project needs.
+    pub(super) fn install(self, folder: &str) -> Option<Suggestion> {
+        let found = |command: &str, reason: &str| {
+            Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
+        };
+        if self.has(folder, "requirements.txt") {
+            return found("pip install -r requirements.txt", "there is a requirements.txt");
+        }
+        if self.has(folder, "pyproject.toml") || self.has(folder, "setup.py") {
+            return found("pip install -e .", "it is a Python project");
+        }
+        if self.has(folder, "Cargo.toml") {
+            return found("cargo fetch", "there is a Cargo.toml");
+        }
+        if self.has(folder, "package-lock.json") {
+            return found("npm ci", "there is a package-lock.json");
+        }
+        if self.has(folder, "package.json") {
+            return found("npm install", "there is a package.json");
+        }
+        None
+    }
+
+    /// What `ask` says of the root, else of each project one and two folders down.
+    pub(super) fn everywhere(self, ask: impl Fn(Self, &str) -> Option<Suggestion>) -> Vec<Suggestion> {
+        if let Some(found) = ask(self, "") {
+            return vec![found];
+        }
+        let mut found = Vec::new();
+        for outer in self.folders("") {
+            match ask(self, &outer) {
+                Some(suggestion) => found.push(suggestion),
+                None => found.extend(self.folders(&outer).iter().filter_map(|inner| ask(self, inner))),
+            }
+        }
+        found
+    }
+    fn folders(self, folder: &str) -> Vec<String> {
+        // Made by tools, or other people's code: never a project of this repository.
+        let skipped = [
+            "node_modules",
+            "target",
+            "venv",
+            "env",
+            "dist",
+            "build",
+            "vendor",
+            "third_party",
+            "__pycache__",
+            "site-packages",
+        ];
+        let entries = self.0.list(folder).into_iter();
+        entries
+            .filter(|entry| entry.is_folder && !entry.name.starts_with('.') && !skipped.contains(&entry.name.as_str()))
+            .map(|entry| join(folder, &entry.name))
+            .collect()
+    }
+
+    /// The file that people mean by "the config": found in the root, else one folder down.
+    pub(super) fn config(self) -> Option<String> {
+        let stems = ["config", "settings", "configuration", "app.config"];
+        let endings = ["yaml", "yml", "toml", "json", "ini", "cfg", "conf", "py", "js", "ts", "rs"];
+        let in_folder = |folder: &str| {
+            let names = self.files(folder);
+            stems
+                .iter()
+                .flat_map(|stem| endings.iter().map(move |ending| format!("{stem}.{ending}")))
+                .find(|name| names.contains(name))
+                .map(|name| join(folder, &name))
+        };
+        in_folder("")
+            .or_else(|| in_folder("config"))
+            .or_else(|| self.manifest(""))
+            .or_else(|| self.folders("").iter().find_map(|folder| in_folder(folder)))
+            .or_else(|| self.folders("").iter().find_map(|folder| self.manifest(folder)))
+    }
+    /// The build file of one folder.
+    pub(super) fn manifest(self, folder: &str) -> Option<String> {
+        let names = [
+            "pyproject.toml",
+            "setup.cfg",
+            "pytest.ini",
+            "tox.ini",
+            "setup.py",
+            "Cargo.toml",
+            "package.json",
+            "go.mod",
+            "Makefile",
+            "makefile",
+        ];
+        names.iter().find(|name| self.has(folder, name)).map(|name| join(folder, name))
+    }
+    /// A file of the root whose name is `word`, with or without its ending, in any case.
+    pub(super) fn named(self, word: &str) -> Option<String> {
+        let names = self.files("");
+        let same = |name: &&String| name.eq_ignore_ascii_case(word);
+        let stem = |name: &&String| name.split('.').next().is_some_and(|stem| stem.eq_ignore_ascii_case(word));
+        names.iter().find(same).or_else(|| names.iter().find(stem)).cloned()
+    }
+
+    fn npm_script(self, folder: &str, name: &str) -> Option<String> {
+        let package: Value = serde_json::from_str(&self.text(folder, "package.json")?).ok()?;
+        package.get("scripts")?.get(name)?.as_str().map(str::to_owned)
+    }
+    fn makefile(self, folder: &str) -> Option<String> {
+        ["GNUmakefile", "makefile", "Makefile"].iter().find_map(|name| self.text(folder, name))
+    }
+    fn make_target(self, folder: &str, target: &str) -> bool {
+        let Some(text) = self.makefile(folder) else { return false };
+        text.lines().any(|line| {
+            // `test check: deps` names two targets; `test := x` is a variable, a tab starts a recipe.
+            !line.starts_with(['\t', '#', '.'])
+                && line.split_once(':').is_some_and(|(names, rest)| {
+                    !rest.starts_with('=') && names.split_whitespace().any(|name| name == target)
+                })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tests_of(files: &[(&str, &str)]) -> Vec<(String, String)> {
+        let project = MemoryProject::new(files.iter().copied());
+        let found = Project(&project).everywhere(|project, folder| project.tests(folder));
+        found.into_iter().map(|found| (found.folder, found.command)).collect()
+    }
+
+    fn root(command: &str) -> Vec<(String, String)> {
+        vec![(String::new(), command.to_owned())]
+    }
+
+    #[test]
+    fn test_commands_by_build_file() {
+        assert_eq!(tests_of(&[("pyproject.toml", "[tool.pytest.ini_options]\n")]), root("pytest"));
+        assert_eq!(tests_of(&[("tests/conftest.py", "")]), root("pytest"));
+        assert_eq!(tests_of(&[("tests/test_a.py", "def test_a(): pass")]), root("pytest"));
+        assert_eq!(tests_of(&[("test_a.py", "import unittest")]), root("python3 -m unittest discover"));
+        assert_eq!(tests_of(&[("tests/test_a.py", "import unittest")]), root("python3 -m unittest discover -s tests"));
+        assert_eq!(
+            tests_of(&[("tests/__init__.py", ""), ("tests/test_a.py", "import unittest")]),
+            root("python3 -m unittest discover")
+        );
+        assert_eq!(tests_of(&[("Cargo.toml", "")]), root("cargo test"));
+        assert_eq!(tests_of(&[("package.json", r#"{"scripts": {"test": "node --test"}}"#)]), root("npm test"));
+        assert_eq!(tests_of(&[("Makefile", "all:\n\techo test:\ntest: all\n")]), root("make test"));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_test_command_is_none() {
+        let placeholder = r#"{"scripts": {"test": "echo \"Error: no test specified\" && exit 1"}}"#;
+        assert_eq!(tests_of(&[("package.json", placeholder)]), []);
+        assert_eq!(tests_of(&[("Makefile", "test := 1\n#test:\n\ttest:\n")]), []);
+        assert_eq!(tests_of(&[("package.json", "not json")]), []);
+    }
+
+    #[test]
+    fn a_folder_on_disk_is_seen_and_nothing_outside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let inside = root.path().join("in");
+        std::fs::create_dir_all(inside.join("sub")).unwrap();
+        std::fs::write(root.path().join("secret"), "x").unwrap();
+        std::fs::write(inside.join("a.txt"), "12345").unwrap();
+        std::os::unix::fs::symlink("../secret", inside.join("link")).unwrap();
+        let dir = Dir::open_root(&inside).unwrap();
+        let view: &dyn ProjectView = &dir;
+        let listed = view.list("").into_iter().map(|entry| (entry.name, entry.is_folder)).collect::<Vec<_>>();
+        assert_eq!(listed, [("a.txt".to_owned(), false), ("link".into(), false), ("sub".into(), true)]);
+        assert_eq!((view.read("a.txt", 5).as_deref(), view.read("a.txt", 4)), (Some("12345"), None));
+        assert_eq!((view.read("link", 100), view.read("../secret", 100), view.read("sub", 100)), (None, None, None));
+        assert!(view.exists("sub/") && view.exists("") && !view.exists("nope") && !view.exists("../secret"));
+    }
+
+    #[test]
+    fn a_monorepo_has_one_command_for_each_project() {
+        let files = [
+            ("README.md", ""),
+            ("api/pytest.ini", ""),
+            ("libs/core/Cargo.toml", ""),
+            ("web/package.json", r#"{"scripts": {"test": "x"}}"#),
+            ("web/node_modules/dep/package.json", r#"{"scripts": {"test": "x"}}"#),
+        ];
+        let found = tests_of(&files);
+        let expected = [("api", "pytest"), ("libs/core", "cargo test"), ("web", "npm test")];
+        assert_eq!(found, expected.map(|(folder, command)| (folder.to_owned(), command.to_owned())));
+    }
+}

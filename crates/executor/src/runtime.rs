@@ -1,1 +1,0 @@
-//! Finding interpreters and toolchains on the host without running anything.

@@ -1,0 +1,156 @@
+//! Words for "not found": the region of the file that is most like what was looked for.
+//!
+//! Likeness is used for the message only. Nothing is ever replaced because it is similar.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use similar::{Algorithm, ChangeTag, TextDiff};
+
+/// Lines of the little diff that are shown.
+const MOST_LINES: usize = 24;
+/// Time that wording an error may take.
+const MOST_TIME: Duration = Duration::from_millis(200);
+/// Likeness below which a region is not worth showing.
+const LEAST: f32 = 0.45;
+
+/// A region of a file, by line numbers from 1, and how it differs from what was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Closest {
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+    pub(crate) hint: Option<&'static str>,
+    pub(crate) diff: String,
+}
+
+/// The region of `text` that is most like `old`; `None` when nothing is.
+pub(crate) fn closest(text: &str, old: &str) -> Option<Closest> {
+    let deadline = Instant::now() + MOST_TIME;
+    let lines: Vec<&str> = text.lines().collect();
+    let wanted: Vec<&str> = old.lines().collect();
+    let height = wanted.len().min(lines.len());
+    if height == 0 {
+        return None;
+    }
+    // Lines that agree but for surrounding space choose the few windows that are compared letter by letter.
+    let known: HashSet<&str> = wanted.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    let agrees: Vec<usize> = lines.iter().map(|line| usize::from(known.contains(line.trim()))).collect();
+    let mut sum: usize = agrees[..height].iter().sum();
+    let mut windows: Vec<(usize, usize)> = vec![(sum, 0)];
+    for start in 1..=lines.len() - height {
+        sum = sum + agrees[start + height - 1] - agrees[start - 1];
+        windows.push((sum, start));
+    }
+    windows.sort_by_key(|(agreeing, start)| (std::cmp::Reverse(*agreeing), *start));
+    let wanted_text = wanted.join("\n");
+    let mut best: Option<(f32, usize)> = None;
+    for (tried, (_, start)) in windows.iter().enumerate() {
+        if tried > 0 && Instant::now() > deadline {
+            break;
+        }
+        let likeness = likeness(&lines[*start..start + height].join("\n"), &wanted_text, deadline);
+        if best.is_none_or(|(most, _)| likeness > most) {
+            best = Some((likeness, *start));
+        }
+    }
+    let (likeness, start) = best?;
+    if likeness < LEAST {
+        return None;
+    }
+    let region = lines[start..start + height].join("\n");
+    Some(Closest { first: start + 1, last: start + height, hint: hint(text, old), diff: diff(&wanted_text, &region) })
+}
+
+fn likeness(a: &str, b: &str, deadline: Instant) -> f32 {
+    const MOST: usize = 4_000;
+    let cut = |text: &str| text.chars().take(MOST).collect::<String>();
+    TextDiff::configure().algorithm(Algorithm::Myers).deadline(deadline).diff_chars(cut(a), cut(b)).ratio()
+}
+
+/// The usual reasons why text that looks right is not found.
+fn hint(text: &str, old: &str) -> Option<&'static str> {
+    let without_cr = text.replace("\r\n", "\n");
+    if without_cr.contains(&old.replace("\r\n", "\n")) {
+        return Some(if text.contains("\r\n") {
+            "only the line endings differ: the file has CRLF"
+        } else {
+            "only the line endings differ: the file has LF"
+        });
+    }
+    let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    if trimmed(text).contains(&trimmed(old)) {
+        return Some("only trailing spaces differ");
+    }
+    let bare = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    if bare(text).contains(&bare(old)) {
+        return Some("only the indentation differs (tabs and spaces count)");
+    }
+    None
+}
+
+/// Line by line, `-` what was looked for and `+` what the file has.
+fn diff(wanted: &str, region: &str) -> String {
+    let diff = TextDiff::from_lines(wanted, region);
+    let mut shown = String::new();
+    for (line, change) in diff.iter_all_changes().enumerate() {
+        if line == MOST_LINES {
+            shown.push_str("…\n");
+            break;
+        }
+        let sign = match change.tag() {
+            ChangeTag::Delete => '-',
+            ChangeTag::Insert => '+',
+            ChangeTag::Equal => ' ',
+        };
+        let text = change.value().trim_end_matches(['\n', '\r']);
+        let text: String = text.chars().take(200).collect();
+        let _ = writeln!(shown, "{sign}{text}");
+    }
+    shown.truncate(shown.trim_end().len());
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_lines_are_named_and_shown() {
+        let text = "fn a() {}\n\nfn total(items: &[u32]) -> u32 {\n    items.iter().sum()\n}\n";
+        let found = closest(text, "fn total(items: &[u64]) -> u64 {\n    items.iter().sum()\n}").unwrap();
+        assert_eq!((found.first, found.last, found.hint), (3, 5, None));
+        assert_eq!(
+            found.diff,
+            "-fn total(items: &[u64]) -> u64 {\n+fn total(items: &[u32]) -> u32 {\n     items.iter().sum()\n }"
+        );
+    }
+
+    #[test]
+    fn what_is_like_nothing_is_not_guessed_at() {
+        assert_eq!(closest("alpha\nbeta\n", "0123456789"), None);
+        assert_eq!(closest("", "x"), None);
+    }
+
+    #[test]
+    fn usual_reasons_are_named() {
+        assert_eq!(
+            closest("a = 1\r\nb = 2\r\n", "a = 1\nb = 2").unwrap().hint,
+            Some("only the line endings differ: the file has CRLF")
+        );
+        assert_eq!(closest("a = 1  \nb = 2\n", "a = 1\nb = 2").unwrap().hint, Some("only trailing spaces differ"));
+        assert_eq!(
+            closest("\ta = 1\n", "    a = 1").unwrap().hint,
+            Some("only the indentation differs (tabs and spaces count)")
+        );
+    }
+
+    #[test]
+    fn a_large_file_does_not_take_long() {
+        let text: String = (0..60_000).map(|n| format!("let value_{n} = compute({n});\n")).collect();
+        let start = Instant::now();
+        let found = closest(&text, "let value_31337 = compute(31338);");
+        assert!(start.elapsed() < Duration::from_secs(20), "took {:?}", start.elapsed());
+        assert!(found.is_some());
+    }
+}

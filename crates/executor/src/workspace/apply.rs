@@ -1,0 +1,783 @@
+//! Executes plans on the folders: all of them, or none.
+//!
+//! One function, [`apply`], in four phases. 1. *Stage*: new content is written beside its target under a hidden
+//! name and synced; the folder is not changed yet. 2. *Swap*: names are exchanged; after each exchange what came
+//! out is compared with what was checked. 3. *Settle*: nobody may have a displaced original open for writing
+//! (read lease), and the folders are synced. 4. *Clear*: displaced originals are removed. Anything unexpected
+//! before phase 4 undoes everything in reverse and keeps every byte it meets.
+//!
+//! What remains: a writer that opened a file before its exchange and is still between the kernel's lookup and its
+//! open while the lease is asked; and hosts where leases cannot be had, where a program that keeps writing into
+//! a file it holds open writes into the removed original, as it would after any editor's save.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Seek};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
+use rustix::io::Errno;
+
+use super::attributes;
+use super::commit::{Op, Plan};
+use super::copy::{copy_bytes, set_times, stat_now};
+use super::error::{Conflict, WorkspaceError};
+use super::path::{Dir, entries, sync_folder, temporary};
+use super::reading::BITS;
+use super::resolve::{open_beneath, open_for_write};
+use super::stamp::Identity;
+use super::store::{ContentHash, Store};
+use super::view::kind;
+
+/// A moment of applying, for tests that do something to the folder just then.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment<'a> {
+    /// Every path was found unchanged; nothing was written yet.
+    Checked,
+    /// New content is staged; no name was changed yet.
+    Staged,
+    /// The path (relative) is about to be changed.
+    Before(&'a Path),
+    /// The path (relative) was changed.
+    After(&'a Path),
+    /// Every name was changed; originals are about to be removed.
+    Swapped,
+}
+
+/// Called at each [`Moment`]; an error counts as a failure of the disk.
+#[doc(hidden)]
+pub type Watcher = Arc<dyn Fn(Moment<'_>) -> io::Result<()> + Send + Sync>;
+
+/// A plan and the folders it concerns.
+#[derive(Debug)]
+pub(super) struct Part<'a> {
+    pub(super) root: &'a Dir,
+    pub(super) layer: &'a Dir,
+    pub(super) plan: &'a Plan,
+}
+
+/// What was applied.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// New files by absolute path, as they were put there.
+    pub(super) files: Vec<(PathBuf, Identity)>,
+    /// Folders whose names we changed, absolute.
+    pub(super) folders: BTreeSet<PathBuf>,
+    /// What could not be removed afterwards, with the reason.
+    pub(super) left: Vec<(PathBuf, String)>,
+}
+
+/// Descriptors of folders kept open at once; more are opened when needed.
+const MOST_FOLDERS: usize = 256;
+
+/// Executes the plans, all or nothing.
+pub(super) fn apply(parts: &[Part<'_>], store: &Store, watcher: Option<&Watcher>) -> Result<Applied, WorkspaceError> {
+    let mut transaction = Transaction {
+        parts,
+        store,
+        watcher,
+        folders: HashMap::new(),
+        staged: HashMap::new(),
+        done: Vec::new(),
+        touched: BTreeMap::new(),
+        applied: Applied::default(),
+    };
+    match transaction.run() {
+        Ok(()) => Ok(transaction.clear()),
+        Err(stop) => {
+            let left = transaction.undo();
+            let failure = match stop {
+                Stop::Conflict(conflict) => WorkspaceError::Conflict(vec![conflict]),
+                Stop::Failed(failure) => failure,
+            };
+            if left.is_empty() {
+                Err(failure)
+            } else {
+                Err(WorkspaceError::HalfUndone { failure: Box::new(failure), left })
+            }
+        }
+    }
+}
+
+/// Why a transaction is undone.
+enum Stop {
+    Conflict(Conflict),
+    Failed(WorkspaceError),
+}
+
+impl From<WorkspaceError> for Stop {
+    fn from(failure: WorkspaceError) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// New content under a hidden name.
+#[derive(Clone)]
+struct Temp {
+    folder: PathBuf,
+    name: OsString,
+    identity: Identity,
+}
+
+/// What was done, so that it can be undone and cleared.
+enum Done {
+    Made { part: usize, path: PathBuf, mode: u32, times: Stat },
+    Placed { part: usize, path: PathBuf, temp: Temp },
+    Exchanged { part: usize, path: PathBuf, temp: Temp, over: Identity },
+    MovedAside { part: usize, path: PathBuf, name: OsString, under: Vec<(PathBuf, Identity, bool)> },
+    Mode { file: OwnedFd, mode: u32, path: PathBuf },
+    Rewrote { file: File, original: ContentHash, mtime: Stat, path: PathBuf },
+}
+
+struct Transaction<'a> {
+    parts: &'a [Part<'a>],
+    store: &'a Store,
+    watcher: Option<&'a Watcher>,
+    folders: HashMap<(usize, PathBuf), Rc<OwnedFd>>,
+    staged: HashMap<(usize, PathBuf), Temp>,
+    done: Vec<Done>,
+    touched: BTreeMap<(usize, PathBuf), ()>,
+    applied: Applied,
+}
+
+/// `fchmod` through an `O_PATH` descriptor, which the kernel offers by way of `/proc` (fchmodat2 is Linux 6.6).
+fn set_mode(file: &OwnedFd, mode: u32) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    Ok(rustix::fs::chmod(format!("/proc/self/fd/{}", file.as_raw_fd()), Mode::from(mode))?)
+}
+
+fn split(path: &Path) -> (&Path, &OsStr) {
+    (path.parent().unwrap_or(Path::new("")), path.file_name().unwrap_or(OsStr::new(".")))
+}
+
+impl Transaction<'_> {
+    fn run(&mut self) -> Result<(), Stop> {
+        self.at(Moment::Checked, Path::new(""))?;
+        for part in 0..self.parts.len() {
+            self.stage(part)?;
+        }
+        self.at(Moment::Staged, Path::new(""))?;
+        for part in 0..self.parts.len() {
+            for op in &self.parts[part].plan.ops {
+                self.swap(part, op)?;
+            }
+        }
+        self.at(Moment::Swapped, Path::new(""))?;
+        self.verify()?;
+        self.finish_folders()
+    }
+    fn absolute(&self, part: usize, path: &Path) -> PathBuf {
+        self.parts[part].root.path().join(path)
+    }
+    fn at(&self, moment: Moment<'_>, path: &Path) -> Result<(), Stop> {
+        let Some(watcher) = self.watcher else { return Ok(()) };
+        watcher(moment).map_err(WorkspaceError::io("apply", path)).map_err(Stop::Failed)
+    }
+    fn conflict(&self, part: usize, path: &Path, reason: &str) -> Stop {
+        Stop::Conflict(Conflict { path: self.absolute(part, path), reason: reason.to_owned() })
+    }
+    fn failed<E: Into<io::Error>>(&self, action: &'static str, part: usize, path: &Path) -> impl FnOnce(E) -> Stop {
+        let path = self.absolute(part, path);
+        move |error| Stop::Failed(WorkspaceError::Io { action, path, source: error.into() })
+    }
+    /// A folder of the root by descriptor: opened once where that is affordable, so that a folder which somebody
+    /// renames meanwhile is still the one that was checked.
+    fn folder(&mut self, part: usize, path: &Path) -> io::Result<Rc<OwnedFd>> {
+        if let Some(open) = self.folders.get(&(part, path.to_owned())) {
+            return Ok(open.clone());
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let open = Rc::new(open_for_write(self.parts[part].root.fd(), path, flags, Mode::empty())?);
+        if self.folders.len() < MOST_FOLDERS {
+            self.folders.insert((part, path.to_owned()), open.clone());
+        }
+        Ok(open)
+    }
+
+    // Phase 1.
+
+    fn stage(&mut self, part: usize) -> Result<(), Stop> {
+        let plan = self.parts[part].plan;
+        let new: BTreeSet<&Path> = plan
+            .ops
+            .iter()
+            .filter_map(|op| if let Op::MakeDir { path, .. } = op { Some(&**path) } else { None })
+            .collect();
+        let mut firsts: HashMap<(u64, u64), Temp> = HashMap::new();
+        for op in &plan.ops {
+            let Op::Put { path, upper, over } = op else { continue };
+            // A new folder does not exist yet: its content waits in the nearest one that does.
+            let (mut folder, _) = split(path);
+            while new.contains(folder) {
+                folder = split(folder).0;
+            }
+            let first = firsts.get(&(upper.st_dev, upper.st_ino)).cloned();
+            let temp = self
+                .stage_one(part, path, upper, over.as_ref(), folder, first.as_ref())
+                .map_err(self.failed("write the new content of", part, path))?;
+            if upper.st_nlink > 1 && kind(upper) == FileType::RegularFile {
+                firsts.entry((upper.st_dev, upper.st_ino)).or_insert_with(|| temp.clone());
+            }
+            self.staged.insert((part, path.clone()), temp);
+        }
+        Ok(())
+    }
+    fn stage_one(
+        &mut self,
+        part: usize,
+        path: &Path,
+        upper: &Stat,
+        over: Option<&Stat>,
+        folder: &Path,
+        first: Option<&Temp>,
+    ) -> io::Result<Temp> {
+        let open = self.folder(part, folder)?;
+        let layer = self.parts[part].layer;
+        if let Some(first) = first {
+            let name = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
+            let from = self.folder(part, &first.folder)?;
+            rustix::fs::linkat(&*from, &first.name, &*open, &name, AtFlags::empty())?;
+            return Ok(Temp { folder: folder.to_owned(), name, identity: first.identity });
+        }
+        if kind(upper) == FileType::Symlink {
+            let name = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
+            rustix::fs::symlinkat(layer.read_link(path)?, &*open, &name)?;
+            let stat = super::resolve::stat_in(&*open, &name)?;
+            return Ok(Temp { folder: folder.to_owned(), name, identity: Identity::of(&stat) });
+        }
+        let (name, file) = temporary(&open, 0o600)?;
+        let outcome = self.fill(part, path, upper, over, &open, &file);
+        match outcome {
+            Ok(stat) => Ok(Temp { folder: folder.to_owned(), name, identity: Identity::of(&stat) }),
+            Err(error) => {
+                let _ = rustix::fs::unlinkat(&*open, &name, AtFlags::empty());
+                Err(error)
+            }
+        }
+    }
+    fn fill(
+        &self,
+        part: usize,
+        path: &Path,
+        upper: &Stat,
+        over: Option<&Stat>,
+        folder: &OwnedFd,
+        file: &File,
+    ) -> io::Result<Stat> {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let from = File::from(open_beneath(self.parts[part].layer.fd(), path, flags, Mode::empty())?);
+        copy_bytes(&from, file)?;
+        attributes::copy(&from, file)?;
+        if rustix::process::geteuid().is_root() {
+            // Root writes for somebody: what was theirs stays theirs, what is new belongs to the folder's owner.
+            let owner = match over {
+                Some(over) => *over,
+                None => rustix::fs::fstat(folder)?,
+            };
+            rustix::fs::fchown(file, Some(Uid::from_raw(owner.st_uid)), Some(Gid::from_raw(owner.st_gid)))?;
+        } else if let Some(over) = over {
+            // An ordinary user may keep a group of their own and nothing more.
+            let _ = rustix::fs::fchown(file, None, Some(Gid::from_raw(over.st_gid)));
+        }
+        rustix::fs::fchmod(file, Mode::from(upper.st_mode & BITS))?;
+        set_times(file, upper)?;
+        file.sync_all()?;
+        Ok(rustix::fs::fstat(file)?)
+    }
+
+    // Phase 2.
+
+    fn swap(&mut self, part: usize, op: &Op) -> Result<(), Stop> {
+        let path = match op {
+            Op::MakeDir { path, .. }
+            | Op::Put { path, .. }
+            | Op::Rewrite { path, .. }
+            | Op::Mode { path, .. }
+            | Op::Delete { path, .. } => path,
+        };
+        self.at(Moment::Before(path), path)?;
+        let (folder, name) = split(path);
+        let open = match self.folder(part, folder) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(self.conflict(part, path, "its folder was removed or moved meanwhile"));
+            }
+            other => other.map_err(self.failed("open the folder of", part, path))?,
+        };
+        let action = "apply";
+        if let Op::Put { over: Some(over), .. } | Op::Delete { over, .. } | Op::Mode { over, .. } = op {
+            let now = stat_now(&open, name).map_err(self.failed(action, part, path))?;
+            if now.is_none_or(|now| !self.is_as_checked(part, path, over, &now)) {
+                return Err(self.conflict(part, path, "was changed meanwhile"));
+            }
+        }
+        self.touched.insert((part, folder.to_owned()), ());
+        match op {
+            Op::MakeDir { mode, times, .. } => {
+                match rustix::fs::mkdirat(&*open, name, Mode::from(0o700)) {
+                    Err(Errno::EXIST) => return Err(self.conflict(part, path, "was created meanwhile")),
+                    other => other.map_err(self.failed("make the folder", part, path))?,
+                }
+                self.done.push(Done::Made { part, path: path.clone(), mode: *mode, times: *times });
+                self.touched.insert((part, path.clone()), ());
+            }
+            Op::Put { over, .. } => self.put(part, path, &open, name, over.as_ref())?,
+            Op::Delete { over, under, .. } => self.delete(part, path, &open, name, over, under)?,
+            Op::Mode { mode, over, .. } => {
+                // O_PATH: a file that may not be read may still get other permission bits.
+                let flags = OFlags::PATH | OFlags::NOFOLLOW;
+                let file = open_for_write(open.as_fd(), Path::new(name), flags, Mode::empty());
+                let file = file.map_err(self.failed("open", part, path))?;
+                let now = rustix::fs::fstat(&file).map_err(self.failed("look at", part, path))?;
+                if !self.is_as_checked(part, path, over, &now) {
+                    return Err(self.conflict(part, path, "was changed meanwhile"));
+                }
+                let mode = mode | now.st_mode & 0o6000;
+                set_mode(&file, mode).map_err(self.failed("set the mode of", part, path))?;
+                if kind(&now) == FileType::RegularFile {
+                    self.applied.files.push((self.absolute(part, path), Identity::of(&now)));
+                }
+                self.done.push(Done::Mode { file, mode: now.st_mode & 0o7777, path: self.absolute(part, path) });
+            }
+            Op::Rewrite { upper, over, .. } => self.rewrite(part, path, &open, name, upper, over)?,
+        }
+        self.at(Moment::After(path), path)
+    }
+    /// Full identity, except where our own earlier operations of this transaction moved the ctime: other names of
+    /// the same file, and folders we put names into.
+    fn is_as_checked(&self, part: usize, path: &Path, checked: &Stat, now: &Stat) -> bool {
+        let identity = Identity::of(checked);
+        if kind(checked) == FileType::Directory && self.touched.contains_key(&(part, path.to_owned())) {
+            return identity.is_same_folder(now);
+        }
+        if checked.st_nlink > 1 && kind(checked) != FileType::Directory {
+            return identity.is_same_content(now) && checked.st_mode == now.st_mode;
+        }
+        identity == Identity::of(now)
+    }
+    fn put(&mut self, part: usize, path: &Path, open: &OwnedFd, name: &OsStr, over: Option<&Stat>) -> Result<(), Stop> {
+        let Some(temp) = self.staged.remove(&(part, path.to_owned())) else { return Ok(()) };
+        let from = self.folder(part, &temp.folder).map_err(self.failed("open the folder of", part, path))?;
+        self.touched.insert((part, temp.folder.clone()), ());
+        let flags = if over.is_some() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+        if let Err(errno) = rustix::fs::renameat_with(&*from, &temp.name, open, name, flags) {
+            self.staged.insert((part, path.to_owned()), temp);
+            return Err(match errno {
+                Errno::EXIST => self.conflict(part, path, "was created meanwhile"),
+                Errno::NOENT => self.conflict(part, path, "was removed meanwhile"),
+                errno => self.failed("put in place (renameat2)", part, path)(errno),
+            });
+        }
+        self.applied.files.push((self.absolute(part, path), temp.identity));
+        let Some(over) = over.map(Identity::of) else {
+            self.done.push(Done::Placed { part, path: path.to_owned(), temp });
+            return Ok(());
+        };
+        let out = stat_now(&from, &temp.name).map_err(self.failed("look at the original of", part, path))?;
+        self.done.push(Done::Exchanged { part, path: path.to_owned(), temp, over });
+        if out.is_none_or(|out| !over.is_same_content(&out)) {
+            return Err(self.conflict(part, path, "was changed at the moment of applying"));
+        }
+        Ok(())
+    }
+    fn delete(
+        &mut self,
+        part: usize,
+        path: &Path,
+        open: &OwnedFd,
+        name: &OsStr,
+        over: &Stat,
+        under: &[(PathBuf, Stat)],
+    ) -> Result<(), Stop> {
+        let aside = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
+        match rustix::fs::renameat_with(open, name, open, &aside, RenameFlags::NOREPLACE) {
+            Err(Errno::NOENT) => return Err(self.conflict(part, path, "was removed meanwhile")),
+            other => other.map_err(self.failed("move aside (renameat2)", part, path))?,
+        }
+        let inner = |(inner, stat): &(PathBuf, Stat)| {
+            let rest = inner.strip_prefix(path).unwrap_or(inner).to_owned();
+            (rest, Identity::of(stat), kind(stat) == FileType::Directory)
+        };
+        let under: Vec<_> = under.iter().map(inner).collect();
+        self.done.push(Done::MovedAside { part, path: path.to_owned(), name: aside.clone(), under });
+        let out = stat_now(open, &aside).map_err(self.failed("look at", part, path))?;
+        let over = Identity::of(over);
+        if out.is_none_or(|out| !over.is_same_content(&out)) {
+            return Err(self.conflict(part, path, "was changed at the moment of applying"));
+        }
+        Ok(())
+    }
+    fn rewrite(
+        &mut self,
+        part: usize,
+        path: &Path,
+        open: &OwnedFd,
+        name: &OsStr,
+        upper: &Stat,
+        over: &Stat,
+    ) -> Result<(), Stop> {
+        let failed = |action| self.failed::<io::Error>(action, part, path);
+        let read = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let original = match open_for_write(open.as_fd(), Path::new(name), read, Mode::empty()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(self.conflict(part, path, "was removed meanwhile"));
+            }
+            other => File::from(other.map_err(failed("open"))?),
+        };
+        let seen = rustix::fs::fstat(&original).map_err(|errno| failed("look at")(errno.into()))?;
+        let checked = Identity::of(over);
+        if !checked.is_same_content(&seen) {
+            return Err(self.conflict(part, path, "was changed meanwhile"));
+        }
+        if agentic_sandbox::has_writer(&original).map_err(failed("lease"))? == Some(true) {
+            return Err(self.conflict(part, path, "is open for writing in another program"));
+        }
+        let hash = self.store.put_file(&original)?;
+        let write = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let file =
+            open_for_write(open.as_fd(), Path::new(name), write, Mode::empty()).map_err(failed("open for writing"))?;
+        let mut file = File::from(file);
+        let layer =
+            open_beneath(self.parts[part].layer.fd(), path, read, Mode::empty()).map_err(failed("read the layer's"))?;
+        let layer = File::from(layer);
+        let now = rustix::fs::fstat(&file).map_err(|errno| failed("look at")(errno.into()))?;
+        if !checked.is_same_content(&now) {
+            return Err(self.conflict(part, path, "was changed at the moment of applying"));
+        }
+        let outcome = (|| {
+            file.set_len(0)?;
+            file.rewind()?;
+            copy_bytes(&layer, &file)?;
+            attributes::copy(&layer, &file)?;
+            rustix::fs::fchmod(&file, Mode::from(upper.st_mode & BITS))?;
+            set_times(&file, upper)?;
+            file.sync_all()?;
+            Ok::<_, io::Error>(rustix::fs::fstat(&file)?)
+        })();
+        let outcome = outcome.map_err(failed("write in place"));
+        self.done.push(Done::Rewrote { file, original: hash, mtime: now, path: self.absolute(part, path) });
+        self.applied.files.push((self.absolute(part, path), Identity::of(&outcome?)));
+        Ok(())
+    }
+
+    // Phase 3.
+
+    /// Whether everything that was displaced is still what was checked, with nobody writing into it.
+    fn verify(&mut self) -> Result<(), Stop> {
+        let displaced: Vec<_> = (0..self.done.len()).collect();
+        for index in displaced {
+            match &self.done[index] {
+                Done::Exchanged { part, path, temp, over } => {
+                    let (part, path, temp, over) = (*part, path.clone(), temp.clone(), *over);
+                    self.same_place(part, &path)?;
+                    let open =
+                        self.folder(part, &temp.folder).map_err(self.failed("open the folder of", part, &path))?;
+                    self.unwritten(part, &path, &open, &temp.name, &over)?;
+                }
+                Done::Placed { part, path, .. } => {
+                    let (part, path) = (*part, path.clone());
+                    self.same_place(part, &path)?;
+                }
+                Done::MovedAside { part, path, name, under } => {
+                    let (part, path, name, under) = (*part, path.clone(), name.clone(), under.clone());
+                    let open =
+                        self.folder(part, split(&path).0).map_err(self.failed("open the folder of", part, &path))?;
+                    let over = self.parts[part].plan.ops.iter().find_map(|op| match op {
+                        Op::Delete { path: deleted, over, .. } if *deleted == path => Some(*over),
+                        _ => None,
+                    });
+                    match over {
+                        Some(over) if kind(&over) == FileType::Directory => {
+                            self.unwritten_tree(part, &path, &open, &name, &under)?;
+                        }
+                        Some(over) => self.unwritten(part, &path, &open, &name, &Identity::of(&over))?,
+                        None => {}
+                    }
+                }
+                Done::Made { .. } | Done::Mode { .. } | Done::Rewrote { .. } => {}
+            }
+        }
+        Ok(())
+    }
+    /// Whether the folder we worked in is still found under its path.
+    fn same_place(&mut self, part: usize, path: &Path) -> Result<(), Stop> {
+        let (folder, _) = split(path);
+        let open = self.folder(part, folder).map_err(self.failed("open the folder of", part, path))?;
+        let ours = rustix::fs::fstat(&*open).map_err(self.failed("look at the folder of", part, path))?;
+        let now = super::view::lookup(self.parts[part].root, folder);
+        let now = now.map_err(self.failed("look at the folder of", part, path))?;
+        if now.is_none_or(|now| !Identity::of(&ours).is_same_inode(&now)) {
+            return Err(self.conflict(part, path, "its folder was moved meanwhile"));
+        }
+        Ok(())
+    }
+    fn unwritten(&self, part: usize, path: &Path, folder: &OwnedFd, name: &OsStr, over: &Identity) -> Result<(), Stop> {
+        let changed = || self.conflict(part, path, "was written to while the step's change was applied");
+        let now = stat_now(folder, name).map_err(self.failed("look at the original of", part, path))?;
+        let Some(now) = now else { return Err(changed()) };
+        if kind(&now) == FileType::RegularFile {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+            match open_for_write(folder.as_fd(), Path::new(name), flags, Mode::empty()) {
+                Ok(file) => {
+                    let writer = agentic_sandbox::has_writer(&File::from(file));
+                    if writer.map_err(self.failed("lease", part, path))? == Some(true) {
+                        return Err(self.conflict(part, path, "is open for writing in another program"));
+                    }
+                }
+                // Not ours to read, so not ours to lease; it is compared like any other.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(self.failed("open the original of", part, path)(error)),
+            }
+        }
+        // After the lease: a writer that closed before it was asked for has left its mark.
+        let now = stat_now(folder, name).map_err(self.failed("look at the original of", part, path))?;
+        if now.is_none_or(|now| !over.is_same_content(&now)) { Err(changed()) } else { Ok(()) }
+    }
+    fn unwritten_tree(
+        &self,
+        part: usize,
+        path: &Path,
+        folder: &OwnedFd,
+        name: &OsStr,
+        under: &[(PathBuf, Identity, bool)],
+    ) -> Result<(), Stop> {
+        let expected: BTreeMap<&Path, &Identity> =
+            under.iter().map(|(path, identity, _)| (&**path, identity)).collect();
+        let mut next = vec![PathBuf::new()];
+        while let Some(inner) = next.pop() {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let open = open_beneath(folder.as_fd(), &Path::new(name).join(&inner), flags, Mode::empty());
+            let open = open.map_err(self.failed("open the removed", part, &path.join(&inner)))?;
+            for entry in entries(&open).map_err(self.failed("list the removed", part, &path.join(&inner)))? {
+                let rest = inner.join(&entry.name);
+                let whole = path.join(&rest);
+                let Some(identity) = expected.get(&*rest) else {
+                    return Err(self.conflict(part, &whole, "was created meanwhile in a folder that the step removed"));
+                };
+                if entry.kind == super::path::FileKind::Dir {
+                    next.push(rest);
+                } else {
+                    self.unwritten(part, &whole, &open, &entry.name, identity)?;
+                }
+            }
+        }
+        Ok(())
+    }
+    fn finish_folders(&mut self) -> Result<(), Stop> {
+        let mut made = Vec::new();
+        for done in &self.done {
+            if let Done::Made { part, path, mode, times } = done {
+                made.push((*part, path.clone(), *mode, *times));
+            }
+        }
+        // Deepest first: a folder may end without the right to enter it.
+        for (part, path, mode, times) in made.into_iter().rev() {
+            let open = self.folder(part, &path).map_err(self.failed("open the new folder", part, &path))?;
+            let outcome = (|| {
+                let now = rustix::fs::fstat(&*open)?;
+                if rustix::process::geteuid().is_root() {
+                    let above = self.folder(part, split(&path).0)?;
+                    let above = rustix::fs::fstat(&*above)?;
+                    rustix::fs::fchown(&*open, Some(Uid::from_raw(above.st_uid)), Some(Gid::from_raw(above.st_gid)))?;
+                }
+                rustix::fs::fchmod(&*open, Mode::from(mode | now.st_mode & 0o2000))?;
+                set_times(&*open, &times)?;
+                sync_folder(&open)
+            })();
+            outcome.map_err(self.failed("finish the new folder", part, &path))?;
+        }
+        for (part, path) in self.touched.keys().cloned().collect::<Vec<_>>() {
+            let open = self.folder(part, &path).map_err(self.failed("open the folder", part, &path))?;
+            sync_folder(&open).map_err(self.failed("sync the folder", part, &path))?;
+            let absolute = self.absolute(part, &path);
+            self.applied.folders.insert(absolute);
+        }
+        Ok(())
+    }
+
+    // Phase 4.
+
+    /// Removes what was displaced. Nothing here can fail the step: it stands.
+    fn clear(mut self) -> Applied {
+        for done in std::mem::take(&mut self.done) {
+            let outcome = match &done {
+                Done::Exchanged { part, temp, .. } => self
+                    .folder(*part, &temp.folder)
+                    .and_then(|open| Ok(rustix::fs::unlinkat(&*open, &temp.name, AtFlags::empty())?))
+                    .map_err(|error| (self.absolute(*part, &temp.folder.join(&temp.name)), error.to_string())),
+                Done::MovedAside { part, path, name, under } => self.clear_aside(*part, path, name, under),
+                _ => Ok(()),
+            };
+            self.applied.left.extend(outcome.err());
+        }
+        self.applied
+    }
+    fn clear_aside(
+        &mut self,
+        part: usize,
+        path: &Path,
+        name: &OsStr,
+        under: &[(PathBuf, Identity, bool)],
+    ) -> Result<(), (PathBuf, String)> {
+        let (folder, original) = split(path);
+        let place = self.absolute(part, &folder.join(name));
+        let outcome = (|| {
+            let open = self.folder(part, folder)?;
+            let Some(now) = stat_now(&open, name)? else { return Ok(None) };
+            if kind(&now) != FileType::Directory {
+                rustix::fs::unlinkat(&*open, name, AtFlags::empty())?;
+                return Ok(None);
+            }
+            // Only what was checked is removed: a file that somebody puts in at the last moment stays.
+            for (inner, _, is_folder) in under.iter().rev() {
+                let whole = Path::new(name).join(inner);
+                let (above, last) = split(&whole);
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                let above = open_beneath(open.as_fd(), above, flags, Mode::empty())?;
+                let how = if *is_folder { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+                match rustix::fs::unlinkat(above, last, how) {
+                    Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST) => {}
+                    Err(errno) => return Err(errno.into()),
+                }
+            }
+            match rustix::fs::unlinkat(&*open, name, AtFlags::REMOVEDIR) {
+                Err(Errno::NOTEMPTY | Errno::EXIST) => {
+                    let back = rustix::fs::renameat_with(&*open, name, &*open, original, RenameFlags::NOREPLACE);
+                    let place = if back.is_ok() { self.absolute(part, path) } else { place.clone() };
+                    Ok(Some((place, "somebody put files into it while it was being removed: they are kept".to_owned())))
+                }
+                other => Ok(other.map(|()| None)?),
+            }
+        })();
+        match outcome {
+            Ok(None) => Ok(()),
+            Ok(Some(left)) => Err(left),
+            Err(error) => Err((place, io::Error::to_string(&error))),
+        }
+    }
+
+    /// Puts everything back, last first. Whatever somebody else did in between stays; it is named.
+    fn undo(&mut self) -> Vec<String> {
+        let mut left = Vec::new();
+        for done in std::mem::take(&mut self.done).into_iter().rev() {
+            left.extend(self.undo_one(done).err());
+        }
+        for ((part, _), temp) in std::mem::take(&mut self.staged) {
+            let outcome = self.unlink_temp(part, &temp);
+            left.extend(outcome.err());
+        }
+        for (part, path) in self.touched.keys().cloned().collect::<Vec<_>>() {
+            if let Ok(open) = self.folder(part, &path) {
+                // What is not durable now is what was there before, or a temporary name.
+                let _ = sync_folder(&open);
+            }
+        }
+        left
+    }
+    fn undo_one(&mut self, done: Done) -> Result<(), String> {
+        match done {
+            Done::Made { part, path, .. } => {
+                let (folder, name) = split(&path);
+                self.folders.remove(&(part, path.clone()));
+                let said = |error: io::Error| format!("{} stays: {error}", self.absolute(part, &path).display());
+                let open = self.parts[part].root;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                let open = open_for_write(open.fd(), folder, flags, Mode::empty()).map_err(said)?;
+                match rustix::fs::unlinkat(open, name, AtFlags::REMOVEDIR) {
+                    Ok(()) | Err(Errno::NOENT) => Ok(()),
+                    Err(errno) => Err(said(errno.into())),
+                }
+            }
+            Done::Placed { part, path, temp } => {
+                let outcome = self.rename(part, &path, &temp, RenameFlags::NOREPLACE);
+                outcome.map_err(|error| format!("{} stays: {error}", self.absolute(part, &path).display()))?;
+                self.dispose(part, &path, &temp)
+            }
+            Done::Exchanged { part, path, temp, .. } => {
+                let aside = self.absolute(part, &temp.folder.join(&temp.name));
+                let whole = self.absolute(part, &path);
+                match self.rename(part, &path, &temp, RenameFlags::EXCHANGE) {
+                    Ok(()) => self.dispose(part, &path, &temp),
+                    // Somebody removed the new file: the original goes where it was.
+                    Err(Errno::NOENT) => self.rename_from(part, &temp.folder, &temp.name, &path).map_err(|error| {
+                        format!("the original of {} is {}: {error}", whole.display(), aside.display())
+                    }),
+                    Err(error) => Err(format!("the original of {} is {}: {error}", whole.display(), aside.display())),
+                }
+            }
+            Done::MovedAside { part, path, name, .. } => {
+                let folder = split(&path).0;
+                let aside = self.absolute(part, &folder.join(&name));
+                let whole = self.absolute(part, &path);
+                self.rename_from(part, folder, &name, &path)
+                    .map_err(|error| format!("the original of {} is {}: {error}", whole.display(), aside.display()))
+            }
+            Done::Mode { file, mode, path } => set_mode(&file, mode)
+                .map_err(|error| format!("the mode of {} is not {mode:o} again: {error}", path.display())),
+            Done::Rewrote { mut file, original, mtime, path } => {
+                let outcome = (|| {
+                    file.set_len(0).map_err(WorkspaceError::io("empty", &path))?;
+                    file.rewind().map_err(WorkspaceError::io("rewind", &path))?;
+                    self.store.copy(&original, &mut file)?;
+                    rustix::fs::fchmod(&file, Mode::from(mtime.st_mode & 0o7777))
+                        .map_err(WorkspaceError::io("set the mode of", &path))?;
+                    set_times(&file, &mtime).map_err(WorkspaceError::io("set the times of", &path))?;
+                    file.sync_all().map_err(WorkspaceError::io("sync", &path))
+                })();
+                outcome
+                    .map_err(|error| format!("the original of {} is store entry {original}: {error}", path.display()))
+            }
+        }
+    }
+    fn rename(&mut self, part: usize, path: &Path, temp: &Temp, flags: RenameFlags) -> Result<(), Errno> {
+        let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let (folder, name) = split(path);
+        let (open, aside) =
+            (self.folder(part, folder).map_err(errno)?, self.folder(part, &temp.folder).map_err(errno)?);
+        rustix::fs::renameat_with(&*open, name, &*aside, &temp.name, flags)
+    }
+    fn rename_from(&mut self, part: usize, from: &Path, aside: &OsStr, path: &Path) -> Result<(), Errno> {
+        let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        let (folder, name) = split(path);
+        let (open, from) = (self.folder(part, folder).map_err(errno)?, self.folder(part, from).map_err(errno)?);
+        rustix::fs::renameat_with(&*from, aside, &*open, name, RenameFlags::NOREPLACE)
+    }
+    /// Removes what undoing brought back under the temporary name, if it is ours and untouched; else it goes
+    /// where its owner put it, and what was there keeps the temporary name.
+    fn dispose(&mut self, part: usize, path: &Path, temp: &Temp) -> Result<(), String> {
+        let place = self.absolute(part, &temp.folder.join(&temp.name));
+        let whole = self.absolute(part, path);
+        let said = |error: io::Error| format!("{} stays: {error}", place.display());
+        let open = self.folder(part, &temp.folder).map_err(said)?;
+        let Some(now) = stat_now(&open, &temp.name).map_err(said)? else { return Ok(()) };
+        if temp.identity.is_same_content(&now) {
+            return rustix::fs::unlinkat(&*open, &temp.name, AtFlags::empty()).map_err(|errno| said(errno.into()));
+        }
+        let back = match self.rename(part, path, temp, RenameFlags::EXCHANGE) {
+            Err(Errno::NOENT) => self.rename_from(part, &temp.folder, &temp.name, path),
+            other => other,
+        };
+        Err(match back {
+            Ok(()) => format!(
+                "{} was changed once more and stays; what was there before, if anything, is {}",
+                whole.display(),
+                place.display()
+            ),
+            Err(errno) => format!("{} holds what somebody wrote to {}: {errno}", place.display(), whole.display()),
+        })
+    }
+    fn unlink_temp(&mut self, part: usize, temp: &Temp) -> Result<(), String> {
+        let place = self.absolute(part, &temp.folder.join(&temp.name));
+        let outcome = self.folder(part, &temp.folder).and_then(|open| {
+            match rustix::fs::unlinkat(&*open, &temp.name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => Ok(()),
+                Err(errno) => Err(errno.into()),
+            }
+        });
+        outcome.map_err(|error| format!("{} stays: {error}", place.display()))
+    }
+}

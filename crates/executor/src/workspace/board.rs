@@ -1,0 +1,355 @@
+//! Which layers are open on which roots, which finished ones wait, and when they are applied.
+//!
+//! Main type: [`Board`]. A folder is never written while it is the lower of a mounted layer: overlayfs reads stale
+//! bytes then. So a finished layer waits until no mount is open on its roots, and is a further lower of layers
+//! that open meanwhile. They are applied in the order in which they finished.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use super::apply::{Applied, Part, Watcher, apply};
+use super::change_set::ChangeSet;
+use super::commit::{Check, Own, Plan};
+use super::error::{Aside, Conflict, WorkspaceError};
+use super::layer::{Layer, Root, dirs};
+use super::reading::{Act, Reading, beneath};
+use super::stamp::Stamp;
+use super::store::Store;
+use super::view::{View, lookup};
+
+/// Waiting layers on one root at most: overlayfs takes many more lowers, but each one slows every lookup.
+pub(super) const MOST_WAITING: usize = 32;
+
+/// A finished set of layers.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) layers: Vec<Layer>,
+    /// The state folder that holds them.
+    pub(super) folder: PathBuf,
+    /// The last finished layer that was visible when they opened.
+    pub(super) seen: u64,
+    pub(super) hidden: Vec<PathBuf>,
+    number: u64,
+}
+
+/// An attempt that has not ended.
+#[derive(Debug)]
+struct Open {
+    roots: Vec<PathBuf>,
+    /// Whether it has the roots mounted.
+    mounted: bool,
+    seen: u64,
+    stamp: Option<Stamp>,
+}
+
+/// How a finished layer touched a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touch {
+    /// Made or kept a folder: what others do beneath it is no conflict.
+    Folder,
+    /// Anything else: what others do to it or beneath it is one.
+    Whole,
+}
+
+#[derive(Debug)]
+struct Logged {
+    number: u64,
+    paths: HashMap<PathBuf, Touch>,
+}
+
+/// The state that all attempts of a process share.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    open: BTreeMap<u64, Open>,
+    waiting: Vec<Finished>,
+    log: Vec<Logged>,
+    failed: Vec<(u64, Vec<PathBuf>)>,
+    own: Own,
+    next: u64,
+    finished: u64,
+    pub(super) asides: Vec<Aside>,
+}
+
+/// What applying needs besides the board.
+pub(super) struct Ground<'a> {
+    pub(super) store: &'a Store,
+    pub(super) watcher: Option<&'a Watcher>,
+    pub(super) asides: &'a Path,
+}
+
+fn overlap(a: &Path, b: &Path) -> bool {
+    beneath(a, b) || beneath(b, a)
+}
+
+impl Board {
+    /// Registers an attempt on roots as mounted, until [`Self::unmount`] or [`Self::close`].
+    pub(super) fn register(&mut self, roots: Vec<PathBuf>) -> u64 {
+        self.next += 1;
+        self.open.insert(self.next, Open { roots, mounted: true, seen: self.finished, stamp: None });
+        self.next
+    }
+    pub(super) fn seen(&self, attempt: u64) -> u64 {
+        self.open.get(&attempt).map_or(0, |open| open.seen)
+    }
+    pub(super) fn opened(&mut self, attempt: u64, stamp: Option<Stamp>, mounted: bool) {
+        if let Some(open) = self.open.get_mut(&attempt) {
+            (open.stamp, open.mounted) = (stamp, mounted);
+        }
+    }
+    pub(super) fn unmount(&mut self, attempt: u64) {
+        if let Some(open) = self.open.get_mut(&attempt) {
+            open.mounted = false;
+        }
+    }
+    pub(super) fn close(&mut self, attempt: u64) {
+        self.open.remove(&attempt);
+        if self.open.is_empty() && self.waiting.is_empty() {
+            // Every later stamp is later than all that these speak of.
+            self.log.clear();
+            self.failed.clear();
+            self.own.clear();
+        }
+    }
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+    /// Whether a new attempt on `root` has to wait: too many layers below it, or one that is not over this very root.
+    pub(super) fn must_wait(&self, root: &Path) -> bool {
+        let on = |finished: &&Finished| finished.layers.iter().any(|layer| overlap(&layer.root.path, root));
+        let over = |finished: &Finished| finished.layers.iter().any(|layer| layer.root.path == root);
+        let waiting: Vec<_> = self.waiting.iter().filter(on).collect();
+        waiting.len() >= MOST_WAITING || waiting.iter().any(|finished| !over(finished))
+    }
+    /// What waits on `root`, topmost first, as far as `seen` reaches.
+    pub(super) fn lowers(&self, root: &Path, seen: u64) -> Vec<PathBuf> {
+        let visible = self.waiting.iter().filter(|finished| finished.number <= seen).rev();
+        let layers = visible.flat_map(|finished| finished.layers.iter().filter(|layer| layer.root.path == root));
+        layers.map(Layer::written).collect()
+    }
+    pub(super) fn view(&self, root: &Root, seen: u64) -> Result<View, WorkspaceError> {
+        Ok(View { layers: dirs(&self.lowers(&root.path, seen))?, folder: root.dir.clone() })
+    }
+    fn is_mounted(&self, layers: &[Layer]) -> bool {
+        let mounted = self.open.values().filter(|open| open.mounted).flat_map(|open| &open.roots);
+        mounted.into_iter().any(|root| layers.iter().any(|layer| overlap(&layer.root.path, root)))
+    }
+
+    /// Applies every waiting layer whose roots are free, in order.
+    pub(super) fn drain(&mut self, ground: &Ground<'_>) {
+        let mut index = 0;
+        while index < self.waiting.len() {
+            let roots = |finished: &Finished| -> Vec<PathBuf> {
+                finished.layers.iter().map(|layer| layer.root.path.clone()).collect()
+            };
+            let mine = roots(&self.waiting[index]);
+            let behind = self.waiting[..index]
+                .iter()
+                .any(|earlier| roots(earlier).iter().any(|one| mine.iter().any(|other| overlap(one, other))));
+            if behind || self.is_mounted(&self.waiting[index].layers) {
+                index += 1;
+                continue;
+            }
+            let finished = self.waiting.remove(index);
+            let outcome = self.apply_waiting(&finished, ground);
+            if let Err(error) = outcome {
+                self.failed.push((finished.number, mine));
+                self.asides.push(set_aside(&finished, error, ground.asides));
+            } else {
+                let _ = super::tree::remove(&finished.folder);
+            }
+        }
+    }
+    fn apply_waiting(&mut self, finished: &Finished, ground: &Ground<'_>) -> Result<(), WorkspaceError> {
+        for (number, roots) in &self.failed {
+            let stood_on =
+                finished.layers.iter().find(|layer| roots.iter().any(|root| overlap(root, &layer.root.path)));
+            if let Some(layer) = stood_on
+                && *number <= finished.seen
+            {
+                let reason = "its step worked over a layer that could not be applied".to_owned();
+                return Err(WorkspaceError::Conflict(vec![Conflict { path: layer.root.path.clone(), reason }]));
+            }
+        }
+        let readings = self.read(&finished.layers, None)?;
+        self.check(&finished.layers, &readings, &finished.hidden, None)?;
+        self.apply(&finished.layers, &readings, ground)?;
+        Ok(())
+    }
+    /// Finishes an attempt that has been unmounted: applies it at once or lets it wait. Nothing is changed when it
+    /// meets a conflict.
+    pub(super) fn finish(
+        &mut self,
+        attempt: u64,
+        layers: Vec<Layer>,
+        folder: &Path,
+        hidden: Vec<PathBuf>,
+        ground: &Ground<'_>,
+    ) -> Result<ChangeSet, WorkspaceError> {
+        self.drain(ground);
+        let seen = self.seen(attempt);
+        if let Some((_, roots)) = self.failed.iter().find(|(number, roots)| {
+            *number <= seen && layers.iter().any(|layer| roots.iter().any(|root| overlap(root, &layer.root.path)))
+        }) {
+            let reason = "this step worked over a layer that could not be applied".to_owned();
+            let path = roots.first().cloned().unwrap_or_default();
+            return Err(WorkspaceError::Conflict(vec![Conflict { path, reason }]));
+        }
+        let readings = self.read(&layers, Some(seen))?;
+        let mut set = ChangeSet::default();
+        for (layer, reading) in layers.iter().zip(&readings) {
+            let one = reading.change_set(&layer.root.path);
+            set.changes.extend(one.changes);
+            set.left_out.extend(one.left_out);
+        }
+        set.sort();
+        if readings.iter().all(|reading| reading.items.is_empty()) {
+            let _ = super::tree::remove(folder);
+            return Ok(set);
+        }
+        let paths = touches(&layers, &readings);
+        let mut conflicts = self.parallel(seen, &paths);
+        match self.check(&layers, &readings, &hidden, Some(seen)) {
+            Err(WorkspaceError::Conflict(further)) => conflicts.extend(further),
+            other => other?,
+        }
+        if !conflicts.is_empty() {
+            conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+            conflicts.dedup_by(|a, b| a.path == b.path);
+            return Err(WorkspaceError::Conflict(conflicts));
+        }
+        let waits = self.is_mounted(&layers)
+            || self
+                .waiting
+                .iter()
+                .flat_map(|finished| &finished.layers)
+                .any(|earlier| layers.iter().any(|layer| overlap(&layer.root.path, &earlier.root.path)));
+        if !waits {
+            for (path, reason) in self.apply(&layers, &readings, ground)?.left {
+                set.left_out.push(super::change_set::LeftOut { path, reason });
+            }
+            let _ = super::tree::remove(folder);
+        }
+        self.finished += 1;
+        self.log.push(Logged { number: self.finished, paths });
+        if waits {
+            let number = self.finished;
+            self.waiting.push(Finished { layers, folder: folder.to_owned(), seen, hidden, number });
+        }
+        Ok(set)
+    }
+    /// Against the folders as they are (`None`) or with the waiting layers that were seen.
+    fn read(&self, layers: &[Layer], seen: Option<u64>) -> Result<Vec<Reading>, WorkspaceError> {
+        layers.iter().map(|layer| layer.read(&self.view(&layer.root, seen.unwrap_or(0))?)).collect()
+    }
+    fn check(
+        &self,
+        layers: &[Layer],
+        readings: &[Reading],
+        hidden: &[PathBuf],
+        seen: Option<u64>,
+    ) -> Result<(), WorkspaceError> {
+        let mut conflicts = Vec::new();
+        for (layer, reading) in layers.iter().zip(readings) {
+            let view = self.view(&layer.root, seen.unwrap_or(0))?;
+            let check = Check { root: &layer.root.path, view: &view, base: &layer.base, own: &self.own, hidden };
+            conflicts.extend(check.conflicts(reading)?);
+        }
+        if conflicts.is_empty() { Ok(()) } else { Err(WorkspaceError::Conflict(conflicts)) }
+    }
+    fn apply(
+        &mut self,
+        layers: &[Layer],
+        readings: &[Reading],
+        ground: &Ground<'_>,
+    ) -> Result<Applied, WorkspaceError> {
+        let written: Vec<_> = layers.iter().map(Layer::dir).collect::<Result<_, _>>()?;
+        let plans: Vec<_> =
+            readings.iter().zip(&written).map(|(reading, dir)| Plan::of(reading, dir)).collect::<Result<_, _>>()?;
+        // A folder that somebody else changed since any open layer began must go on looking changed.
+        let oldest = layers.iter().filter_map(Layer::stamp);
+        let oldest = oldest.chain(self.open.values().filter_map(|open| open.stamp));
+        let oldest = oldest.chain(self.waiting.iter().flat_map(|f| f.layers.iter().filter_map(Layer::stamp))).min();
+        let mut foreign = Vec::new();
+        for (layer, reading) in layers.iter().zip(readings) {
+            for item in &reading.items {
+                let folder = item.path.parent().unwrap_or(Path::new(""));
+                let path = layer.root.path.join(folder);
+                let now = lookup(&layer.root.dir, folder).map_err(WorkspaceError::io("look at", &path))?;
+                if let (Some(now), Some(oldest)) = (now, oldest)
+                    && Stamp::changed(&now) >= oldest
+                    && !self.own.is(&path, &now)
+                {
+                    foreign.push(path);
+                }
+            }
+        }
+        let parts = layers.iter().zip(&written).zip(&plans);
+        let parts: Vec<_> =
+            parts.map(|((layer, dir), plan)| Part { root: &layer.root.dir, layer: dir, plan }).collect();
+        let applied = apply(&parts, ground.store, ground.watcher)?;
+        for (path, identity) in &applied.files {
+            self.own.file(path.clone(), *identity);
+        }
+        for path in applied.folders.iter().filter(|path| !foreign.contains(path)) {
+            for layer in layers {
+                if let Ok(rest) = path.strip_prefix(&layer.root.path)
+                    && let Ok(Some(stat)) = lookup(&layer.root.dir, rest)
+                {
+                    self.own.folder(path.clone(), &stat);
+                }
+            }
+        }
+        Ok(applied)
+    }
+    /// Paths that a layer finished meanwhile touched too.
+    fn parallel(&self, seen: u64, mine: &HashMap<PathBuf, Touch>) -> Vec<Conflict> {
+        let mut found = Vec::new();
+        for logged in self.log.iter().filter(|logged| logged.number > seen) {
+            for (one, other) in [(mine, &logged.paths), (&logged.paths, mine)] {
+                for (path, touch) in one {
+                    for above in path.ancestors() {
+                        let met = other.get(above);
+                        let same = above == path && met.is_some() && !(met == Some(touch) && *touch == Touch::Folder);
+                        if same || (above != path && met == Some(&Touch::Whole)) {
+                            let reason = "was changed by another step at the same time".to_owned();
+                            found.push(Conflict { path: path.clone(), reason });
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+fn touches(layers: &[Layer], readings: &[Reading]) -> HashMap<PathBuf, Touch> {
+    let mut touches = HashMap::new();
+    for (layer, reading) in layers.iter().zip(readings) {
+        for item in &reading.items {
+            let touch = match item.act {
+                Act::MakeDir { .. } | Act::Mode { .. } => Touch::Folder,
+                Act::Put { .. } | Act::Delete { .. } => Touch::Whole,
+            };
+            let known = touches.entry(layer.root.path.join(&item.path)).or_insert(touch);
+            if touch == Touch::Whole {
+                *known = touch;
+            }
+        }
+    }
+    touches
+}
+
+/// Moves a finished layer out of the way; what it wrote stays readable.
+fn set_aside(finished: &Finished, error: WorkspaceError, asides: &Path) -> Aside {
+    let conflicts = match error {
+        WorkspaceError::Conflict(conflicts) => conflicts,
+        other => {
+            let path = finished.layers.first().map(|layer| layer.root.path.clone()).unwrap_or_default();
+            vec![Conflict { path, reason: other.to_string() }]
+        }
+    };
+    let folder = asides.join(finished.folder.file_name().unwrap_or_default());
+    // Where it cannot be moved it stays where it is, and that is what is told.
+    let moved = std::fs::rename(&finished.folder, &folder);
+    Aside { conflicts, folder: if moved.is_ok() { folder } else { finished.folder.clone() } }
+}

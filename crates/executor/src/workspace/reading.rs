@@ -1,0 +1,339 @@
+//! From what a layer holds to what it changed: walks an upper, or a copy, against what lies below it.
+//!
+//! Main type: [`Reading`]. Runs after every process of the step has ended, by descriptor, following nothing. What
+//! a program can leave behind is hostile: FIFOs, devices, folders without permissions, names of any bytes,
+//! set-id bits, forged attributes, depth. What was copied up and is the same as below is no change.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+
+use super::attributes;
+use super::change_set::{Change, ChangeKind, ChangeSet, LeftOut};
+use super::copy::Manifest;
+use super::error::WorkspaceError;
+use super::path::{Dir, FileKind, entries};
+use super::resolve::{open_beneath, stat_in};
+use super::view::{Found, View, is_opaque, is_whiteout, kind, marked, open_dir};
+
+/// The kernel takes no path longer than this, so nothing longer could be applied.
+const LONGEST: usize = 3_900;
+
+/// What is to be done to one path of the folder.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    /// Relative to the root.
+    pub(super) path: PathBuf,
+    pub(super) act: Act,
+    /// What is below now, if anything.
+    pub(super) lower: Option<Stat>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Act {
+    /// Make a folder.
+    MakeDir { mode: u32, copied_up: bool },
+    /// Put the layer's file or link in place.
+    Put { upper: Stat, copied_up: bool },
+    /// Set permission bits.
+    Mode { mode: u32 },
+    /// Remove a file, a link, or a folder with all beneath it (each with what it was, parents first).
+    Delete { under: Vec<(PathBuf, Stat)> },
+}
+
+/// What a layer did.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reading {
+    /// Parents before children; a removal before what takes its place.
+    pub(super) items: Vec<Item>,
+    /// Relative paths that are never applied, with the reason.
+    pub(super) left_out: Vec<(PathBuf, String)>,
+}
+
+/// What kind of layer is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind<'a> {
+    /// An overlay's upper: it holds what differs.
+    Upper,
+    /// A copy of everything, with what was copied.
+    Copy(&'a Manifest),
+}
+
+/// Permission bits that a layer may set: never set-id.
+pub(super) const BITS: u32 = 0o1777;
+
+impl Reading {
+    /// Reads the layer in `upper` against `view`.
+    pub(super) fn read(upper: &Dir, view: &View, layer: Kind<'_>) -> Result<Self, WorkspaceError> {
+        let mut reading = Self::default();
+        let mut next = vec![Folder { path: PathBuf::new(), merged: true, opaque: false }];
+        while let Some(folder) = next.pop() {
+            let place = upper.path().join(&folder.path);
+            reading
+                .folder(upper, view, layer, folder, &mut next)
+                .map_err(WorkspaceError::io("read the layer", &place))?;
+        }
+        // Depth first above; here parents come first, and the removal of a path before what replaces it.
+        reading.items.sort_by(|a, b| (&a.path, a.act.rank()).cmp(&(&b.path, b.act.rank())));
+        Ok(reading)
+    }
+    fn folder(
+        &mut self,
+        upper: &Dir,
+        view: &View,
+        layer: Kind<'_>,
+        folder: Folder,
+        next: &mut Vec<Folder>,
+    ) -> io::Result<()> {
+        let here = open_dir(upper, &folder.path)?;
+        let is_upper = matches!(layer, Kind::Upper);
+        if is_upper && marked(&here, "redirect")?.is_some() {
+            return Err(io::Error::other("the layer holds a redirected folder, which our mounts never make"));
+        }
+        let opaque = is_upper && (folder.opaque || is_opaque(&here)?);
+        let below = if folder.merged { view.list(&folder.path)? } else { Default::default() };
+        let mut names = BTreeSet::new();
+        for entry in entries(&here)? {
+            let path = folder.path.join(&entry.name);
+            names.insert(entry.name.clone());
+            let stat = stat_in(&here, &entry.name)?;
+            let lower = below.get(&entry.name);
+            if let Kind::Copy(manifest) = layer
+                && manifest.is_untouched(&path, &stat)
+            {
+                if kind(&stat) == FileType::Directory {
+                    next.push(Folder { path, merged: lower.is_some(), opaque: false });
+                }
+                continue;
+            }
+            if is_upper && is_whiteout(&here, &entry.name, &stat)? {
+                if let Some(lower) = lower {
+                    self.delete(view, path, lower)?;
+                }
+                continue;
+            }
+            if path.as_os_str().len() > LONGEST {
+                self.left_out.push((path, "its path is longer than the kernel takes".into()));
+                continue;
+            }
+            readable(&here, &entry.name, &stat)?;
+            match kind(&stat) {
+                FileType::Directory => {
+                    let copied_up = is_upper && marked(&open_dir(upper, &path)?, "origin")?.is_some();
+                    let merged = self.directory(view, &path, &stat, lower, copied_up)?;
+                    next.push(Folder { path, merged, opaque });
+                }
+                FileType::RegularFile | FileType::Symlink => {
+                    self.file(upper, view, path, stat, lower, is_upper)?;
+                }
+                other => {
+                    let reason = format!("{} is never applied", FileKind::of(other));
+                    // It took the place of what was there, and that is gone in the layer.
+                    if let Some(lower) = lower {
+                        self.delete(view, path.clone(), lower)?;
+                    }
+                    self.left_out.push((path, reason));
+                }
+            }
+        }
+        for (name, lower) in below.iter().filter(|(name, _)| !names.contains(*name)) {
+            let path = folder.path.join(name);
+            let gone = match layer {
+                Kind::Upper => opaque,
+                Kind::Copy(manifest) => manifest.contains(&path),
+            };
+            if gone {
+                self.delete(view, path, lower)?;
+            }
+        }
+        Ok(())
+    }
+    /// Whether the folder lies over one below.
+    fn directory(
+        &mut self,
+        view: &View,
+        path: &Path,
+        stat: &Stat,
+        lower: Option<&Found>,
+        copied_up: bool,
+    ) -> io::Result<bool> {
+        let mode = stat.st_mode & BITS;
+        match lower {
+            Some(found) if kind(&found.stat) == FileType::Directory => {
+                if found.stat.st_mode & BITS != mode {
+                    self.push(path.to_owned(), Act::Mode { mode }, Some(found.stat));
+                }
+                return Ok(true);
+            }
+            Some(found) => self.delete(view, path.to_owned(), found)?,
+            None => {}
+        }
+        self.push(path.to_owned(), Act::MakeDir { mode, copied_up }, None);
+        Ok(false)
+    }
+    fn file(
+        &mut self,
+        upper: &Dir,
+        view: &View,
+        path: PathBuf,
+        stat: Stat,
+        lower: Option<&Found>,
+        is_upper: bool,
+    ) -> io::Result<()> {
+        let regular = kind(&stat) == FileType::RegularFile;
+        let mut copied_up = false;
+        let file = if regular {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+            let fd = open_beneath(upper.fd(), &path, flags, Mode::empty())?;
+            if is_upper {
+                if marked(&fd, "metacopy")?.is_some() {
+                    return Err(io::Error::other(
+                        "the layer holds a file without its bytes, which our mounts never make",
+                    ));
+                }
+                copied_up = marked(&fd, "origin")?.is_some();
+            }
+            Some(File::from(fd))
+        } else {
+            None
+        };
+        match lower {
+            None => self.push(path, Act::Put { upper: stat, copied_up }, None),
+            Some(found) if kind(&found.stat) == FileType::Directory => {
+                self.delete(view, path.clone(), found)?;
+                self.push(path, Act::Put { upper: stat, copied_up }, None);
+            }
+            Some(found) => {
+                let same = kind(&found.stat) == kind(&stat)
+                    && match file {
+                        Some(file) => same_bytes(&file, &stat, view, &path, found)?,
+                        None => upper.read_link(&path)? == view.read_link(&path, found)?,
+                    };
+                if !same {
+                    self.push(path, Act::Put { upper: stat, copied_up }, Some(found.stat));
+                } else if regular && stat.st_mode & BITS != found.stat.st_mode & BITS {
+                    self.push(path, Act::Mode { mode: stat.st_mode & BITS }, Some(found.stat));
+                }
+            }
+        }
+        Ok(())
+    }
+    fn delete(&mut self, view: &View, path: PathBuf, lower: &Found) -> io::Result<()> {
+        let mut under = Vec::new();
+        if kind(&lower.stat) == FileType::Directory {
+            under = view.walk(&path)?.into_iter().map(|(path, found)| (path, found.stat)).collect();
+        }
+        self.push(path, Act::Delete { under }, Some(lower.stat));
+        Ok(())
+    }
+    fn push(&mut self, path: PathBuf, act: Act, lower: Option<Stat>) {
+        self.items.push(Item { path, act, lower });
+    }
+    /// As it is told, with absolute paths.
+    pub(super) fn change_set(&self, root: &Path) -> ChangeSet {
+        let mut set = ChangeSet::default();
+        let deleted: BTreeSet<&Path> =
+            self.items.iter().filter(|item| matches!(item.act, Act::Delete { .. })).map(|item| &*item.path).collect();
+        let placed: BTreeSet<&Path> =
+            self.items.iter().filter(|item| !matches!(item.act, Act::Delete { .. })).map(|item| &*item.path).collect();
+        for item in &self.items {
+            let replaces = item.lower.is_some() || deleted.contains(&*item.path);
+            let kind = if replaces { ChangeKind::Modified } else { ChangeKind::Added };
+            let (kind, size) = match &item.act {
+                Act::MakeDir { .. } => (kind, 0),
+                Act::Put { upper, .. } => (kind, u64::try_from(upper.st_size).unwrap_or(0)),
+                Act::Mode { .. } => (ChangeKind::Mode, 0),
+                Act::Delete { under } => {
+                    for (path, _) in under {
+                        if !placed.contains(&**path) {
+                            set.changes.push(Change { path: root.join(path), kind: ChangeKind::Deleted, size: 0 });
+                        }
+                    }
+                    if placed.contains(&*item.path) {
+                        continue;
+                    }
+                    (ChangeKind::Deleted, 0)
+                }
+            };
+            set.changes.push(Change { path: root.join(&item.path), kind, size });
+        }
+        let left_out = self.left_out.iter();
+        set.left_out = left_out.map(|(path, why)| LeftOut { path: root.join(path), reason: why.clone() }).collect();
+        set
+    }
+}
+
+impl Act {
+    fn rank(&self) -> u8 {
+        u8::from(!matches!(self, Self::Delete { .. }))
+    }
+}
+
+struct Folder {
+    path: PathBuf,
+    merged: bool,
+    opaque: bool,
+}
+
+/// A program may have closed its own files; in a private layer that changes nothing but the way to read them.
+fn readable(folder: &std::os::fd::OwnedFd, name: &OsStr, stat: &Stat) -> io::Result<()> {
+    let wanted = match kind(stat) {
+        FileType::Directory => 0o700,
+        FileType::RegularFile => 0o400,
+        _ => return Ok(()),
+    };
+    let root = rustix::process::geteuid().is_root();
+    if !root && stat.st_mode & wanted != wanted {
+        rustix::fs::chmodat(folder, name, Mode::from(stat.st_mode & 0o7777 | wanted), AtFlags::empty())?;
+    }
+    Ok(())
+}
+
+fn same_bytes(file: &File, stat: &Stat, view: &View, path: &Path, found: &Found) -> io::Result<bool> {
+    if stat.st_size != found.stat.st_size {
+        return Ok(false);
+    }
+    let below = match view.open(path, found) {
+        // What may not be read cannot have been copied up, so this is another file.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        other => other?,
+    };
+    if attributes::travelling(file)? != attributes::travelling(&below)? {
+        return Ok(false);
+    }
+    let (mut one, mut other) =
+        (io::BufReader::with_capacity(1 << 16, file), io::BufReader::with_capacity(1 << 16, below));
+    let (mut a, mut b) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let (read_a, read_b) = (fill(&mut one, &mut a)?, fill(&mut other, &mut b)?);
+        if a[..read_a] != b[..read_b] {
+            return Ok(false);
+        }
+        if read_a == 0 {
+            return Ok(true);
+        }
+    }
+}
+
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match from.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Whether `path` is `folder` or lies beneath it, by whole names.
+pub(super) fn beneath(path: &Path, folder: &Path) -> bool {
+    path.as_os_str().as_bytes() == folder.as_os_str().as_bytes() || path.starts_with(folder)
+}

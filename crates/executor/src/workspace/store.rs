@@ -1,0 +1,180 @@
+//! The content-addressed store: bytes under the name of their blake3 hash, compressed with zstd.
+//!
+//! Main type: [`Store`]. An entry is written under a temporary name, synced and renamed, so a name that is there
+//! holds all of its bytes; and they are hashed again on every read, so a disk that lies is found out by name.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use super::error::WorkspaceError;
+use super::path::{sync_folder, temporary};
+
+/// zstd level: originals are written on the way of a step and read back rarely.
+const LEVEL: i32 = 1;
+
+/// The name of an entry: 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ContentHash(String);
+
+impl ContentHash {
+    /// The hash of bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(blake3::hash(bytes).to_hex().to_string())
+    }
+    /// As text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for ContentHash {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let good = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if good { Ok(Self(text)) } else { Err(format!("`{text}` is no content hash (64 hexadecimal digits)")) }
+    }
+}
+
+impl From<ContentHash> for String {
+    fn from(hash: ContentHash) -> Self {
+        hash.0
+    }
+}
+
+/// A folder of entries, private to this user. Clones share it; several processes may too.
+#[derive(Debug, Clone)]
+pub struct Store {
+    folder: PathBuf,
+}
+
+impl Store {
+    /// Opens the store in `folder`, making it (0700) where it is missing.
+    ///
+    /// # Errors
+    /// When it cannot be made, or others may read it.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, WorkspaceError> {
+        let folder = folder.into();
+        super::tree::private_folder(&folder)?;
+        Ok(Self { folder })
+    }
+    /// Keeps bytes; durable on return. The same bytes twice are kept once.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn put(&self, bytes: &[u8]) -> Result<ContentHash, WorkspaceError> {
+        self.put_reader(bytes)
+    }
+    /// Keeps the rest of an open file, from its position on; memory stays flat.
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub fn put_file(&self, file: &File) -> Result<ContentHash, WorkspaceError> {
+        self.put_reader(file)
+    }
+    fn put_reader(&self, mut from: impl Read) -> Result<ContentHash, WorkspaceError> {
+        let failed = || WorkspaceError::io::<io::Error>("store bytes in", &self.folder);
+        let top = open_folder(&self.folder).map_err(failed())?;
+        let (name, file) = temporary(&top, 0o600).map_err(failed())?;
+        let kept = self.folder.join(&name);
+        let outcome = (|| {
+            let mut hasher = blake3::Hasher::new();
+            let mut encoder = zstd::Encoder::new(&file, LEVEL)?;
+            let mut buffer = vec![0; 128 << 10];
+            loop {
+                let length = match from.read(&mut buffer) {
+                    Ok(0) => break,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    other => other?,
+                };
+                hasher.update(&buffer[..length]);
+                encoder.write_all(&buffer[..length])?;
+            }
+            encoder.finish()?;
+            let hash = ContentHash(hasher.finalize().to_hex().to_string());
+            let target = self.entry(&hash);
+            if target.exists() {
+                std::fs::remove_file(&kept)?;
+                return Ok(hash);
+            }
+            file.sync_all()?;
+            let folder = self.folder.join(&hash.0[..2]);
+            super::tree::make_private(&folder)?;
+            std::fs::rename(&kept, target)?;
+            sync_folder(&open_folder(&folder)?)?;
+            sync_folder(&top)?;
+            Ok(hash)
+        })();
+        if outcome.is_err() {
+            let _ = std::fs::remove_file(&kept);
+        }
+        outcome.map_err(failed())
+    }
+    /// The bytes of an entry, hashed again.
+    ///
+    /// # Errors
+    /// When there is none; [`WorkspaceError::Corrupted`] when its bytes are not those of its name.
+    pub fn get(&self, hash: &ContentHash) -> Result<Vec<u8>, WorkspaceError> {
+        let mut bytes = Vec::new();
+        self.copy(hash, &mut bytes)?;
+        Ok(bytes)
+    }
+    /// Writes the bytes of an entry to `to`, hashed on the way; memory stays flat.
+    ///
+    /// # Errors
+    /// As [`Self::get`]. What was written before a corruption showed is not taken back.
+    pub fn copy(&self, hash: &ContentHash, to: &mut impl Write) -> Result<u64, WorkspaceError> {
+        let path = self.entry(hash);
+        let corrupted =
+            |reason: String| WorkspaceError::Corrupted { hash: hash.to_string(), path: path.clone(), reason };
+        let file = File::open(&path).map_err(WorkspaceError::io("open the store entry", &path))?;
+        let mut decoder = zstd::Decoder::new(file).map_err(|error| corrupted(error.to_string()))?;
+        let (mut hasher, mut buffer, mut total) = (blake3::Hasher::new(), vec![0; 128 << 10], 0);
+        loop {
+            let length = decoder.read(&mut buffer).map_err(|error| corrupted(error.to_string()))?;
+            if length == 0 {
+                break;
+            }
+            hasher.update(&buffer[..length]);
+            to.write_all(&buffer[..length]).map_err(WorkspaceError::io("copy out the store entry", &path))?;
+            total += length as u64;
+        }
+        let found = hasher.finalize().to_hex();
+        if found.as_str() != hash.0 {
+            return Err(corrupted(format!("its bytes hash to {found}")));
+        }
+        Ok(total)
+    }
+    /// Opens the bytes of an entry for reading. They are verified before this returns, then read a second time.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn open_entry(&self, hash: &ContentHash) -> Result<impl Read + use<>, WorkspaceError> {
+        self.copy(hash, &mut io::sink())?;
+        let path = self.entry(hash);
+        let file = File::open(&path).map_err(WorkspaceError::io("open the store entry", &path))?;
+        zstd::Decoder::new(file).map_err(WorkspaceError::io("read the store entry", &path))
+    }
+    /// Whether an entry is there (not whether it is sound).
+    pub fn contains(&self, hash: &ContentHash) -> bool {
+        self.entry(hash).exists()
+    }
+    fn entry(&self, hash: &ContentHash) -> PathBuf {
+        self.folder.join(&hash.0[..2]).join(&hash.0[2..])
+    }
+}
+
+fn open_folder(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}

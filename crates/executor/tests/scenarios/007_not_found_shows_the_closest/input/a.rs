@@ -1,0 +1,5 @@
+fn a() {}
+
+fn total(items: &[u32]) -> u32 {
+    items.iter().sum()
+}

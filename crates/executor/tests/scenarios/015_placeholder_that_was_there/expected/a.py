@@ -1,0 +1,3 @@
+def f():
+    # ... existing code ...
+    return 2
