@@ -123,7 +123,7 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
         say(&format!("agentic: {kept}"));
     }
     if let Some(changes) = changes {
-        for (path, why) in changes.left_out {
+        for agentic_executor::workspace::LeftOut { path, reason: why } in changes.left_out {
             say(&format!("agentic: not kept: {}: {why}", path.display()));
         }
     }

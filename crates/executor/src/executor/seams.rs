@@ -9,19 +9,16 @@ use serde_json::{Map, Value};
 use crate::cause::Cause;
 use crate::planner::{ExecutionPlan, OnFailure, PlanStep, TaskPlanner};
 use crate::tools::{Access, Tool, ToolResult};
-use crate::workspace::{Attempt, Dir, FileKind, WorkspaceError, Workspaces};
+use crate::workspace::{Attempt, Backend, Dir, FileKind, WorkspaceError, Workspaces};
 
 /// Opens private layers; on the copy backend where overlayfs could not do what the step wanted.
 pub(super) fn open(
     workspaces: &Workspaces,
     roots: &[PathBuf],
     access: Access,
-    _copy: bool,
+    copy: bool,
 ) -> Result<Attempt, WorkspaceError> {
-    match workspaces.open(roots, access) {
-        Err(WorkspaceError::NotBuilt) if access == Access::None => Ok(Attempt {}),
-        opened => opened,
-    }
+    if copy { workspaces.open_with(roots, access, Backend::Copy) } else { workspaces.open(roots, access) }
 }
 
 /// The name of the layer that an attempt writes to.
