@@ -127,7 +127,7 @@ impl Tool for Keyed {
         "holds a key for a while"
     }
     fn schema(&self) -> Value {
-        json!({ "type": "object" })
+        json!({ "type": "object", "properties": { "number": { "type": "integer" } } })
     }
     fn access(&self, _: &Map<String, Value>) -> agentic_executor::tools::Access {
         agentic_executor::tools::Access::None
@@ -165,8 +165,8 @@ impl Tool for Keyed {
 fn calls_that_share_a_resource_never_overlap() {
     let place = Place::new();
     let clashes = Arc::new(AtomicUsize::new(0));
-    let mut registry = agentic_executor::ToolRegistry::new();
-    registry.register(Arc::new(Keyed(Arc::default(), Arc::clone(&clashes))));
+    let registry = agentic_executor::ToolRegistry::new();
+    registry.register(Arc::new(Keyed(Arc::default(), Arc::clone(&clashes)))).unwrap();
     let mut config = place.config();
     config.budgets.steps = STEPS;
     let executor = AgenticExecutor::builder(config).registry(registry).mode(ExecutionMode::Parallel).build().unwrap();

@@ -165,7 +165,7 @@ fn for_each_over_nothing_and_over_no_list() {
     assert!(none.success, "{}", none.summary());
     assert_eq!(none.steps[1].result.as_ref().unwrap().metadata["items"], 0);
     let text = run(json!("${{ steps.list.output }}"));
-    assert!(text.error.as_ref().unwrap().contains("expected a list, found text"), "{}", text.summary());
+    assert!(text.error.as_ref().unwrap().contains("needs a list"), "{}", text.summary());
 }
 
 #[test]

@@ -17,48 +17,69 @@ fn planner() -> TaskPlanner {
 
 fn projects() -> [(&'static str, MemoryProject); 6] {
     [
-        ("pytest", MemoryProject::new([
-            ("pyproject.toml", "[project]\nname = \"shop\"\n[build-system]\nrequires = []\n[tool.pytest.ini_options]\n"),
-            ("README.md", "# Shop"),
-            ("config.toml", "debug = true"),
-            ("requirements.txt", "flask"),
-            ("src/shop/cart.py", "def total(): pass"),
-            ("tests/test_cart.py", "def test_total(): pass"),
-        ])),
-        ("unittest", MemoryProject::new([
-            ("README.rst", "Clock"),
-            ("clock.py", ""),
-            ("settings.ini", "[clock]"),
-            ("tests/__init__.py", ""),
-            ("tests/test_clock.py", "import unittest"),
-        ])),
-        ("cargo", MemoryProject::new([
-            ("Cargo.toml", "[package]\nname = \"rope\""),
-            ("README.md", "# Rope"),
-            ("src/lib.rs", "pub fn cut() {}"),
-            ("tests/cut.rs", ""),
-        ])),
-        ("npm", MemoryProject::new([
-            ("package.json", r#"{"scripts": {"test": "node --test", "build": "tsc"}}"#),
-            ("package-lock.json", "{}"),
-            ("readme.md", "# Menu"),
-            ("src/index.ts", ""),
-            ("config/default.json", "{}"),
-        ])),
-        ("make", MemoryProject::new([
-            ("Makefile", "build: main.o\n\tcc -o main main.o\ntest: build\n\t./main --self-test\n"),
-            ("README", "Tide"),
-            ("main.c", "int main(void) { return 0; }"),
-            ("tide.conf", ""),
-        ])),
-        ("monorepo", MemoryProject::new([
-            ("README.md", "# All"),
-            ("api/tests/test_api.py", "def test_api(): pass"),
-            ("api/requirements.txt", "fastapi"),
-            ("libs/core/Cargo.toml", "[package]"),
-            ("libs/core/src/lib.rs", ""),
-            ("web/package.json", r#"{"scripts": {"test": "vitest", "build": "vite build"}}"#),
-        ])),
+        (
+            "pytest",
+            MemoryProject::new([
+                (
+                    "pyproject.toml",
+                    "[project]\nname = \"shop\"\n[build-system]\nrequires = []\n[tool.pytest.ini_options]\n",
+                ),
+                ("README.md", "# Shop"),
+                ("config.toml", "debug = true"),
+                ("requirements.txt", "flask"),
+                ("src/shop/cart.py", "def total(): pass"),
+                ("tests/test_cart.py", "def test_total(): pass"),
+            ]),
+        ),
+        (
+            "unittest",
+            MemoryProject::new([
+                ("README.rst", "Clock"),
+                ("clock.py", ""),
+                ("settings.ini", "[clock]"),
+                ("tests/__init__.py", ""),
+                ("tests/test_clock.py", "import unittest"),
+            ]),
+        ),
+        (
+            "cargo",
+            MemoryProject::new([
+                ("Cargo.toml", "[package]\nname = \"rope\""),
+                ("README.md", "# Rope"),
+                ("src/lib.rs", "pub fn cut() {}"),
+                ("tests/cut.rs", ""),
+            ]),
+        ),
+        (
+            "npm",
+            MemoryProject::new([
+                ("package.json", r#"{"scripts": {"test": "node --test", "build": "tsc"}}"#),
+                ("package-lock.json", "{}"),
+                ("readme.md", "# Menu"),
+                ("src/index.ts", ""),
+                ("config/default.json", "{}"),
+            ]),
+        ),
+        (
+            "make",
+            MemoryProject::new([
+                ("Makefile", "build: main.o\n\tcc -o main main.o\ntest: build\n\t./main --self-test\n"),
+                ("README", "Tide"),
+                ("main.c", "int main(void) { return 0; }"),
+                ("tide.conf", ""),
+            ]),
+        ),
+        (
+            "monorepo",
+            MemoryProject::new([
+                ("README.md", "# All"),
+                ("api/tests/test_api.py", "def test_api(): pass"),
+                ("api/requirements.txt", "fastapi"),
+                ("libs/core/Cargo.toml", "[package]"),
+                ("libs/core/src/lib.rs", ""),
+                ("web/package.json", r#"{"scripts": {"test": "vitest", "build": "vite build"}}"#),
+            ]),
+        ),
     ]
 }
 
@@ -170,14 +191,18 @@ fn plan(task: &str, context: Value) -> Result<ExecutionPlan, PlanError> {
 
 #[test]
 fn the_summary_of_a_rename_is_as_documented() {
-    let plan = plan("refactor rename function", json!({"old_name": "getUserData", "new_name": "fetchUserProfile"})).unwrap();
+    let plan =
+        plan("refactor rename function", json!({"old_name": "getUserData", "new_name": "fetchUserProfile"})).unwrap();
     assert_eq!(
         plan.summary(),
         "Task: refactor rename function\nSteps:\n  1. [pending] search - Find occurrences\n  \
          2. [pending] file_read - Read files (depends on: step_1)\n  3. [pending] file_write - Update files (depends on: step_2)"
     );
     let write = &plan.steps[2];
-    assert_eq!(write.params["transform"], json!({"rename_identifier": {"from": "getUserData", "to": "fetchUserProfile"}}));
+    assert_eq!(
+        write.params["transform"],
+        json!({"rename_identifier": {"from": "getUserData", "to": "fetchUserProfile"}})
+    );
     assert_eq!(write.for_each.as_ref().unwrap().items, "${{ steps.step_1.metadata.files }}");
 }
 
@@ -194,7 +219,16 @@ fn tests_default_to_pytest_and_everything_assumed_is_said() {
 
 #[test]
 fn a_refusal_lists_what_is_understood() {
-    for task in ["", "  \n", "sing me a song", "delete all files", "don't run tests", "run tests unless it rains", "and then", "rm -rf /"] {
+    for task in [
+        "",
+        "  \n",
+        "sing me a song",
+        "delete all files",
+        "don't run tests",
+        "run tests unless it rains",
+        "and then",
+        "rm -rf /",
+    ] {
         let error = plan(task, json!({})).unwrap_err();
         assert!(matches!(error, PlanError::NotUnderstood { .. }), "{task}: {error:?}");
         let message = error.to_string();
@@ -206,8 +240,15 @@ fn a_refusal_lists_what_is_understood() {
 #[test]
 fn what_is_missing_is_asked_for_by_key() {
     for (task, key) in [
-        ("rename the function", "old_name"), ("run the script evil.sh", "command"), ("read", "path"), ("write to x.txt", "content"),
-        ("write something", "path"), ("search", "pattern"), ("replace \"a\" with \"b\"", "path"), ("edit x.py", "old"), ("build", "command"),
+        ("rename the function", "old_name"),
+        ("run the script evil.sh", "command"),
+        ("read", "path"),
+        ("write to x.txt", "content"),
+        ("write something", "path"),
+        ("search", "pattern"),
+        ("replace \"a\" with \"b\"", "path"),
+        ("edit x.py", "old"),
+        ("build", "command"),
     ] {
         match plan(task, json!({})) {
             Err(PlanError::MissingContext { keys, .. }) => assert!(keys.contains(&key), "{task}: {keys:?}"),
@@ -218,7 +259,13 @@ fn what_is_missing_is_asked_for_by_key() {
 
 #[test]
 fn half_a_wish_is_not_dropped() {
-    for task in ["run tests and push", "run the tests after building", "build and run the linter and tests", "read a.txt then delete it", "rename a.txt to b.txt"] {
+    for task in [
+        "run tests and push",
+        "run the tests after building",
+        "build and run the linter and tests",
+        "read a.txt then delete it",
+        "rename a.txt to b.txt",
+    ] {
         assert!(plan(task, json!({})).is_err(), "{task}");
     }
 }

@@ -15,7 +15,8 @@ use super::attempt::{Done, Job, now};
 use super::expand::{Prepared, aggregate, child, prepare, unanswered};
 use super::run::{Run, Stop};
 use super::schedule::Schedule;
-use super::{ExecutionMode, ExecutionStep, call, lock, seams};
+use super::seams::Sight;
+use super::{ExecutionMode, ExecutionStep, call, lock};
 use crate::cause::Cause;
 use crate::id::StepId;
 use crate::journal::EventBody;
@@ -157,13 +158,13 @@ impl<'r, 'a> Coordinator<'r, 'a> {
         let item = self.states[at].item.clone();
         let prepared = {
             let plan = lock(&self.run.plan);
-            prepare(&plan, at, item.as_ref().map(|(name, value)| (name.as_str(), value)))
+            let item = item.as_ref().map(|(name, value)| (name.as_str(), value));
+            prepare(at, &Sight { plan: &plan, context: &self.run.context, item })
         };
-        if !matches!(prepared, Ok(Prepared::Unwanted)) && self.states[at].parent.is_none() {
-            if let Err(spent) = self.run.budget.step() {
-                self.run.stop(Stop::Limit(spent));
-                return None;
-            }
+        let counts = !matches!(prepared, Ok(Prepared::Unwanted)) && !self.states[at].is_item();
+        if counts && let Err(spent) = self.run.budget.step() {
+            self.run.stop(Stop::Limit(spent));
+            return None;
         }
         let step = match prepared {
             Ok(Prepared::Call(step)) => *step,
@@ -359,11 +360,13 @@ impl<'r, 'a> Coordinator<'r, 'a> {
         let mut step = {
             let plan = lock(&self.run.plan);
             let asked =
-                catch_unwind(AssertUnwindSafe(|| seams::replan(&self.run.executor.planner, &plan, &failed, &error)));
+                catch_unwind(AssertUnwindSafe(|| self.run.executor.planner.replan_on_failure(&plan, &failed, &error)));
             asked.ok().flatten()?
         };
         self.replans += 1;
-        step.id = StepId(format!("{}_instead", failed.id));
+        if step.id == failed.id {
+            step.id = StepId(format!("{}_again", failed.id));
+        }
         (step.status, step.depends_on, step.on_failure) = (StepStatus::Pending, Vec::new(), OnFailure::Continue);
         let detail = format!("running `{}` instead: {}", step.id, step.description);
         let node = self.schedule.add(at, 1, true);

@@ -70,8 +70,8 @@ impl Tool for Fake {
 }
 
 pub fn registry(tools: impl IntoIterator<Item = Fake>) -> ToolRegistry {
-    let mut registry = ToolRegistry::new();
-    tools.into_iter().for_each(|tool| registry.register(Arc::new(tool)));
+    let registry = ToolRegistry::new();
+    tools.into_iter().for_each(|tool| registry.register(Arc::new(tool)).unwrap());
     registry
 }
 
