@@ -175,28 +175,26 @@ fn calls_that_share_a_resource_never_overlap() {
     assert_eq!(clashes.load(Ordering::SeqCst), 0);
 }
 
+/// The disk's own sync apart: the journal in memory is everything but it.
 #[test]
 fn what_a_step_costs() {
     let place = Place::new();
-    let sync = {
-        let mut file = std::fs::File::create(place.folder.path().join("probe")).unwrap();
-        let began = Instant::now();
-        for _ in 0..200 {
-            std::io::Write::write_all(&mut file, &[7; 4096]).unwrap();
-            file.sync_data().unwrap();
-        }
-        began.elapsed() / 200
-    };
     for mode in [ExecutionMode::Sequential, ExecutionMode::Parallel] {
-        let executor = executor(&place, mode, fake("work", |_, _| ToolResult::success("")));
-        let plan = random_plan(11);
-        let began = Instant::now();
-        let result = executor.execute_plan(plan);
-        let each = began.elapsed() / STEPS as u32;
-        assert!(result.success, "{}", result.summary());
-        println!(
-            "{mode:?}: {each:?} a step, two syncs of {sync:?} among it; build: debug = {}",
-            cfg!(debug_assertions)
-        );
+        for durable in [true, false] {
+            let mut config = place.config();
+            config.budgets.steps = STEPS;
+            let tools = run_support::registry([fake("work", |_, _| ToolResult::success(""))]);
+            let mut builder = AgenticExecutor::builder(config).registry(tools).mode(mode);
+            if !durable {
+                builder = builder.journal(Arc::new(agentic_executor::Journal::in_memory().unwrap()));
+            }
+            let executor = builder.build().unwrap();
+            let plan = random_plan(11);
+            let began = Instant::now();
+            let result = executor.execute_plan(plan);
+            let each = began.elapsed() / STEPS as u32;
+            assert!(result.success, "{}", result.summary());
+            println!("{mode:?}, durable {durable}: {each:?} a step; debug build: {}", cfg!(debug_assertions));
+        }
     }
 }

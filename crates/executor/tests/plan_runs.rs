@@ -439,7 +439,8 @@ fn code_edits_and_tests_are_plans_of_one_step() {
             }),
             fake("shell", |call, context| {
                 assert_eq!(context.timeout, Some(Duration::from_secs(600)));
-                ToolResult::success(call.params["command"].as_str().unwrap())
+                let folder = context.config.workspace.file_name().unwrap().to_str().unwrap();
+                ToolResult::success(format!("{} in {folder}", call.params["command"].as_str().unwrap()))
             }),
         ])
         .build()
@@ -459,7 +460,9 @@ fn code_edits_and_tests_are_plans_of_one_step() {
     let missing = executor.edit_file("a.py", "a = 1", "b = 2");
     assert_eq!(missing.error.as_deref(), Some("Old content not found in file"));
 
-    assert_eq!(executor.run_tests(None, None).steps[0].result.as_ref().unwrap().output, "pytest");
+    let output = |result: ExecutionResult| result.steps[0].result.as_ref().unwrap().output.clone();
+    assert_eq!(output(executor.run_tests(None, None)), "pytest in work");
+    assert_eq!(output(executor.run_tests(Some("make test"), Some("sub".as_ref()))), "make test in sub");
 }
 
 #[test]

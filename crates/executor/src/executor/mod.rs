@@ -27,6 +27,7 @@ mod coordinate;
 mod edit_file;
 mod error;
 mod expand;
+mod in_folder;
 mod outcome;
 mod record;
 mod recover;
@@ -41,6 +42,7 @@ pub use error::ExecutorError;
 pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
 
 use call::{Door, Request};
+use in_folder::InFolder;
 use record::{Recorder, Subscribers};
 use run::Run;
 use wait::Waiter;
@@ -257,18 +259,26 @@ impl AgenticExecutor {
     #[must_use = "a failure is told in the result"]
     pub fn run_tests(&self, command: Option<&str>, working_dir: Option<&Path>) -> ExecutionResult {
         let command = command.unwrap_or("pytest");
-        let mut params = Map::from_iter([("command".to_owned(), seams::escape(command))]);
-        if let Some(folder) = working_dir {
-            let Some(folder) = folder.to_str() else {
-                return ExecutionResult::bad_input("Run tests", "the working directory is not UTF-8");
-            };
-            params.insert("working_dir".into(), seams::escape(folder));
-        }
+        let registry = match working_dir {
+            None => self.registry.clone(),
+            Some(folder) => {
+                let registry = ToolRegistry::new();
+                let folder = self.config.workspace.join(folder);
+                let added =
+                    self.registry.get("shell").map(|tool| registry.register(Arc::new(InFolder { tool, folder })));
+                match added {
+                    Some(Err(error)) => return ExecutionResult::bad_input("Run tests", error.to_string()),
+                    // Without the tool the step says so.
+                    Some(Ok(())) | None => registry,
+                }
+            }
+        };
+        let params = Map::from_iter([("command".to_owned(), seams::escape(command))]);
         let mut step = PlanStep::new("step_1", "shell", params, format!("Run tests: {command}"));
         step.commit = CommitPolicy::Always;
         step.timeout = Some(Duration::from_secs(600));
         step.on_failure = OnFailure::Stop;
-        self.run(&self.registry, one_step("Run tests", step), Map::new())
+        self.run(&registry, one_step("Run tests", step), Map::new())
     }
 
     /// One call outside any run: through the same door, recorded in memory, committed at once.
