@@ -15,6 +15,7 @@ mod commands;
 mod replan;
 
 pub use causes::{cause_of, missing_module};
+pub(crate) use causes::missing_command;
 pub use commands::alternative_command;
 
 use commands::ALTERNATIVES;
