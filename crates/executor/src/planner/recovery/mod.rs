@@ -14,8 +14,8 @@ mod causes;
 mod commands;
 mod replan;
 
-pub use causes::{cause_of, missing_module};
 pub(crate) use causes::missing_command;
+pub use causes::{cause_of, missing_module};
 pub use commands::alternative_command;
 
 use commands::ALTERNATIVES;
