@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::budget::Spent;
 use super::call::Request;
-use super::recover::{Patient, Remedy, Strategy};
+use super::recover::{Patient, Remedy};
 use super::run::Run;
 use crate::cause::Cause;
 use crate::journal::EventBody;
@@ -88,7 +88,7 @@ pub(super) fn execute(run: &Run<'_>, job: Job) -> Done {
             }
         }
     };
-    if result.is_success() && patient.has_taken(Strategy::Rerun) {
+    if result.is_success() && patient.reran {
         result.metadata.insert("flaky".into(), true.into());
         run.recovery(&patient.step.id, Cause::Flaky, "flaky", "failed, then passed unchanged when run again");
     }
@@ -106,7 +106,7 @@ pub(super) fn execute(run: &Run<'_>, job: Job) -> Done {
 }
 
 fn announce(run: &Run<'_>, at: usize, patient: &Patient, cause: Cause, remedy: &Remedy) {
-    run.recovery(&patient.step.id, cause, remedy.strategy.name(), &remedy.detail);
+    run.recovery(&patient.step.id, cause, remedy.strategy.as_str(), &remedy.detail);
     if remedy.edited {
         run.edit(at, &patient.step, &remedy.detail);
     }

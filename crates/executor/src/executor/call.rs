@@ -59,13 +59,13 @@ pub(super) struct Answered {
 
 /// Stops a call before it has any effect.
 struct Refusal {
-    result: ToolResult,
+    result: Box<ToolResult>,
     aborted: bool,
 }
 
 impl From<ToolResult> for Refusal {
     fn from(result: ToolResult) -> Self {
-        Self { result, aborted: false }
+        Self { result: Box::new(result), aborted: false }
     }
 }
 
@@ -92,7 +92,7 @@ impl Door<'_> {
                 };
                 // A journal that fails is noticed by the run through the recorder; the call did not happen either way.
                 self.recorder.record(refused).ok();
-                Answered { result: refusal.result, edited, aborted: refusal.aborted }
+                Answered { result: *refusal.result, edited, aborted: refusal.aborted }
             }
         }
     }
@@ -104,12 +104,14 @@ impl Door<'_> {
             return Err(ToolResult::failure(Cause::Cancelled, "the run was asked to end").into());
         }
         let Some(tool) = self.registry.get(name) else {
-            return Err(ToolResult::failure(Cause::UnknownTool, format!("Unknown tool: {name}")).into());
+            let refused = self.registry.validate(name, params).err();
+            let unknown = || ToolResult::failure(Cause::UnknownTool, format!("Unknown tool: {name}"));
+            return Err(refused.unwrap_or_else(unknown).into());
         };
-        let check = |params: &Map<String, Value>| match catch_unwind(AssertUnwindSafe(|| seams::check(&*tool, params)))
-        {
-            Ok(checked) => checked.map_err(|result| Refusal::from(*result)),
-            Err(panic) => Err(Refusal::from(panicked(name, &*panic))),
+        // Checked, and in the form that the schema means.
+        let check = |params: &mut Map<String, Value>| {
+            *params = self.registry.validate(name, params)?;
+            Ok::<(), Refusal>(())
         };
         check(params)?;
         let mut consented = request.consented;
@@ -137,8 +139,8 @@ impl Door<'_> {
                     return Err(Refusal { aborted: true, ..refusal });
                 }
                 Some(Answer::Edit(edited)) => {
-                    check(&edited)?;
                     *params = edited;
+                    check(params)?;
                     // Who wrote the arguments has agreed to them; a rule may still deny them.
                     consented = true;
                 }
@@ -168,7 +170,7 @@ impl Door<'_> {
             tool: call.tool.clone(),
             params_hash: params_hash(&call.params),
             params: call.params.clone(),
-            layer: seams::layer(&attempt),
+            layer: attempt.name(),
             idempotency,
         };
         if let Err(error) = self.recorder.record(intended) {
@@ -316,7 +318,11 @@ fn unrecorded(error: &JournalError) -> ToolResult {
 
 fn workspace_failure(action: &str, error: &WorkspaceError) -> ToolResult {
     let cause = match error {
-        WorkspaceError::Conflict(_) => Cause::Conflict,
+        WorkspaceError::Conflict(_) | WorkspaceError::NotApplied(_) | WorkspaceError::Busy { .. } => Cause::Conflict,
+        WorkspaceError::Root { path, .. } if !path.exists() => Cause::NotFound,
+        WorkspaceError::Root { .. } => Cause::InvalidArguments,
+        WorkspaceError::TooLarge { .. } => Cause::Unenforceable,
+        WorkspaceError::Mount { source: agentic_sandbox::Error::Unenforceable { .. }, .. } => Cause::Unenforceable,
         WorkspaceError::Io { source, .. } => match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Cause::NotFound,
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Cause::PermissionDenied,

@@ -15,7 +15,8 @@ use super::attempt::{Done, Job, now};
 use super::expand::{Prepared, aggregate, child, prepare, unanswered};
 use super::run::{Run, Stop};
 use super::schedule::Schedule;
-use super::{ExecutionMode, ExecutionStep, call, lock, seams};
+use super::seams::Sight;
+use super::{ExecutionMode, ExecutionStep, call, lock};
 use crate::cause::Cause;
 use crate::id::StepId;
 use crate::journal::EventBody;
@@ -77,19 +78,17 @@ impl<'r, 'a> Coordinator<'r, 'a> {
     pub(super) fn new(run: &'r Run<'a>) -> Self {
         let plan = lock(&run.plan);
         let index: HashMap<&StepId, usize> = plan.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect();
-        let reserves: HashSet<usize> = plan
-            .steps
-            .iter()
-            .filter_map(|step| match &step.on_failure {
-                OnFailure::Fallback(ids) => Some(ids),
-                _ => None,
-            })
-            .flatten()
-            .filter_map(|id| index.get(id).copied())
-            .collect();
+        let mut reserves: HashMap<usize, HashSet<usize>> = HashMap::new();
+        for (owner, step) in plan.steps.iter().enumerate() {
+            if let OnFailure::Fallback(ids) = &step.on_failure {
+                for reserve in ids.iter().filter_map(|id| index.get(id).copied()) {
+                    reserves.entry(reserve).or_default().insert(owner);
+                }
+            }
+        }
         let schedule = Schedule::new(&plan, &reserves);
         let states =
-            (0..plan.steps.len()).map(|at| State { reserve: reserves.contains(&at), ..State::default() }).collect();
+            (0..plan.steps.len()).map(|at| State { reserve: reserves.contains_key(&at), ..State::default() }).collect();
         drop(plan);
         Self {
             run,
@@ -159,13 +158,13 @@ impl<'r, 'a> Coordinator<'r, 'a> {
         let item = self.states[at].item.clone();
         let prepared = {
             let plan = lock(&self.run.plan);
-            prepare(&plan, at, item.as_ref().map(|(name, value)| (name.as_str(), value)))
+            let item = item.as_ref().map(|(name, value)| (name.as_str(), value));
+            prepare(at, &Sight { plan: &plan, context: &self.run.context, item })
         };
-        if !matches!(prepared, Ok(Prepared::Unwanted)) && self.states[at].parent.is_none() {
-            if let Err(spent) = self.run.budget.step() {
-                self.run.stop(Stop::Limit(spent));
-                return None;
-            }
+        let counts = !matches!(prepared, Ok(Prepared::Unwanted)) && !self.states[at].is_item();
+        if counts && let Err(spent) = self.run.budget.step() {
+            self.run.stop(Stop::Limit(spent));
+            return None;
         }
         let step = match prepared {
             Ok(Prepared::Call(step)) => *step,
@@ -361,11 +360,13 @@ impl<'r, 'a> Coordinator<'r, 'a> {
         let mut step = {
             let plan = lock(&self.run.plan);
             let asked =
-                catch_unwind(AssertUnwindSafe(|| seams::replan(&self.run.executor.planner, &plan, &failed, &error)));
+                catch_unwind(AssertUnwindSafe(|| self.run.executor.planner.replan_on_failure(&plan, &failed, &error)));
             asked.ok().flatten()?
         };
         self.replans += 1;
-        step.id = StepId(format!("{}_instead", failed.id));
+        if step.id == failed.id {
+            step.id = StepId(format!("{}_again", failed.id));
+        }
         (step.status, step.depends_on, step.on_failure) = (StepStatus::Pending, Vec::new(), OnFailure::Continue);
         let detail = format!("running `{}` instead: {}", step.id, step.description);
         let node = self.schedule.add(at, 1, true);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::cause::Cause;
-use crate::tools::{Resources, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
+use crate::tools::{Access, Resources, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
 
 pub(super) const NAME: &str = "edit_file";
 
@@ -61,6 +61,11 @@ impl Tool for EditFile {
             }
             (roots, None) | (None, roots) => roots,
         }
+    }
+    fn access(&self, params: &Map<String, Value>) -> Access {
+        let path = path_only(params);
+        let both = [self.read.access(&path), self.write.access(&path)];
+        [Access::Write, Access::Read].into_iter().find(|access| both.contains(access)).unwrap_or(Access::None)
     }
     fn resources(&self, _params: &Map<String, Value>) -> Resources {
         Resources::Independent

@@ -1,8 +1,8 @@
 //! What a due step turns into: a call, a skip, or one call for each item of a list; and the list's result.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::seams;
+use super::seams::Sight;
 use crate::cause::Cause;
 use crate::id::StepId;
 use crate::planner::{ExecutionPlan, OnFailure, PlanStep, StepStatus};
@@ -25,32 +25,23 @@ pub(super) enum Prepared {
 }
 
 /// Reads a step's `when`, `for_each` and references, now that everything before it is done.
-pub(super) fn prepare(plan: &ExecutionPlan, at: usize, item: Option<(&str, &Value)>) -> Result<Prepared, String> {
-    let step = &plan.steps[at];
-    if let Some(when) = step.when.as_deref().filter(|when| item.is_some() || !depends_on_item(when, step)) {
-        let holds =
-            seams::condition(when, plan, item).map_err(|error| format!("cannot judge `when: {when}`: {error}"))?;
+pub(super) fn prepare(at: usize, sight: &Sight<'_>) -> Result<Prepared, String> {
+    let step = &sight.plan.steps[at];
+    if let Some(when) = step.when.as_deref().filter(|when| sight.item.is_some() || !depends_on_item(when, step)) {
+        let holds = sight.holds(when).map_err(|error| format!("failed to judge `when: {when}`: {error}"))?;
         if !holds {
             return Ok(Prepared::Unwanted);
         }
     }
     if let Some(each) = &step.for_each {
-        let items =
-            seams::resolve(&each.items, plan, item).map_err(|error| format!("cannot expand `for_each`: {error}"))?;
-        let Value::Array(items) = items else {
-            return Err(format!("cannot expand `for_each`: expected a list, found {}", kind(&items)));
-        };
+        let items = sight.items(each).map_err(|error| format!("failed to expand `for_each`: {error}"))?;
         if items.len() > MOST_ITEMS {
-            return Err(format!("cannot expand `for_each`: {} items, {MOST_ITEMS} at most", items.len()));
+            return Err(format!("failed to expand `for_each`: {} items, {MOST_ITEMS} at most", items.len()));
         }
         return Ok(Prepared::Each { name: each.name.clone(), items });
     }
-    let params = match seams::resolve(&Value::Object(step.params.clone()), plan, item) {
-        Ok(Value::Object(params)) => params,
-        Ok(_) => Map::new(),
-        Err(error) => return Err(format!("cannot resolve the arguments: {error}")),
-    };
-    Ok(Prepared::Call(Box::new(PlanStep { params, result: None, ..unanswered(step) })))
+    let params = sight.resolve(&step.params).map_err(|error| format!("failed to resolve the arguments: {error}"))?;
+    Ok(Prepared::Call(Box::new(PlanStep { params, ..unanswered(step) })))
 }
 
 /// The step that makes the call for one item.
@@ -134,15 +125,4 @@ fn depends_on_item(when: &str, step: &PlanStep) -> bool {
     when.match_indices(&each.name).any(|(at, found)| {
         !when[..at].ends_with(|c| word(c) || c == '.') && !when[at + found.len()..].starts_with(word)
     })
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "nothing",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::journal::{Event, Journal};
-use crate::planner::{CommitPolicy, ExecutionPlan, OnFailure, PlanStep, RetryPolicy, TaskPlanner};
+use crate::planner::{CommitPolicy, ExecutionPlan, OnFailure, PlanError, PlanStep, RetryPolicy, TaskPlanner};
 use crate::tools::{ToolRegistry, ToolResult};
 use crate::workspace::Workspaces;
 
@@ -27,6 +27,7 @@ mod coordinate;
 mod edit_file;
 mod error;
 mod expand;
+mod in_folder;
 mod outcome;
 mod record;
 mod recover;
@@ -41,9 +42,13 @@ pub use error::ExecutorError;
 pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
 
 use call::{Door, Request};
+use in_folder::InFolder;
 use record::{Recorder, Subscribers};
 use run::Run;
 use wait::Waiter;
+
+/// Told of every step that has ended.
+pub type StepSubscriber = Arc<dyn Fn(&ExecutionStep) + Send + Sync>;
 
 /// Plans and runs tasks over one workspace.
 #[derive(Debug)]
@@ -192,8 +197,8 @@ impl AgenticExecutor {
     #[must_use = "a failure is told in the result"]
     pub fn execute(&self, task: &str, context: &Map<String, Value>) -> ExecutionResult {
         match self.plan(task, context) {
-            Ok(plan) => self.execute_plan(plan),
-            Err(error) => ExecutionResult::bad_input(task, error),
+            Ok(plan) => self.run(&self.registry, plan, context.clone()),
+            Err(error) => ExecutionResult::bad_input(task, error.to_string()),
         }
     }
 
@@ -201,17 +206,23 @@ impl AgenticExecutor {
     /// is not understood.
     #[must_use = "a failure is told in the result"]
     pub fn execute_plan(&self, plan: ExecutionPlan) -> ExecutionResult {
-        self.run(&self.registry, plan)
+        self.execute_plan_with(plan, &Map::new())
+    }
+
+    /// The same, with what its `${{ context.… }}` references are to see.
+    #[must_use = "a failure is told in the result"]
+    pub fn execute_plan_with(&self, plan: ExecutionPlan, context: &Map<String, Value>) -> ExecutionResult {
+        self.run(&self.registry, plan, context.clone())
     }
 
     /// Runs Python code as a plan of one step, which the result calls `sandbox`; registry and journal call the
     /// tool `run_code`. Code that fails is not run again.
     #[must_use = "a failure is told in the result"]
     pub fn execute_code(&self, code: &str, description: &str) -> ExecutionResult {
-        let params = Map::from_iter([("code".to_owned(), Value::from(code))]);
+        let params = Map::from_iter([("code".to_owned(), seams::escape(code))]);
         let mut step = PlanStep::new("step_1", "run_code", params, description);
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
-        let mut result = self.run(&self.registry, one_step(description, step));
+        let mut result = self.run(&self.registry, one_step(description, step), Map::new());
         for step in &mut result.steps {
             if step.tool == "run_code" {
                 step.tool = "sandbox".into();
@@ -225,19 +236,18 @@ impl AgenticExecutor {
     #[must_use = "a failure is told in the result"]
     pub fn edit_file(&self, path: &str, old: &str, new: &str) -> ExecutionResult {
         let task = format!("Edit {path}");
-        let registry = self.registry.snapshot();
-        match edit_file::EditFile::over(&registry) {
-            Ok(tool) => {
-                if let Err(error) = registry.register(Arc::new(tool)) {
-                    return ExecutionResult::bad_input(&task, error.to_string());
-                }
-            }
+        // A registry of its own: cloning one shares it.
+        let registry = ToolRegistry::new();
+        let added = edit_file::EditFile::over(&self.registry).map(|tool| registry.register(Arc::new(tool)));
+        match added {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return ExecutionResult::bad_input(&task, error.to_string()),
             Err(missing) => return ExecutionResult::bad_input(&task, format!("Unknown tool: {missing}")),
         }
         let params = [("path", path), ("old_content", old), ("new_content", new)];
-        let params = params.map(|(name, text)| (name.to_owned(), Value::from(text)));
+        let params = params.map(|(name, text)| (name.to_owned(), seams::escape(text)));
         let step = PlanStep::new("step_1", edit_file::NAME, Map::from_iter(params), task.as_str());
-        let mut result = self.run(&registry, one_step(&task, step));
+        let mut result = self.run(&registry, one_step(&task, step), Map::new());
         // The one step's own words are the whole story.
         if let Some(error) = result.steps.first().and_then(|step| step.result.as_ref()?.error.clone()) {
             result.error = Some(error);
@@ -249,18 +259,26 @@ impl AgenticExecutor {
     #[must_use = "a failure is told in the result"]
     pub fn run_tests(&self, command: Option<&str>, working_dir: Option<&Path>) -> ExecutionResult {
         let command = command.unwrap_or("pytest");
-        let mut params = Map::from_iter([("command".to_owned(), Value::from(command))]);
-        if let Some(folder) = working_dir {
-            let Some(folder) = folder.to_str() else {
-                return ExecutionResult::bad_input("Run tests", "the working directory is not UTF-8");
-            };
-            params.insert("working_dir".into(), folder.into());
-        }
+        let registry = match working_dir {
+            None => self.registry.clone(),
+            Some(folder) => {
+                let registry = ToolRegistry::new();
+                let folder = self.config.workspace.join(folder);
+                let added =
+                    self.registry.get("shell").map(|tool| registry.register(Arc::new(InFolder { tool, folder })));
+                match added {
+                    Some(Err(error)) => return ExecutionResult::bad_input("Run tests", error.to_string()),
+                    // Without the tool the step says so.
+                    Some(Ok(())) | None => registry,
+                }
+            }
+        };
+        let params = Map::from_iter([("command".to_owned(), seams::escape(command))]);
         let mut step = PlanStep::new("step_1", "shell", params, format!("Run tests: {command}"));
         step.commit = CommitPolicy::Always;
         step.timeout = Some(Duration::from_secs(600));
         step.on_failure = OnFailure::Stop;
-        self.run(&self.registry, one_step("Run tests", step))
+        self.run(&registry, one_step("Run tests", step), Map::new())
     }
 
     /// One call outside any run: through the same door, recorded in memory, committed at once.
@@ -287,18 +305,14 @@ impl AgenticExecutor {
     /// The plan for a task, without running it.
     ///
     /// # Errors
-    /// When no rule understands the task: the message lists what is understood.
-    pub fn plan(&self, task: &str, context: &Map<String, Value>) -> Result<ExecutionPlan, String> {
+    /// [`PlanError::NotUnderstood`] with the list of what is understood, and the planner's other refusals.
+    pub fn plan(&self, task: &str, context: &Map<String, Value>) -> Result<ExecutionPlan, PlanError> {
         seams::plan(&self.planner, task, context, &self.config.workspace)
     }
 
-    /// The tools.
+    /// The tools; those registered later are called, too. The planner keeps the names it was built with.
     pub fn registry(&self) -> &ToolRegistry {
         &self.registry
-    }
-    /// The tools, to be changed. The planner keeps the names it was built with.
-    pub fn registry_mut(&mut self) -> &mut ToolRegistry {
-        &mut self.registry
     }
     /// The planner.
     pub fn planner(&self) -> &TaskPlanner {
@@ -333,17 +347,18 @@ impl AgenticExecutor {
         self.config.budgets.steps = steps;
     }
     /// Replaces everyone who is told of ended steps by one, or by nobody.
-    pub fn set_on_step_complete(&mut self, subscriber: Option<Arc<dyn Fn(&ExecutionStep) + Send + Sync>>) {
+    pub fn set_on_step_complete(&mut self, subscriber: Option<StepSubscriber>) {
         self.subscribers.steps = subscriber.into_iter().collect();
     }
 
-    fn run(&self, registry: &ToolRegistry, plan: ExecutionPlan) -> ExecutionResult {
+    fn run(&self, registry: &ToolRegistry, plan: ExecutionPlan, context: Map<String, Value>) -> ExecutionResult {
         if plan.steps.is_empty() {
             return ExecutionResult::bad_input(&plan.task, "the plan has no steps");
         }
-        match seams::validate(&plan) {
-            Ok(()) => Run::new(self, registry, plan).execute(),
-            Err(error) => ExecutionResult::bad_input(&plan.task, error),
+        // A tool that is missing is told by its step, so that a plan can go around it.
+        match plan.validate(None) {
+            Ok(()) => Run::new(self, registry, plan, context).execute(),
+            Err(error) => ExecutionResult::bad_input(&plan.task, error.to_string()),
         }
     }
 }

@@ -14,65 +14,9 @@ use super::seams;
 use super::wait::Backoff;
 use crate::cause::Cause;
 use crate::config::Config;
+use crate::planner::recovery::{self, Strategy, StrategyKind};
 use crate::planner::{PlanStep, RetryPolicy};
 use crate::tools::{Idempotency, Tool, ToolResult};
-
-/// How often a limit may be doubled: 4 times the first is the ceiling.
-const DOUBLINGS: u32 = 2;
-
-/// One way to answer a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Strategy {
-    WaitAndRetry,
-    SearchByName,
-    RaiseTimeout,
-    RaiseMemory,
-    AlternativeCommand,
-    Reopen,
-    CopyBackend,
-    InstallModule,
-    Rerun,
-}
-
-impl Strategy {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::WaitAndRetry => "wait_and_retry",
-            Self::SearchByName => "search_by_name",
-            Self::RaiseTimeout => "raise_timeout",
-            Self::RaiseMemory => "raise_memory",
-            Self::AlternativeCommand => "alternative_command",
-            Self::Reopen => "reopen",
-            Self::CopyBackend => "copy_backend",
-            Self::InstallModule => "install_module",
-            Self::Rerun => "rerun",
-        }
-    }
-    /// How often it may be taken for one step.
-    fn most(self, policy: &RetryPolicy) -> u32 {
-        match self {
-            Self::WaitAndRetry => policy.max,
-            Self::RaiseTimeout | Self::RaiseMemory | Self::Reopen => DOUBLINGS,
-            _ => 1,
-        }
-    }
-}
-
-/// The table: what may help against a cause, in the order to be tried.
-pub(super) fn strategies(cause: Cause) -> &'static [Strategy] {
-    match cause {
-        Cause::NotFound => &[Strategy::SearchByName],
-        Cause::Timeout => &[Strategy::RaiseTimeout],
-        Cause::OutOfMemory => &[Strategy::RaiseMemory],
-        Cause::MissingCommand => &[Strategy::AlternativeCommand],
-        Cause::MissingModule => &[Strategy::InstallModule],
-        Cause::Conflict => &[Strategy::Reopen],
-        Cause::CrossDevice => &[Strategy::CopyBackend],
-        Cause::TestFailure | Cause::Flaky => &[Strategy::Rerun],
-        Cause::Crash | Cause::Failed | Cause::DiskFull => &[Strategy::WaitAndRetry],
-        _ => &[],
-    }
-}
 
 /// A step between attempts: what it will call next and what was tried.
 #[derive(Debug)]
@@ -81,14 +25,16 @@ pub(super) struct Patient {
     pub(super) step: PlanStep,
     pub(super) memory: Option<u64>,
     pub(super) copy: bool,
-    taken: HashMap<Strategy, u32>,
+    /// A red test was run again.
+    pub(super) reran: bool,
+    taken: HashMap<StrategyKind, u32>,
     waits: Backoff,
 }
 
 /// The next attempt.
 #[derive(Debug)]
 pub(super) struct Remedy {
-    pub(super) strategy: Strategy,
+    pub(super) strategy: StrategyKind,
     /// What it does here, in words.
     pub(super) detail: String,
     pub(super) wait: Duration,
@@ -99,10 +45,7 @@ pub(super) struct Remedy {
 impl Patient {
     pub(super) fn new(step: PlanStep) -> Self {
         let waits = Backoff::new(&step.retry);
-        Self { step, memory: None, copy: false, taken: HashMap::new(), waits }
-    }
-    pub(super) fn has_taken(&self, strategy: Strategy) -> bool {
-        self.taken.contains_key(&strategy)
+        Self { step, memory: None, copy: false, reran: false, taken: HashMap::new(), waits }
     }
 
     /// What to try next after `failed`, or why nothing is left.
@@ -110,19 +53,23 @@ impl Patient {
         let cause = failed.cause.unwrap_or(Cause::Failed);
         let tool = door.registry.get(&self.step.tool);
         let mut reasons = Vec::new();
-        for strategy in strategies(cause) {
-            let taken = self.taken.get(strategy).copied().unwrap_or_default();
-            let most = strategy.most(&self.step.retry);
+        for strategy in recovery::strategies(cause, &self.step.tool) {
+            if strategy.kind == StrategyKind::GiveUp {
+                break;
+            }
+            let taken = self.taken.get(&strategy.kind).copied().unwrap_or_default();
+            let most = strategy.bound.most(self.step.retry.max);
             if taken >= most {
                 reasons.push(match most {
-                    0 => format!("{} is switched off for this step", strategy.name()),
-                    _ => format!("{} was tried {taken} of {most} times", strategy.name()),
+                    0 => format!("{} is switched off for this step", strategy.kind.as_str()),
+                    _ => format!("{} was tried {taken} of {most} times", strategy.kind.as_str()),
                 });
                 continue;
             }
-            match self.apply(*strategy, door, tool.as_deref(), failed) {
+            match self.apply(strategy, door, tool.as_deref(), failed) {
                 Ok(remedy) => {
-                    *self.taken.entry(*strategy).or_default() += 1;
+                    self.reran |= cause == Cause::TestFailure;
+                    *self.taken.entry(strategy.kind).or_default() += 1;
                     return Ok(remedy);
                 }
                 Err(reason) => reasons.push(reason),
@@ -136,15 +83,19 @@ impl Patient {
 
     fn apply(
         &mut self,
-        strategy: Strategy,
+        strategy: &Strategy,
         door: &Door<'_>,
         tool: Option<&dyn Tool>,
         failed: &ToolResult,
     ) -> Result<Remedy, String> {
-        let remedy = |detail: String, edited| Ok(Remedy { strategy, detail, wait: Duration::ZERO, edited });
+        let remedy =
+            |detail: String, edited| Ok(Remedy { strategy: strategy.kind, detail, wait: Duration::ZERO, edited });
         let config = &door.executor.config;
-        match strategy {
-            Strategy::WaitAndRetry => {
+        match strategy.kind {
+            StrategyKind::WaitAndRetry if failed.cause == Some(Cause::TestFailure) => {
+                remedy("running again to tell a flaky test from a failing one".into(), false)
+            }
+            StrategyKind::WaitAndRetry => {
                 if tool.is_some_and(|tool| tool.idempotency() == Idempotency::External)
                     && self.step.retry == RetryPolicy::default()
                 {
@@ -154,34 +105,35 @@ impl Patient {
                 }
                 let wait = self.waits.next().ok_or("no retry is left")?;
                 let detail = format!("trying again after {:.1} s", wait.as_secs_f64());
-                Ok(Remedy { strategy, detail, wait, edited: false })
+                Ok(Remedy { strategy: strategy.kind, detail, wait, edited: false })
             }
-            Strategy::SearchByName => {
+            StrategyKind::SearchFileAndRetry => {
                 let detail = self.search_by_name(config)?;
                 remedy(detail, true)
             }
-            Strategy::RaiseTimeout => {
-                let detail = self.raise_timeout(tool, failed)?;
+            StrategyKind::RaiseTimeout => {
+                let detail = self.raise_timeout(strategy, tool, failed)?;
                 remedy(detail, true)
             }
-            Strategy::RaiseMemory => {
-                let detail = self.raise_memory(config, failed)?;
+            StrategyKind::RaiseMemory => {
+                let detail = self.raise_memory(strategy, config, failed)?;
                 remedy(detail, false)
             }
-            Strategy::AlternativeCommand => {
+            StrategyKind::UseAlternativeCommand => {
                 let detail = self.alternative_command(failed)?;
                 remedy(detail, true)
             }
-            Strategy::Reopen => remedy("running again over the workspace as it is now".into(), false),
-            Strategy::CopyBackend => {
+            StrategyKind::RetryConflict => remedy("running again over the workspace as it is now".into(), false),
+            StrategyKind::RetryOnCopy => {
                 self.copy = true;
                 remedy("running again on a copy of the workspace, where folders can be renamed".into(), false)
             }
-            Strategy::InstallModule => {
+            StrategyKind::InstallMissingModule => {
                 let detail = install_module(door, &self.step, failed)?;
                 remedy(detail, false)
             }
-            Strategy::Rerun => remedy("running again to tell a flaky test from a failing one".into(), false),
+            // `GiveUp` is looked at by the caller; what a later table adds is not known here.
+            _ => Err(strategy.says.to_owned()),
         }
     }
 
@@ -213,30 +165,37 @@ impl Patient {
         }
     }
 
-    /// The time that governed the attempt is doubled where it was set: argument, step, tool.
-    fn raise_timeout(&mut self, tool: Option<&dyn Tool>, failed: &ToolResult) -> Result<String, String> {
-        if let Some(seconds) = self.step.params.get("timeout").and_then(Value::as_f64) {
-            let raised = match self.step.params.get("timeout").and_then(Value::as_u64) {
-                Some(whole) => Value::from(whole.saturating_mul(2)),
-                None => Value::from(seconds * 2.0),
-            };
-            let detail = format!("raising the timeout from {seconds} s to {raised} s");
-            self.step.params.insert("timeout".into(), raised);
-            return Ok(detail);
-        }
-        let said = failed.metadata.get("timeout").and_then(Value::as_f64);
-        let limit = self
-            .step
-            .timeout
-            .or_else(|| tool.and_then(Tool::default_timeout))
-            .or_else(|| said.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()))
+    /// The time that governed the attempt is raised where it was set: argument, step, tool.
+    fn raise_timeout(
+        &mut self,
+        strategy: &Strategy,
+        tool: Option<&dyn Tool>,
+        failed: &ToolResult,
+    ) -> Result<String, String> {
+        let argument = self.step.params.get("timeout").and_then(Value::as_f64);
+        let said = || failed.metadata.get("timeout").and_then(Value::as_f64);
+        let own = || tool.and_then(Tool::default_timeout).map(|time| time.as_secs_f64());
+        let limit = argument
+            .or_else(|| self.step.timeout.map(|time| time.as_secs_f64()))
+            .or_else(own)
+            .or_else(said)
             .ok_or("no time limit is known that could be raised")?;
-        let raised = limit.saturating_mul(2);
-        self.step.timeout = Some(raised);
-        Ok(format!("raising the timeout from {} s to {} s", limit.as_secs_f64(), raised.as_secs_f64()))
+        let raised = (limit * f64::from(strategy.factor)).min(strategy.ceiling as f64);
+        let time = Duration::try_from_secs_f64(raised).map_err(|_| "the time limit is no number of seconds")?;
+        if raised <= limit {
+            return Err(format!("{limit} s is as long as a step may take"));
+        }
+        if argument.is_some() {
+            // A whole number stays one: a schema may ask for it.
+            let value = if raised.fract() == 0.0 { Value::from(time.as_secs()) } else { Value::from(raised) };
+            self.step.params.insert("timeout".into(), value);
+        } else {
+            self.step.timeout = Some(time);
+        }
+        Ok(format!("raising the timeout from {limit} s to {raised} s"))
     }
 
-    fn raise_memory(&mut self, config: &Config, failed: &ToolResult) -> Result<String, String> {
+    fn raise_memory(&mut self, strategy: &Strategy, config: &Config, failed: &ToolResult) -> Result<String, String> {
         let configured = || match self.step.tool.as_str() {
             "run_code" => config.sandbox.limits.clone().unwrap_or_default().memory,
             _ => {
@@ -246,12 +205,12 @@ impl Patient {
         };
         let said = failed.metadata.get("memory_limit").and_then(Value::as_u64);
         let limit = self.memory.or(said).unwrap_or_else(configured);
-        let mut raised = limit.saturating_mul(2);
+        let mut raised = limit.saturating_mul(strategy.factor.into());
         if config.host.memory > 0 {
-            raised = raised.min(config.host.memory);
+            raised = raised.min(config.host.memory / 2);
         }
         if raised <= limit {
-            return Err(format!("{} MB is all the memory there is", limit >> 20));
+            return Err(format!("{} MB is half the machine's memory, or more", limit >> 20));
         }
         self.memory = Some(raised);
         Ok(format!("raising the memory limit from {} MB to {} MB", limit >> 20, raised >> 20))
@@ -260,32 +219,20 @@ impl Patient {
     fn alternative_command(&mut self, failed: &ToolResult) -> Result<String, String> {
         let command =
             self.step.params.get("command").and_then(Value::as_str).ok_or("no command among the arguments")?;
-        let first = command.split_whitespace().next().unwrap_or_default();
-        let missing = failed.metadata.get("missing_command").and_then(Value::as_str).unwrap_or(first);
-        if first != missing {
-            return Err(format!("`{missing}` is not installed and is not what the command begins with"));
-        }
-        let alternative = match missing {
-            "python" => "python3",
-            "pip" | "pip3" => "python3 -m pip",
-            "pytest" => "python3 -m pytest",
-            "node" => "nodejs",
-            "nodejs" => "node",
-            "gmake" => "make",
-            "rg" | "ripgrep" => "grep -rn",
-            _ => return Err(format!("no alternative to `{missing}` is known; install it or name another command")),
-        };
-        let rest = command.trim_start().strip_prefix(first).unwrap_or_default();
-        let replaced = format!("{alternative}{rest}");
-        let detail = format!("`{missing}` is not installed; using `{alternative}`");
-        self.step.params.insert("command".into(), replaced.into());
+        let missing = failed.error.as_deref().and_then(recovery::missing_command);
+        let other = recovery::alternative_command(command, missing)
+            .ok_or_else(|| format!("no other command is known that does what `{command}` should"))?;
+        let detail = format!("`{command}` needs a program that is not installed; using `{other}`");
+        self.step.params.insert("command".into(), other.into());
         Ok(detail)
     }
 }
 
 /// Installs the module that is missing, through the door, where the network is open to steps.
 fn install_module(door: &Door<'_>, step: &PlanStep, failed: &ToolResult) -> Result<String, String> {
-    let module = failed.metadata.get("module").and_then(Value::as_str).ok_or("the missing module is not named")?;
+    let said = failed.error.as_deref().and_then(recovery::missing_module);
+    let module =
+        failed.metadata.get("module").and_then(Value::as_str).or(said).ok_or("the missing module is not named")?;
     let package = module.split('.').next().unwrap_or_default();
     if package.is_empty() || !package.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
         return Err(format!("`{module}` is no name of a package"));

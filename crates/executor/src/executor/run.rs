@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::approval::Asking;
 use super::attempt::{Done, Job, execute};
@@ -47,13 +47,20 @@ pub(super) struct Run<'a> {
     pub(super) budget: Budget,
     /// The plan as it stands.
     pub(super) plan: Mutex<ExecutionPlan>,
+    /// What the run was given.
+    pub(super) context: Map<String, Value>,
     pub(super) recoveries: Mutex<Vec<Value>>,
     cancel: Cancel,
     stop: Mutex<Option<Stop>>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(executor: &'a AgenticExecutor, registry: &'a ToolRegistry, plan: ExecutionPlan) -> Self {
+    pub(super) fn new(
+        executor: &'a AgenticExecutor,
+        registry: &'a ToolRegistry,
+        plan: ExecutionPlan,
+        context: Map<String, Value>,
+    ) -> Self {
         Self {
             executor,
             registry,
@@ -61,6 +68,7 @@ impl<'a> Run<'a> {
             asking: Asking::new(executor.prompt.clone()),
             budget: Budget::new(executor.config.budgets.clone()),
             plan: Mutex::new(plan),
+            context,
             recoveries: Mutex::default(),
             cancel: Cancel::new(),
             stop: Mutex::default(),

@@ -38,8 +38,9 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// A plan that has been validated. `reserves` are the steps that run only as a fallback.
-    pub(super) fn new(plan: &ExecutionPlan, reserves: &HashSet<usize>) -> Self {
+    /// A plan that has been validated. `reserves` are the steps that run only as a fallback,
+    /// with the steps they stand in for: those they run after in any case.
+    pub(super) fn new(plan: &ExecutionPlan, reserves: &HashMap<usize, HashSet<usize>>) -> Self {
         let index: HashMap<_, _> = plan.steps.iter().enumerate().map(|(at, step)| (&step.id, at)).collect();
         let mut schedule = Self::default();
         for at in 0..plan.steps.len() {
@@ -47,13 +48,17 @@ impl Schedule {
                 order: (at, 0),
                 waiting: 0,
                 after: Vec::new(),
-                reserve: reserves.contains(&at),
+                reserve: reserves.contains_key(&at),
                 resources: None,
             });
         }
         for (at, step) in plan.steps.iter().enumerate() {
-            let dependencies: BTreeSet<usize> =
-                step.depends_on.iter().filter_map(|id| index.get(id).copied()).collect();
+            let dependencies: BTreeSet<usize> = step
+                .depends_on
+                .iter()
+                .filter_map(|id| index.get(id).copied())
+                .filter(|before| reserves.get(&at).is_none_or(|owners| !owners.contains(before)))
+                .collect();
             schedule.nodes[at].waiting = dependencies.len();
             for dependency in dependencies {
                 schedule.nodes[dependency].after.push(at);
@@ -190,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_step_is_ready_when_all_it_depends_on_completed() {
-        let mut schedule = Schedule::new(&plan(&[("a", &[]), ("b", &["a", "a"]), ("c", &["a", "b"])]), &HashSet::new());
+        let mut schedule = Schedule::new(&plan(&[("a", &[]), ("b", &["a", "a"]), ("c", &["a", "b"])]), &HashMap::new());
         assert_eq!(schedule.next(), Some(0));
         assert_eq!(schedule.next(), None);
         schedule.complete(0);
@@ -202,7 +207,7 @@ mod tests {
 
     #[test]
     fn undeclared_runs_alone() {
-        let mut schedule = Schedule::new(&plan(&[("a", &[]), ("b", &[]), ("c", &[])]), &HashSet::new());
+        let mut schedule = Schedule::new(&plan(&[("a", &[]), ("b", &[]), ("c", &[])]), &HashMap::new());
         let (a, b, c) = (schedule.next().unwrap(), schedule.next().unwrap(), schedule.next().unwrap());
         assert!(schedule.start(a, Resources::Independent));
         assert!(!schedule.start(b, Resources::Undeclared), "something runs");
@@ -220,7 +225,7 @@ mod tests {
 
     #[test]
     fn shared_keys_are_serialised_and_nobody_is_forgotten() {
-        let mut schedule = Schedule::new(&plan(&[("a", &[]), ("b", &[]), ("c", &[]), ("d", &[])]), &HashSet::new());
+        let mut schedule = Schedule::new(&plan(&[("a", &[]), ("b", &[]), ("c", &[]), ("d", &[])]), &HashMap::new());
         let all: Vec<_> = std::iter::from_fn(|| schedule.next()).collect();
         assert!(schedule.start(all[0], keys(&["x"])));
         assert!(schedule.start(all[1], keys(&["y"])));

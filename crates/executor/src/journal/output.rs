@@ -1,15 +1,12 @@
 //! Large values live beside the journal, by content: an event holds at most 16 KiB of any one of them.
-//!
-//! `put` and `get` are the two calls that this module needs of a content-addressed store.
 
-use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::{JournalError, OutputRef};
+use crate::workspace::{ContentHash, Store};
 
 /// Bytes of a value that an event itself may hold.
 pub const INLINE: usize = 16 * 1024;
@@ -101,45 +98,21 @@ fn head(text: &str) -> String {
     text[..end].to_owned()
 }
 
-fn blob(store: &Path, hash: &str) -> PathBuf {
-    store.join(&hash[..2]).join(hash)
-}
-
 fn put(store: &Path, bytes: &[u8]) -> Result<String, JournalError> {
-    let hash = blake3::hash(bytes).to_hex().to_string();
-    let write = || -> io::Result<()> {
-        let path = blob(store, &hash);
-        if path.exists() {
-            return Ok(());
+    let put = Store::open(store).and_then(|store| store.put(bytes));
+    match put {
+        Ok(hash) => Ok(hash.into()),
+        Err(error) => {
+            let hash = ContentHash::of(bytes).into();
+            Err(JournalError::Output { action: "write", hash, source: io::Error::other(error) })
         }
-        let folder = path.parent().unwrap_or(store);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let unfinished = folder.join(format!(".{}", uuid::Uuid::now_v7()));
-        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-        let written = zstd::stream::copy_encode(bytes, &mut file, 3)
-            .and_then(|()| file.flush())
-            .and_then(|()| file.sync_all())
-            .and_then(|()| fs::rename(&unfinished, &path));
-        if written.is_err() {
-            fs::remove_file(&unfinished).ok();
-        }
-        written
-    };
-    match write() {
-        Ok(()) => Ok(hash),
-        Err(source) => Err(JournalError::Output { action: "write", hash, source }),
     }
 }
 
 fn get(store: &Path, hash: &str) -> io::Result<Vec<u8>> {
-    if hash.len() != 64 || !hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a BLAKE3 hash"));
-    }
-    let bytes = zstd::stream::decode_all(fs::File::open(blob(store, hash))?)?;
-    if blake3::hash(&bytes).to_hex().as_str() != hash {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its bytes do not have this hash"));
-    }
-    Ok(bytes)
+    let hash =
+        ContentHash::try_from(hash.to_owned()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    Store::open(store).and_then(|store| store.get(&hash)).map_err(io::Error::other)
 }
 
 #[cfg(test)]
@@ -148,20 +121,12 @@ mod tests {
 
     #[test]
     fn large_values_are_kept_by_content_and_come_back() {
-        let store = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = folder.path().join("store");
         for value in [json!("é".repeat(20_000)), json!([1, { "a": "b".repeat(40_000) }]), json!("short"), json!(3)] {
-            let kept = keep(Some(store.path()), &value).unwrap();
+            let kept = keep(Some(&store), &value).unwrap();
             assert_eq!(matches!(kept, OutputRef::Stored { .. }), is_large(&value));
-            assert_eq!(load(Some(store.path()), &kept).unwrap(), value);
+            assert_eq!(load(Some(&store), &kept).unwrap(), value);
         }
-    }
-
-    #[test]
-    fn a_changed_blob_is_noticed() {
-        let store = tempfile::tempdir().unwrap();
-        let kept = keep(Some(store.path()), &json!("x".repeat(20_000))).unwrap();
-        let OutputRef::Stored { hash, .. } = &kept else { panic!("expected a stored output") };
-        fs::write(blob(store.path(), hash), zstd::encode_all(&b"other"[..], 3).unwrap()).unwrap();
-        assert!(load(Some(store.path()), &kept).unwrap_err().to_string().contains("do not have this hash"));
     }
 }

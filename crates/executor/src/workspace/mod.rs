@@ -315,6 +315,11 @@ impl Attempt {
     pub fn roots(&self) -> Vec<PathBuf> {
         self.layers.iter().map(|layer| layer.root.path.clone()).collect()
     }
+    /// The name of the folder that holds its layers, as the journal has it; `None` without layers.
+    pub fn name(&self) -> Option<String> {
+        let folder = self.folder.as_ref().filter(|_| !self.layers.is_empty())?;
+        folder.file_name().map(|name| name.to_string_lossy().into_owned())
+    }
     /// How the layers are kept apart: the most expensive one where they differ.
     pub fn backend(&self) -> Backend {
         let all = || self.layers.iter().map(|layer| layer.backend);

@@ -46,7 +46,7 @@ pub fn missing_module(error: &str) -> Option<&str> {
 }
 
 /// The program that a message says is missing.
-pub(super) fn missing_command(error: &str) -> Option<&str> {
+pub(crate) fn missing_command(error: &str) -> Option<&str> {
     // `sh: 1: pytest: not found`, `bash: line 1: pytest: command not found`
     let before = error.split_once(": command not found").or_else(|| error.split_once(": not found"))?.0;
     let name = before.rsplit([' ', '\n', ':']).next()?;

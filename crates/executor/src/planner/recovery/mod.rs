@@ -14,6 +14,7 @@ mod causes;
 mod commands;
 mod replan;
 
+pub(crate) use causes::missing_command;
 pub use causes::{cause_of, missing_module};
 pub use commands::alternative_command;
 
