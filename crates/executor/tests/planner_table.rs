@@ -315,6 +315,32 @@ fn values_of_the_caller_never_become_references_or_commands() {
     plan.validate(None).unwrap();
 }
 
+/// Every parameter that a rule writes is one that the built-in tool takes.
+#[test]
+fn the_parameters_fit_the_tools() {
+    let registry = agentic_executor::ToolRegistry::full_registry();
+    let mut tasks: Vec<(String, Value)> =
+        phrasings().into_iter().map(|(task, context)| (task.to_owned(), context)).collect();
+    tasks.push(("run the code".into(), json!({"code": "print(1)", "lang": "python"})));
+    tasks.push(("replace all foo with bar in a.py".into(), json!({})));
+    tasks.push(("read lines 2-3 of a.py".into(), json!({})));
+    let mut seen = std::collections::BTreeSet::new();
+    for (task, context) in tasks {
+        for (_, project) in &projects() {
+            let Ok(plan) = planner().plan(&task, context.as_object().unwrap(), project) else { continue };
+            for step in plan.steps {
+                let schema = registry.get(&step.tool).unwrap_or_else(|| panic!("no tool {}", step.tool)).schema();
+                let validator = jsonschema::validator_for(&schema).unwrap();
+                let params = Value::Object(step.params);
+                let errors: Vec<String> = validator.iter_errors(&params).map(|e| e.to_string()).collect();
+                assert!(errors.is_empty(), "{task}: {} {params}: {errors:?}", step.tool);
+                seen.insert(step.tool);
+            }
+        }
+    }
+    assert_eq!(seen.len(), TOOLS.len(), "{seen:?}");
+}
+
 /// More phrasings, each in the project `pytest` of the table.
 #[test]
 fn phrasings_beyond_the_table() {

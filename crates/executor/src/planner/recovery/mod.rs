@@ -218,7 +218,7 @@ pub fn search_for(path: &str) -> PlanStep {
 /// The recovery table as the page `docs/reference/recovery.md`.
 pub fn reference() -> String {
     let mut page = String::from(
-        "# Recovery\n\n<!-- Generated from crates/executor/src/planner/recovery.rs; a test compares the two. -->\n\n\
+        "# Recovery\n\n<!-- Generated from crates/executor/src/planner/recovery/mod.rs; a test compares the two. -->\n\n\
          What is done about a step that failed, by the cause of the failure and the tool: each strategy in turn, no more\n\
          often than stated. `retries: 0` switches off what merely tries again. Every recovery is an event in the journal.\n\n\
          | cause | tool | strategies, in order |\n|---|---|---|\n",

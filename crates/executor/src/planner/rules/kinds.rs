@@ -119,9 +119,7 @@ pub(super) fn kind(part: &mut Part<'_>) -> Option<Kind> {
         "check" if paths => Kind::Read,
         "run" | "rerun" | "execute" | "do" | "perform" | "start" if part.has(&["build"]) => Kind::Build,
         "run" | "rerun" | "re-run" | "execute" | "launch" | "start" => Kind::Run,
-        "cargo" | "npm" | "make" if next(&["test"]) || next(&["run"]) && part.is(at + 2, &["test", "tests"]) => {
-            Kind::Test
-        }
+        "cargo" | "npm" if next(&["test"]) || next(&["run"]) && part.is(at + 2, &["test", "tests"]) => Kind::Test,
         "cargo" | "npm" if next(&["build"]) || next(&["run"]) && part.is(at + 2, &["build"]) => Kind::Build,
         "pip" | "pip3" | "npm" if next(&["install"]) => Kind::Install,
         "build" | "rebuild" | "compile" => Kind::Build,
