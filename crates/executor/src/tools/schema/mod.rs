@@ -230,7 +230,6 @@ mod tests {
     }
     #[derive(Deserialize, JsonSchema)]
     #[serde(rename_all = "lowercase")]
-    #[expect(dead_code, reason = "only its schema is wanted")]
     enum Choice {
         /// The first.
         One,
