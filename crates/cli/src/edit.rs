@@ -6,13 +6,13 @@ use agentic_executor::Cancel;
 
 use crate::args::EditArgs;
 use crate::engine::{Engine, Parts};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::run::writable;
 use crate::settings::{Settings, Surroundings, Typed};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
-use crate::{render, warn};
+use crate::warn;
 
 pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
     if args.old.is_empty() {
@@ -30,11 +30,11 @@ pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
     let mut out = std::io::stdout();
     let look = Appearance::of_stdout();
     if args.json {
-        writeln!(out, "{}", render::result_json(&result))?;
+        unless_gone(writeln!(out, "{}", result.to_dict()))?;
     } else if result.success {
         for step in &result.steps {
             if let Some(answer) = step.result.as_ref().filter(|answer| !answer.output_text().is_empty()) {
-                writeln!(out, "{}", look.foreign(answer.output_text().trim_end()))?;
+                unless_gone(writeln!(out, "{}", look.foreign(answer.output_text().trim_end())))?;
             }
         }
     } else {

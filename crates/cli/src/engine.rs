@@ -112,6 +112,9 @@ impl Engine {
             ExecutorError::NoPrompt | ExecutorError::ZeroBudget(_) => Failure::bad_input(error.to_string()),
             ExecutorError::Sandbox(_) => Failure::new(ExitCode::Unenforceable, format!("failed to start: {error}"))
                 .hint("`agentic doctor` says what this host can enforce"),
+            ExecutorError::Workspace(_) => {
+                Failure::bad_input(format!("failed to start: {error}")).hint("AGENTIC_STATE names another state folder")
+            }
             _ => Failure::failed(format!("failed to start: {error}")),
         })
     }
@@ -218,14 +221,15 @@ fn journal_path(state: &Path) -> std::path::PathBuf {
     state.join("journal.sqlite3")
 }
 
+/// A journal that cannot be had is a state folder that was chosen badly; one that fails later is a failure.
 fn journal_failure(error: JournalError) -> Failure {
-    let failure = match error {
-        JournalError::NoSuchRun(_) | JournalError::Ambiguous { .. } => Failure::bad_input(error.to_string()),
-        _ => Failure::failed(error.to_string()),
-    };
-    match failure.code {
-        ExitCode::BadInput => failure,
-        _ => failure.hint("AGENTIC_STATE names another state folder"),
+    let message = error.to_string();
+    match error {
+        JournalError::NoSuchRun(_) | JournalError::Ambiguous { .. } => Failure::bad_input(message),
+        JournalError::Create { .. } | JournalError::NotWritable { .. } => {
+            Failure::bad_input(message).hint("AGENTIC_STATE names another state folder")
+        }
+        _ => Failure::failed(message).hint("AGENTIC_STATE names another state folder"),
     }
 }
 

@@ -69,3 +69,11 @@ impl From<std::io::Error> for Failure {
         Self { quiet: gone, ..Self::new(code, format!("failed to write the output: {error}")) }
     }
 }
+
+/// A last line that nobody reads any more changes nothing about the outcome that the exit code tells.
+pub(crate) fn unless_gone(written: std::io::Result<()>) -> Result<()> {
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use agentic_executor::Cancel;
 use agentic_executor::tools::Access;
-use agentic_executor::workspace::{Attempt, Workspaces};
+use agentic_executor::workspace::{Attempt, WorkspaceError, Workspaces};
 use agentic_sandbox::{ExitReason, LimitKind, Limits, MB, Output, Sandbox, Stdin, Stream, View};
 use serde_json::json;
 
 use crate::args::{ExecArgs, Language, NetworkReach, ViewName};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
 use crate::render::seconds;
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     if !args.discard {
         program::writable(&config.workspace)?;
     }
-    let attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
+    let mut attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
     let limits = limits(&settings);
     let (stdout, stderr) = if args.json {
         (Stream::Capture, Stream::Capture)
@@ -67,6 +67,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
         stderr,
     };
     let prepared = program::prepare(config, program, &attempt)?;
+    attempt.hide(prepared.prepared.policy.hide.iter().cloned());
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
     let child = prepared.command.spawn(&sandbox).map_err(|error| program::refusal(&error))?;
@@ -74,7 +75,14 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     let _guard = cancel.on_cancel(move || killer.kill());
     let mut output = child.wait().map_err(|error| program::refusal(&error))?;
     output.enforced.extend(prepared.notes.clone());
-    end(args, &settings, &limits, &output, attempt)
+    let code = end(args, &settings, &limits, &output, attempt)?;
+    // Another attempt may have held the folder: what was finished is applied before we go.
+    workspaces.settle().map_err(lost)?;
+    Ok(code)
+}
+
+fn lost(error: WorkspaceError) -> Failure {
+    Failure::new(ExitCode::Refused, format!("failed to keep what the program wrote: {error}"))
 }
 
 /// Settles the layer, says what a limit did, and answers with the exit code.
@@ -85,10 +93,7 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
     if args.discard {
         attempt.discard();
     } else if by_itself {
-        let done = attempt.commit().map_err(|error| {
-            Failure::new(ExitCode::Refused, format!("failed to keep what the program wrote: {error}"))
-        })?;
-        changes = Some(done);
+        changes = Some(attempt.commit().map_err(lost)?);
     } else {
         kept = keep::aside(&settings.config.state, attempt).unwrap_or_else(|failure| {
             say(&failure.to_string());
@@ -114,7 +119,7 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
             "changes": changes,
             "kept": kept.as_ref().map(|kept| kept.folder.display().to_string()),
         });
-        writeln!(std::io::stdout(), "{object}")?;
+        unless_gone(writeln!(std::io::stdout(), "{object}"))?;
     }
     if let Some(line) = ending(output, limits) {
         say(&format!("agentic: {line}"));
@@ -247,7 +252,7 @@ fn duplicate(stream: &impl AsFd) -> Result<Arc<OwnedFd>> {
         .map_err(|error| Failure::new(ExitCode::Refused, format!("failed to pass a standard stream on: {error}")))
 }
 
-fn workspace(error: agentic_executor::workspace::WorkspaceError) -> Failure {
+fn workspace(error: WorkspaceError) -> Failure {
     Failure::new(ExitCode::Refused, format!("failed to open the workspace: {error}"))
         .hint("choose another folder with -C, or another state folder with AGENTIC_STATE")
 }

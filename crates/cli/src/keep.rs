@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agentic_executor::workspace::{Attempt, ChangeKind, Dir, FileKind};
 
@@ -31,7 +32,11 @@ impl fmt::Display for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let folder = self.folder.display();
         let changes = if self.count == 1 { "1 change" } else { &format!("{} changes", self.count) };
-        write!(f, "{changes} kept aside; take: cp -a {folder}/. {}; drop: rm -r {folder}", self.root.display())?;
+        write!(
+            f,
+            "{changes} kept aside for a week; take: cp -a {folder}/. {}; drop: rm -r {folder}",
+            self.root.display()
+        )?;
         if self.deleted > 0 {
             write!(f, "; {} deletions are listed in {folder}.deleted", self.deleted)?;
         }
@@ -48,6 +53,7 @@ pub(crate) fn aside(state: &Path, attempt: Attempt) -> Result<Option<Kept>> {
     let Some(root) = attempt.roots().first().map(|root| root.to_path_buf()).filter(|_| !set.changes.is_empty()) else {
         return Ok(None);
     };
+    sweep(&state.join("kept"));
     let folder = state.join("kept").join(agentic_executor::CallId::new().as_str());
     let private = |path: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     private(&folder).map_err(|error| refuse(error.to_string()))?;
@@ -80,6 +86,20 @@ pub(crate) fn aside(state: &Path, attempt: Attempt) -> Result<Option<Kept>> {
     }
     attempt.discard();
     Ok(Some(Kept { folder, root, count: set.changes.len(), deleted: deleted.len() }))
+}
+
+/// What is kept is kept for this long.
+const WEEK: Duration = Duration::from_secs(7 * 86_400);
+
+/// Drops what was kept aside more than a week ago. What cannot be dropped now is met again next time.
+fn sweep(kept: &Path) {
+    for entry in std::fs::read_dir(kept).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        if modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|age| age > WEEK)) {
+            let path = entry.path();
+            let _later = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+        }
+    }
 }
 
 /// Copies one entry of the merged workspace; a program's devices, pipes and sockets are left out.

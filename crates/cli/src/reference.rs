@@ -135,7 +135,7 @@ fn a_result_fits_its_schema() {
         stop_reason: StopReason::Failed,
     };
     let schema = schema("result.schema.json");
-    let mut object = crate::render::result_json(&result);
+    let mut object = result.to_dict();
     fits(&schema, &object);
     // The control: what is not a result does not fit.
     object["stop_reason"] = "bored".into();
@@ -175,6 +175,27 @@ fn every_event_fits_its_schema() {
             params_hash: "00".into(),
             layer: None,
             idempotency: Idempotency::Layered,
+        },
+        EventBody::CallRefused {
+            call: "c".into(),
+            step: None,
+            tool: "shell".into(),
+            params: Default::default(),
+            cause: Cause::Denied,
+            error: "no".into(),
+        },
+        EventBody::CallFinished {
+            call: "c".into(),
+            step: None,
+            status: ToolStatus::Success,
+            cause: None,
+            error: None,
+            output: OutputRef::Stored { hash: "00".into(), size: 9, head: "..".into(), json: false },
+            metadata: Default::default(),
+            duration: Duration::ZERO,
+            usage: None,
+            enforced: None,
+            changes: None,
         },
         EventBody::CallOutput { call: "c".into(), step: Some("step_1".into()), text: "..".into() },
         EventBody::CallFinished {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agentic_executor::journal::OutputRef;
 use agentic_executor::{Event, EventBody, ExecutionPlan, ExecutionResult, StepStatus, StopReason};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::terminal::{Appearance, Colour, one_line};
 
@@ -51,7 +51,7 @@ impl Story {
                     step.to_string(),
                     Step { tool: tool.clone(), description: description.clone(), ..Step::default() },
                 );
-                if look.live { Vec::new() } else { vec![format!("start   {}", self.title(step.as_str()))] }
+                if look.live { Vec::new() } else { vec![format!("start    {}", self.title(step.as_str()))] }
             }
             EventBody::CallOutput { step: Some(step), text, .. } => {
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
@@ -71,6 +71,13 @@ impl Story {
                 }
                 Vec::new()
             }
+            EventBody::RecoveryTaken { step, cause, strategy, detail } if strategy == "give_up" => vec![format!(
+                "{} {}: {}: {}",
+                self.mark("given up", Colour::Yellow),
+                step,
+                cause.as_str(),
+                look.foreign(detail)
+            )],
             EventBody::RecoveryTaken { step, cause, strategy, detail } => vec![format!(
                 "{} {}: {} → {}: {}",
                 self.mark("again", Colour::Yellow),
@@ -147,11 +154,11 @@ impl Story {
     /// A word on a plain stream, a sign on a live one.
     fn mark(&self, word: &str, colour: Colour) -> String {
         let sign = match (self.look.live, word) {
-            (false, _) => format!("{word:<7}"),
+            (false, _) => format!("{word:<8}"),
             (true, "ok") => "✓".to_owned(),
             (true, "FAILED") => "✗".to_owned(),
             (true, "again") => "↻".to_owned(),
-            (true, "skipped" | "stopped") => "–".to_owned(),
+            (true, "skipped" | "stopped" | "given up") => "–".to_owned(),
             (true, other) => other.to_owned(),
         };
         self.look.paint(colour, &sign)
@@ -189,38 +196,10 @@ pub(crate) fn closing(result: &ExecutionResult, look: Appearance) -> Vec<String>
         seconds(Duration::try_from_secs_f64(result.total_time).unwrap_or_default())
     )];
     if let Some(error) = &result.error {
-        lines.push(format!("  {}", look.foreign(error)));
+        lines.extend(error.trim_end().lines().map(|line| format!("  {}", look.foreign(line))));
     }
     lines.push(look.paint(Colour::Dim, &format!("  agentic show {}", result.run_id)));
     lines
-}
-
-/// `ExecutionResult.to_dict()` plus `run_id` and `stop_reason`.
-pub(crate) fn result_json(result: &ExecutionResult) -> Value {
-    let steps: Vec<Value> = result
-        .steps
-        .iter()
-        .map(|step| {
-            json!({
-                "step_id": step.step_id,
-                "tool": step.tool,
-                "params": step.params,
-                "result": step.result,
-                "duration": (step.end_time - step.start_time).max(0.0),
-                "retries": step.retries,
-            })
-        })
-        .collect();
-    json!({
-        "task": result.task,
-        "success": result.success,
-        "steps": steps,
-        "total_time": result.total_time,
-        "error": result.error,
-        "metadata": result.metadata,
-        "run_id": result.run_id,
-        "stop_reason": result.stop_reason,
-    })
 }
 
 /// The text that an event holds of an output.
@@ -264,6 +243,7 @@ fn keep(tail: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use agentic_executor::Cause;
+    use serde_json::json;
 
     use super::*;
 
@@ -293,10 +273,10 @@ mod tests {
     #[test]
     fn a_pipe_gets_a_line_at_each_end_of_a_step() {
         let mut story = Story::new(PIPE);
-        assert_eq!(tell(&mut story, started()), ["start   step_1  shell  Run tests"]);
+        assert_eq!(tell(&mut story, started()), ["start    step_1  shell  Run tests"]);
         assert_eq!(
             tell(&mut story, finished(StepStatus::Completed)),
-            ["ok      step_1  shell  Run tests  (1.2 s, 2 attempts)"]
+            ["ok       step_1  shell  Run tests  (1.2 s, 2 attempts)"]
         );
     }
 
@@ -324,7 +304,7 @@ mod tests {
             strategy: "search_by_name".into(),
             detail: "looking for config.yaml".into(),
         };
-        assert_eq!(tell(&mut story, taken), ["again   step_1: not_found → search_by_name: looking for config.yaml"]);
+        assert_eq!(tell(&mut story, taken), ["again    step_1: not_found → search_by_name: looking for config.yaml"]);
         let mut plan = ExecutionPlan::new("run tests");
         plan.metadata.insert("assumptions".into(), json!(["test command: pytest"]));
         assert_eq!(opening(&plan, PIPE), ["Task: run tests", "  assumed: test command: pytest"]);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::args::{Mode, Place, RunArgs, TaskArgs};
 use crate::engine::{Engine, Parts, PlanText, Prompt, show_plan};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::progress::{Manner, Progress};
 use crate::prompt::{AlwaysYes, TerminalPrompt};
@@ -97,21 +97,18 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let result = engine.execute(plan);
     progress.end();
     match manner {
-        Manner::Silent => writeln!(out, "{}", render::result_json(&result))?,
+        Manner::Silent => unless_gone(writeln!(out, "{}", result.to_dict()))?,
         Manner::JsonLines => {
             let mut line = Map::new();
             line.insert("event".into(), "result".into());
-            if let Value::Object(fields) = render::result_json(&result) {
+            if let Value::Object(fields) = result.to_dict() {
                 line.extend(fields);
             }
-            writeln!(out, "{}", Value::Object(line))?;
+            unless_gone(writeln!(out, "{}", Value::Object(line)))?;
         }
         Manner::Lines => {
             for line in render::closing(&result, look) {
-                // The run has its own exit code, whether or not somebody still reads.
-                if writeln!(out, "{line}").is_err() {
-                    break;
-                }
+                unless_gone(writeln!(out, "{line}"))?;
             }
         }
     }

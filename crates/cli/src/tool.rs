@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::args::{ToolArgs, ToolCommand};
 use crate::engine::{self, Engine, Parts};
-use crate::error::{Failure, Result};
+use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::settings::{Settings, Surroundings, Typed};
 use crate::signals::Watch;
@@ -71,16 +71,12 @@ fn parameters(text: &str) -> Result<Map<String, Value>> {
 fn show(name: &str, result: &ToolResult, json: bool) -> Result<()> {
     let mut out = std::io::stdout();
     if json {
-        writeln!(out, "{}", serde_json::json!(result))?;
-        return Ok(());
+        return unless_gone(writeln!(out, "{}", serde_json::json!(result)));
     }
     let text = result.output_text();
     if !text.is_empty() {
         let text = Appearance::of_stdout().foreign(&text).into_owned();
-        write!(out, "{text}")?;
-        if !text.ends_with('\n') {
-            writeln!(out)?;
-        }
+        unless_gone(write!(out, "{text}{}", if text.ends_with('\n') { "" } else { "\n" }))?;
     }
     if let Some(error) = result.error.as_deref().filter(|_| !result.is_success()) {
         let pointer = result.metadata.get("pointer").and_then(Value::as_str).filter(|pointer| !error.contains(pointer));

@@ -3,6 +3,11 @@
 
 mod scene;
 
+use std::io::{BufRead, BufReader, Read};
+use std::process::{ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal};
 use scene::Scene;
 use serde_json::Value;
 
@@ -154,11 +159,9 @@ fn rules_deny_and_budgets_stop_with_their_own_codes() {
 fn a_journal_that_cannot_be_written_is_said_before_anything_is_done() {
     let scene = Scene::new();
     scene.file("plan.yaml", WRITE_AND_READ);
-    std::fs::write(scene.path("blocked"), "a file").unwrap();
     let scene = scene.variable("AGENTIC_STATE", "/proc/agentic-state");
     let seen = scene.run(["run", "plan.yaml"]);
-    assert_ne!(seen.code, 0);
-    seen.says("/proc/agentic-state");
+    seen.ends(2).says("/proc/agentic-state").says("hint:");
     assert!(!scene.work("note.txt").exists());
 }
 
@@ -174,4 +177,50 @@ fn an_edit_is_exact_or_says_why_not() {
         .says("config.py")
         .says("Old content not found");
     assert_eq!(scene.read("config.py"), "DEBUG = True\n");
+}
+
+/// A run whose step has started, and its process.
+fn sleeping(scene: &Scene) -> (std::process::Child, BufReader<ChildStdout>) {
+    scene.file(
+        "sleep.yaml",
+        "task: sleep\nsteps:\n  - {id: nap, tool: shell, params: {command: 'echo begun; sleep 600', timeout: 600}}\n",
+    );
+    let mut command = scene.command(["run", "sleep.yaml", "--jsonl"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("begun") || !line.contains("call_output") {
+        line.clear();
+        assert_ne!(lines.read_line(&mut line).unwrap(), 0, "the run ended before its step began");
+    }
+    (child, lines)
+}
+
+#[test]
+fn one_signal_ends_a_run_cleanly_and_it_is_remembered() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let scene = Scene::new();
+        let (mut child, mut lines) = sleeping(&scene);
+        let start = Instant::now();
+        rustix::process::kill_process(Pid::from_child(&child), signal).unwrap();
+        let mut rest = String::new();
+        lines.read_to_string(&mut rest).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+        assert!(start.elapsed() < Duration::from_secs(30), "took {:?}", start.elapsed());
+        assert!(rest.contains("\"stop_reason\":\"cancelled\""), "{rest}");
+        let runs = scene.run(["runs", "--json"]).ends(0).json();
+        assert_eq!(runs[0]["stop_reason"], "cancelled");
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let scene = Scene::new();
+    let (mut child, lines) = sleeping(&scene);
+    drop(lines);
+    let pid = Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    // It may have ended by the first one already.
+    let _ended = rustix::process::kill_process(pid, Signal::INT);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     fn wrong(text: &str) -> (usize, String, Option<String>) {
-        let wrong = File::parse(text).err().expect("should be refused");
+        let Err(wrong) = File::parse(text) else { panic!("`{text}` was taken") };
         (wrong.line, wrong.message, wrong.hint)
     }
 
