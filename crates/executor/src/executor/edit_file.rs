@@ -100,6 +100,10 @@ impl Tool for EditFile {
         }
         let mut params = path;
         params.insert("content".into(), content.replace(old, new).into());
+        // What it was read with writes it again: byte order marks and UTF-16 survive.
+        if let Some(encoding) = found.metadata.get("encoding").filter(|encoding| *encoding != "utf-8") {
+            params.insert("encoding".into(), encoding.clone());
+        }
         let written = self.write.execute(&ToolCall { tool: "file_write".into(), params, ..call.clone() }, context);
         if !written.is_success() {
             return written;

@@ -64,7 +64,7 @@ impl Tool for RunCodeTool {
          printed; files it writes in the workspace are kept when it succeeds."
     }
     fn schema(&self) -> Value {
-        schemars::schema_for!(RunCodeParams).to_value()
+        super::schema::of::<RunCodeParams>()
     }
     fn resources(&self, _params: &Map<String, Value>) -> Resources {
         Resources::Independent
@@ -76,9 +76,9 @@ impl Tool for RunCodeTool {
         Some(Limits::default().wall)
     }
     fn execute(&self, call: &ToolCall, context: &ToolContext<'_>) -> ToolResult {
-        let params: RunCodeParams = match serde_json::from_value(Value::Object(call.params.clone())) {
+        let params: RunCodeParams = match super::validate::arguments(call, || self.schema()) {
             Ok(params) => params,
-            Err(error) => return ToolResult::failure(Cause::InvalidArguments, format!("invalid arguments: {error}")),
+            Err(refused) => return refused,
         };
         let request = match request(&params, context) {
             Ok(request) => request,

@@ -60,7 +60,7 @@ impl FunctionTool {
         function: impl Fn(A, &ToolContext<'_>) -> Result<R, String> + Send + Sync + 'static,
     ) -> Self
     where
-        A: DeserializeOwned + JsonSchema,
+        A: DeserializeOwned + JsonSchema + 'static,
         R: Into<Value>,
     {
         let schema = schema::of::<A>();

@@ -14,7 +14,8 @@ use super::function::FunctionTool;
 use super::schema::{SchemaFormat, provider};
 use super::validate::Validator;
 use super::{
-    EditTool, FileReadTool, FileWriteTool, ListFilesTool, RunCodeTool, SearchTool, ShellTool, Tool, ToolContext, ToolResult,
+    EditTool, FileReadTool, FileWriteTool, ListFilesTool, RunCodeTool, SearchTool, ShellTool, Tool, ToolContext,
+    ToolResult,
 };
 use crate::cause::Cause;
 
@@ -147,7 +148,7 @@ impl ToolRegistry {
         function: impl Fn(A, &ToolContext<'_>) -> Result<R, String> + Send + Sync + 'static,
     ) -> Result<(), RegistryError>
     where
-        A: DeserializeOwned + JsonSchema,
+        A: DeserializeOwned + JsonSchema + 'static,
         R: Into<Value>,
     {
         self.register(Arc::new(FunctionTool::new(name, description, function)))

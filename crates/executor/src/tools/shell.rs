@@ -113,7 +113,7 @@ impl Tool for ShellTool {
          printed; files it writes in the workspace are kept when it succeeds."
     }
     fn schema(&self) -> Value {
-        schemars::schema_for!(ShellParams).to_value()
+        super::schema::of::<ShellParams>()
     }
     fn roots(&self, _params: &Map<String, Value>) -> Option<Vec<PathBuf>> {
         self.settings().working_dir.map(|folder| vec![folder])
@@ -122,9 +122,9 @@ impl Tool for ShellTool {
         Some(self.settings().timeout)
     }
     fn execute(&self, call: &ToolCall, context: &ToolContext<'_>) -> ToolResult {
-        let params: ShellParams = match serde_json::from_value(Value::Object(call.params.clone())) {
+        let params: ShellParams = match super::validate::arguments(call, || self.schema()) {
             Ok(params) => params,
-            Err(error) => return ToolResult::failure(Cause::InvalidArguments, format!("invalid arguments: {error}")),
+            Err(refused) => return refused,
         };
         let settings = self.settings();
         if let Err(refused) = check(&params, &settings) {

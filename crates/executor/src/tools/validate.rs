@@ -4,7 +4,10 @@
 //! optional argument is an absent one, as strict providers send it; `5.0` for an integer is `5`), then checks
 //! them; a refusal names the place by JSON pointer, what was expected and what was found.
 
+use std::any::TypeId;
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde::de::DeserializeOwned;
@@ -211,15 +214,27 @@ impl Validator {
     }
 }
 
-/// The typed arguments of a call. A call that came through the executor was checked already; one that did not
-/// gets the same message here, by the tool's `schema`, which is made only then.
-pub(crate) fn arguments<A: DeserializeOwned>(call: &ToolCall, schema: impl FnOnce() -> Value) -> Result<A, ToolResult> {
-    if let Ok(args) = A::deserialize(&Value::Object(call.params.clone())) {
-        return Ok(args);
-    }
-    let validator = Validator::new(&schema(), true).map_err(|reason| {
-        ToolResult::failure(Cause::Internal, format!("the schema of {} is invalid: {reason}", call.tool))
-    })?;
+type Compiled = LazyLock<Mutex<HashMap<TypeId, Arc<Validator>>>>;
+
+/// The typed arguments of a call, checked by the tool's `schema`, which is made and compiled once for `A`. A call
+/// that came through the executor was checked already; a tool does not rely on it.
+pub(crate) fn arguments<A: DeserializeOwned + 'static>(
+    call: &ToolCall,
+    schema: impl FnOnce() -> Value,
+) -> Result<A, ToolResult> {
+    static COMPILED: Compiled = LazyLock::new(Mutex::default);
+    let known = COMPILED.lock().unwrap_or_else(PoisonError::into_inner).get(&TypeId::of::<A>()).cloned();
+    let validator = match known {
+        Some(validator) => validator,
+        None => {
+            let made = Validator::new(&schema(), true).map_err(|reason| {
+                ToolResult::failure(Cause::Internal, format!("the schema of {} is invalid: {reason}", call.tool))
+            })?;
+            let made = Arc::new(made);
+            COMPILED.lock().unwrap_or_else(PoisonError::into_inner).insert(TypeId::of::<A>(), made.clone());
+            made
+        }
+    };
     let params = validator.check(&call.params)?;
     A::deserialize(&Value::Object(params)).map_err(|error| {
         ToolResult::failure(Cause::InvalidArguments, format!("Invalid parameters: {error}")).with("pointer", "")

@@ -18,6 +18,8 @@ pub(crate) enum TextEncoding {
     Utf16,
     Utf16Le,
     Utf16Be,
+    /// Big-endian UTF-16 with a byte order mark.
+    Utf16BeSig,
     Ascii,
     Latin1,
     Other(&'static Encoding),
@@ -29,7 +31,7 @@ const UTF8_MARK: &[u8] = b"\xEF\xBB\xBF";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Decoded<'a> {
     pub(crate) text: Cow<'a, str>,
-    /// The encoding that was used in the end.
+    /// The encoding that writes these bytes again, mark included.
     pub(crate) encoding: TextEncoding,
     /// Whether a byte order mark was there. It is not in `text`.
     pub(crate) mark: bool,
@@ -45,6 +47,7 @@ impl TextEncoding {
             "utf-16" | "utf16" => Self::Utf16,
             "utf-16-le" | "utf-16le" | "utf16le" => Self::Utf16Le,
             "utf-16-be" | "utf-16be" | "utf16be" => Self::Utf16Be,
+            "utf-16-be-sig" | "utf-16be-sig" => Self::Utf16BeSig,
             "ascii" | "us-ascii" => Self::Ascii,
             "latin-1" | "latin1" | "latin" | "l1" | "iso-8859-1" | "iso8859-1" => Self::Latin1,
             other => match Encoding::for_label(other.as_bytes())? {
@@ -62,6 +65,7 @@ impl TextEncoding {
             Self::Utf16 => "utf-16".into(),
             Self::Utf16Le => "utf-16-le".into(),
             Self::Utf16Be => "utf-16-be".into(),
+            Self::Utf16BeSig => "utf-16-be-sig".into(),
             Self::Ascii => "ascii".into(),
             Self::Latin1 => "latin-1".into(),
             Self::Other(encoding) => encoding.name().to_ascii_lowercase().into(),
@@ -69,7 +73,7 @@ impl TextEncoding {
     }
     /// Whether a NUL byte is ordinary in it.
     pub(crate) fn is_wide(self) -> bool {
-        matches!(self, Self::Utf16 | Self::Utf16Le | Self::Utf16Be)
+        matches!(self, Self::Utf16 | Self::Utf16Le | Self::Utf16Be | Self::Utf16BeSig)
     }
 
     /// The text of `bytes`.
@@ -91,12 +95,14 @@ impl TextEncoding {
                 [0xFE, 0xFF, ..] => Self::Utf16Be.decode(bytes),
                 _ => Self::Utf16Le.decode(bytes),
             },
+            Self::Utf16BeSig => Self::Utf16Be.decode(bytes),
             Self::Utf16Le | Self::Utf16Be => {
                 let big = self == Self::Utf16Be;
                 let body = bytes.strip_prefix(if big { b"\xFE\xFF" } else { b"\xFF\xFE" });
                 let encoding = if big { encoding_rs::UTF_16BE } else { encoding_rs::UTF_16LE };
                 let text = encoding.decode_without_bom_handling_and_without_replacement(body.unwrap_or(bytes));
-                done(text.ok_or(None)?, self, body.is_some())
+                let marked = if big { Self::Utf16BeSig } else { Self::Utf16 };
+                done(text.ok_or(None)?, if body.is_some() { marked } else { self }, body.is_some())
             }
             Self::Ascii => match bytes.iter().position(|byte| !byte.is_ascii()) {
                 Some(at) => Err(Some(at)),
@@ -128,6 +134,7 @@ impl TextEncoding {
             Self::Utf16 => wide(false, start),
             Self::Utf16Le => wide(false, false),
             Self::Utf16Be => wide(true, false),
+            Self::Utf16BeSig => wide(true, start),
             Self::Ascii => match text.chars().find(|c| !c.is_ascii()) {
                 Some(other) => Err(other),
                 None => Ok(text.as_bytes().into()),
@@ -166,6 +173,16 @@ mod tests {
     }
 
     #[test]
+    fn the_encoding_that_is_told_writes_the_same_bytes_again() {
+        for bytes in [b"hi".as_slice(), b"\xEF\xBB\xBFhi", b"\xFF\xFEh\0", b"\xFE\xFF\0h"] {
+            let asked = if bytes.len() == 4 { TextEncoding::Utf16 } else { TextEncoding::Utf8 };
+            let decoded = asked.decode(bytes).unwrap();
+            let named = TextEncoding::named(&decoded.encoding.name()).unwrap();
+            assert_eq!(named.encode(&decoded.text, true).unwrap().as_ref(), bytes);
+        }
+    }
+
+    #[test]
     fn latin_1_is_the_true_one() {
         let latin = TextEncoding::named("Latin_1").unwrap();
         assert_eq!(latin.decode(b"\x80").unwrap().text, "\u{80}");
@@ -188,6 +205,6 @@ mod tests {
         let decoded = TextEncoding::Utf8.decode(b"\xEF\xBB\xBFhi").unwrap();
         assert_eq!((decoded.text.as_ref(), decoded.encoding, decoded.mark), ("hi", TextEncoding::Utf8Sig, true));
         let decoded = TextEncoding::Utf16.decode(b"\xFE\xFF\0h\0i").unwrap();
-        assert_eq!((decoded.text.as_ref(), decoded.encoding, decoded.mark), ("hi", TextEncoding::Utf16Be, true));
+        assert_eq!((decoded.text.as_ref(), decoded.encoding, decoded.mark), ("hi", TextEncoding::Utf16BeSig, true));
     }
 }

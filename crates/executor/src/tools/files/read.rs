@@ -44,7 +44,8 @@ fn utf8() -> String {
     "utf-8".into()
 }
 
-/// Reads a file. Output: its text. Metadata: `path`, `size` (bytes of the file), `encoding`, `lines` (in the whole
+/// Reads a file. Output: its text. Metadata: `path`, `size` (bytes of the file), `encoding` (with which
+/// `file_write` writes the same bytes again), `lines` (in the whole
 /// file), `start_line` and `end_line` when a range was asked for, `truncated`, `kind` (`text` or `image`), `bom`, and for an
 /// image `mime` and `data` (base64).
 #[derive(Debug, Default)]

@@ -128,9 +128,11 @@ fn encodings_are_honoured() {
         (json!("hi"), &json!("utf-8-sig"), &json!(true))
     );
     let wide = read(&folder, json!({"path": "wide"})).unwrap();
-    assert_eq!((wide.output, &wide.metadata["encoding"]), (json!("hi\n"), &json!("utf-16-le")));
+    assert_eq!((wide.output, &wide.metadata["encoding"]), (json!("hi\n"), &json!("utf-16")));
     assert!(read(&folder, json!({"path": "bare"})).is_err());
     assert_eq!(read(&folder, json!({"path": "bare", "encoding": "utf-16-le"})).unwrap().output, "hi");
+    let zero = refusal(read(&folder, json!({"path": "latin", "start_line": 0})));
+    assert_eq!(zero.1, "/start_line", "the tool does not rely on its caller");
     let unknown = refusal(read(&folder, json!({"path": "latin", "encoding": "klingon"})));
     assert_eq!(unknown.1, "/encoding");
 }

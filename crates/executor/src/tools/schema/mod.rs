@@ -129,6 +129,7 @@ fn tidy(schema: &mut Value) {
         *text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     }
     bound_integer(keywords);
+    list_choices(keywords);
     let required: Vec<Value> =
         keywords.get("required").and_then(Value::as_array).map(|names| names.to_vec()).unwrap_or_default();
     if let Some(Value::Object(properties)) = keywords.get_mut("properties") {
@@ -139,6 +140,22 @@ fn tidy(schema: &mut Value) {
         }
     }
     each_child(keywords, &mut tidy);
+}
+
+/// An enum with documented variants comes as `oneOf` constants; as a list it is the same and every provider takes it.
+fn list_choices(keywords: &mut Map<String, Value>) {
+    let Some(Value::Array(variants)) = keywords.get("oneOf") else { return };
+    let mut choices = Vec::new();
+    for variant in variants {
+        match (variant.get("const"), variant.get("enum").and_then(Value::as_array)) {
+            (Some(only @ Value::String(_)), _) => choices.push(only.clone()),
+            (None, Some(several)) if several.iter().all(Value::is_string) => choices.extend(several.iter().cloned()),
+            _ => return,
+        }
+    }
+    keywords.remove("oneOf");
+    keywords.insert("type".into(), "string".into());
+    keywords.insert("enum".into(), choices.into());
 }
 
 /// Turns a Rust number format into the bounds it stands for.
@@ -208,6 +225,15 @@ mod tests {
         child: Option<Child>,
         /// A word.
         word: Option<String>,
+        /// A choice.
+        choice: Option<Choice>,
+    }
+    #[derive(Deserialize, JsonSchema)]
+    #[serde(rename_all = "lowercase")]
+    enum Choice {
+        /// The first.
+        One,
+        Two,
     }
     #[derive(Deserialize, JsonSchema)]
     #[expect(dead_code, reason = "only its schema is wanted")]
@@ -235,6 +261,7 @@ mod tests {
                         "required": ["size"],
                     },
                     "word": {"description": "A word.", "type": "string"},
+                    "choice": {"description": "A choice.", "type": "string", "enum": ["two", "one"]},
                 },
                 "required": ["path"],
                 "additionalProperties": false,
