@@ -234,3 +234,13 @@ proptest::proptest! {
         proptest::prop_assert_eq!(read.plan, plan, "{}", yaml);
     }
 }
+
+#[test]
+fn the_plan_carries_the_context_with_what_was_given_over_it() {
+    let file = PlanFile::parse("context: {a: 1, b: 2}\nsteps: [{tool: shell}]", "p").unwrap();
+    let plan = file.into_plan(&Map::from_iter([("b".to_owned(), json!("given"))]));
+    assert_eq!(plan.context(), json!({"a": 1, "b": "given"}).as_object().unwrap());
+    let condition = "${{ context.a == 1 && context.b == 'given' }}";
+    let scope = agentic_executor::planner::references::Scope::of(&plan, None);
+    assert!(agentic_executor::planner::references::eval_condition(condition, &scope).unwrap());
+}

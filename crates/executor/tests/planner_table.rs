@@ -17,48 +17,69 @@ fn planner() -> TaskPlanner {
 
 fn projects() -> [(&'static str, MemoryProject); 6] {
     [
-        ("pytest", MemoryProject::new([
-            ("pyproject.toml", "[project]\nname = \"shop\"\n[build-system]\nrequires = []\n[tool.pytest.ini_options]\n"),
-            ("README.md", "# Shop"),
-            ("config.toml", "debug = true"),
-            ("requirements.txt", "flask"),
-            ("src/shop/cart.py", "def total(): pass"),
-            ("tests/test_cart.py", "def test_total(): pass"),
-        ])),
-        ("unittest", MemoryProject::new([
-            ("README.rst", "Clock"),
-            ("clock.py", ""),
-            ("settings.ini", "[clock]"),
-            ("tests/__init__.py", ""),
-            ("tests/test_clock.py", "import unittest"),
-        ])),
-        ("cargo", MemoryProject::new([
-            ("Cargo.toml", "[package]\nname = \"rope\""),
-            ("README.md", "# Rope"),
-            ("src/lib.rs", "pub fn cut() {}"),
-            ("tests/cut.rs", ""),
-        ])),
-        ("npm", MemoryProject::new([
-            ("package.json", r#"{"scripts": {"test": "node --test", "build": "tsc"}}"#),
-            ("package-lock.json", "{}"),
-            ("readme.md", "# Menu"),
-            ("src/index.ts", ""),
-            ("config/default.json", "{}"),
-        ])),
-        ("make", MemoryProject::new([
-            ("Makefile", "build: main.o\n\tcc -o main main.o\ntest: build\n\t./main --self-test\n"),
-            ("README", "Tide"),
-            ("main.c", "int main(void) { return 0; }"),
-            ("tide.conf", ""),
-        ])),
-        ("monorepo", MemoryProject::new([
-            ("README.md", "# All"),
-            ("api/tests/test_api.py", "def test_api(): pass"),
-            ("api/requirements.txt", "fastapi"),
-            ("libs/core/Cargo.toml", "[package]"),
-            ("libs/core/src/lib.rs", ""),
-            ("web/package.json", r#"{"scripts": {"test": "vitest", "build": "vite build"}}"#),
-        ])),
+        (
+            "pytest",
+            MemoryProject::new([
+                (
+                    "pyproject.toml",
+                    "[project]\nname = \"shop\"\n[build-system]\nrequires = []\n[tool.pytest.ini_options]\n",
+                ),
+                ("README.md", "# Shop"),
+                ("config.toml", "debug = true"),
+                ("requirements.txt", "flask"),
+                ("src/shop/cart.py", "def total(): pass"),
+                ("tests/test_cart.py", "def test_total(): pass"),
+            ]),
+        ),
+        (
+            "unittest",
+            MemoryProject::new([
+                ("README.rst", "Clock"),
+                ("clock.py", ""),
+                ("settings.ini", "[clock]"),
+                ("tests/__init__.py", ""),
+                ("tests/test_clock.py", "import unittest"),
+            ]),
+        ),
+        (
+            "cargo",
+            MemoryProject::new([
+                ("Cargo.toml", "[package]\nname = \"rope\""),
+                ("README.md", "# Rope"),
+                ("src/lib.rs", "pub fn cut() {}"),
+                ("tests/cut.rs", ""),
+            ]),
+        ),
+        (
+            "npm",
+            MemoryProject::new([
+                ("package.json", r#"{"scripts": {"test": "node --test", "build": "tsc"}}"#),
+                ("package-lock.json", "{}"),
+                ("readme.md", "# Menu"),
+                ("src/index.ts", ""),
+                ("config/default.json", "{}"),
+            ]),
+        ),
+        (
+            "make",
+            MemoryProject::new([
+                ("Makefile", "build: main.o\n\tcc -o main main.o\ntest: build\n\t./main --self-test\n"),
+                ("README", "Tide"),
+                ("main.c", "int main(void) { return 0; }"),
+                ("tide.conf", ""),
+            ]),
+        ),
+        (
+            "monorepo",
+            MemoryProject::new([
+                ("README.md", "# All"),
+                ("api/tests/test_api.py", "def test_api(): pass"),
+                ("api/requirements.txt", "fastapi"),
+                ("libs/core/Cargo.toml", "[package]"),
+                ("libs/core/src/lib.rs", ""),
+                ("web/package.json", r#"{"scripts": {"test": "vitest", "build": "vite build"}}"#),
+            ]),
+        ),
     ]
 }
 
@@ -121,12 +142,21 @@ fn line(plan: &Result<ExecutionPlan, PlanError>) -> String {
     for (index, step) in plan.steps.iter().enumerate() {
         let params: Vec<String> = match step.tool.as_str() {
             "shell" => vec![step.params["command"].as_str().unwrap().to_owned()],
-            "file_read" if step.for_each.is_none() => vec![step.params["path"].as_str().unwrap().to_owned()],
+            "file_read" if step.for_each.is_none() => {
+                let mut params = vec![step.params["path"].as_str().unwrap().to_owned()];
+                if let Some(last) = step.params.get("end_line") {
+                    params.push(format!("{}-{last}", step.params.get("start_line").unwrap_or(&json!(1))));
+                }
+                params
+            }
             _ => step.params.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         };
         let number = |id: &agentic_executor::StepId| id.as_str().trim_start_matches("step_").to_owned();
         let after: Vec<String> = step.depends_on.iter().map(number).collect();
-        let _ = write!(line, "{}{}. {} {}", if index > 0 { " | " } else { "" }, index + 1, step.tool, params.join(" "));
+        let _ = write!(line, "{}{}. {}", if index > 0 { " | " } else { "" }, index + 1, step.tool);
+        params.iter().for_each(|param| {
+            let _ = write!(line, " {param}");
+        });
         if let Some(each) = &step.for_each {
             let _ = write!(line, " for each {}", each.items.as_str().unwrap());
         }
@@ -170,14 +200,18 @@ fn plan(task: &str, context: Value) -> Result<ExecutionPlan, PlanError> {
 
 #[test]
 fn the_summary_of_a_rename_is_as_documented() {
-    let plan = plan("refactor rename function", json!({"old_name": "getUserData", "new_name": "fetchUserProfile"})).unwrap();
+    let plan =
+        plan("refactor rename function", json!({"old_name": "getUserData", "new_name": "fetchUserProfile"})).unwrap();
     assert_eq!(
         plan.summary(),
         "Task: refactor rename function\nSteps:\n  1. [pending] search - Find occurrences\n  \
          2. [pending] file_read - Read files (depends on: step_1)\n  3. [pending] file_write - Update files (depends on: step_2)"
     );
     let write = &plan.steps[2];
-    assert_eq!(write.params["transform"], json!({"rename_identifier": {"from": "getUserData", "to": "fetchUserProfile"}}));
+    assert_eq!(
+        write.params["transform"],
+        json!({"rename_identifier": {"from": "getUserData", "to": "fetchUserProfile"}})
+    );
     assert_eq!(write.for_each.as_ref().unwrap().items, "${{ steps.step_1.metadata.files }}");
 }
 
@@ -194,7 +228,16 @@ fn tests_default_to_pytest_and_everything_assumed_is_said() {
 
 #[test]
 fn a_refusal_lists_what_is_understood() {
-    for task in ["", "  \n", "sing me a song", "delete all files", "don't run tests", "run tests unless it rains", "and then", "rm -rf /"] {
+    for task in [
+        "",
+        "  \n",
+        "sing me a song",
+        "delete all files",
+        "don't run tests",
+        "run tests unless it rains",
+        "and then",
+        "rm -rf /",
+    ] {
         let error = plan(task, json!({})).unwrap_err();
         assert!(matches!(error, PlanError::NotUnderstood { .. }), "{task}: {error:?}");
         let message = error.to_string();
@@ -206,8 +249,15 @@ fn a_refusal_lists_what_is_understood() {
 #[test]
 fn what_is_missing_is_asked_for_by_key() {
     for (task, key) in [
-        ("rename the function", "old_name"), ("run the script evil.sh", "command"), ("read", "path"), ("write to x.txt", "content"),
-        ("write something", "path"), ("search", "pattern"), ("replace \"a\" with \"b\"", "path"), ("edit x.py", "old"), ("build", "command"),
+        ("rename the function", "old_name"),
+        ("run the script evil.sh", "command"),
+        ("read", "path"),
+        ("write to x.txt", "content"),
+        ("write something", "path"),
+        ("search", "pattern"),
+        ("replace \"a\" with \"b\"", "path"),
+        ("edit x.py", "old"),
+        ("build", "command"),
     ] {
         match plan(task, json!({})) {
             Err(PlanError::MissingContext { keys, .. }) => assert!(keys.contains(&key), "{task}: {keys:?}"),
@@ -218,7 +268,20 @@ fn what_is_missing_is_asked_for_by_key() {
 
 #[test]
 fn half_a_wish_is_not_dropped() {
-    for task in ["run tests and push", "run the tests after building", "build and run the linter and tests", "read a.txt then delete it", "rename a.txt to b.txt"] {
+    for task in [
+        "run tests and push",
+        "run the tests after building",
+        "build and run the linter and tests",
+        "read a.txt then delete it",
+        "rename a.txt to b.txt",
+        "install the latest version of requests",
+        "install black from pypi",
+        "replace the old parser with bar in x.py",
+        "change the timeout to 30 in config.yaml",
+        "run the tests in nowhere",
+        "run only the failing tests",
+        "write \"a\" and \"b\" to x.txt",
+    ] {
         assert!(plan(task, json!({})).is_err(), "{task}");
     }
 }
@@ -250,6 +313,57 @@ fn values_of_the_caller_never_become_references_or_commands() {
     let plan = plan("commit the changes", json!({"message": "$(id) ${{ task }} 'x'"})).unwrap();
     assert_eq!(plan.steps[1].params["command"], r"git commit -m '$(id) $${{ task }} '\''x'\'''");
     plan.validate(None).unwrap();
+}
+
+/// More phrasings, each in the project `pytest` of the table.
+#[test]
+fn phrasings_beyond_the_table() {
+    let project = &projects()[0].1;
+    for (task, expected) in [
+        ("Search for 'def main' in src/shop/cart.py", "1. search pattern=\"def main\" path=\"src/shop/cart.py\""),
+        ("find where parse_config is defined", "1. search pattern=\"parse_config\""),
+        ("find TODO comments in python files", "1. search pattern=\"TODO\" file_pattern=\"*.py\""),
+        ("grep console.log( in src", "1. search pattern=\"console\\\\.log\\\\(\" path=\"src\""),
+        ("list src/shop", "1. list_files path=\"src/shop\""),
+        ("find *.py", "1. list_files glob=\"*.py\""),
+        ("run the tests in tests/test_cart.py", "1. shell pytest tests/test_cart.py"),
+        ("run tests in tests", "1. shell pytest"),
+        ("could you please read the readme?", "1. file_read README.md"),
+        (
+            "Read README.md. Then build. Finally, commit it.",
+            "1. file_read README.md | 2. shell python3 -m build (after 1) | 3. shell git add -A (after 2) | 4. shell git commit -m Update (after 3)",
+        ),
+        ("install pytest and run the tests", "1. shell pip install pytest | 2. shell pytest (after 1)"),
+        ("install requests, numpy and 'uvicorn[standard]'", "1. shell pip install requests numpy 'uvicorn[standard]'"),
+        ("search and replace \"a\" with \"b\" in x.py", "1. edit path=\"x.py\" old=\"a\" new=\"b\""),
+        (
+            "replace all occurrences of foo with bar in x.py",
+            "1. edit path=\"x.py\" old=\"foo\" new=\"bar\" replace_all=true",
+        ),
+        ("change \"a.txt\" to \"b.txt\" in x.py", "1. edit path=\"x.py\" old=\"a.txt\" new=\"b.txt\""),
+        (
+            "write 'x' to a.txt, read a.txt, and read b.txt; write 'y' to b.txt",
+            "1. file_write path=\"a.txt\" content=\"x\" | 2. file_read a.txt (after 1) | 3. file_read b.txt (after 1) | 4. file_write path=\"b.txt\" content=\"y\" (after 2, 3)",
+        ),
+        (
+            "commit with message fix the parser",
+            "1. shell git add -A | 2. shell git commit -m 'fix the parser' (after 1)",
+        ),
+        ("find TODO in *.py", "1. search pattern=\"TODO\" file_pattern=\"*.py\""),
+        ("cargo test", "1. shell cargo test"),
+        ("npm run test", "1. shell npm test"),
+        ("cargo build, then npm run build", "1. shell cargo build | 2. shell npm run build (after 1)"),
+        ("pip install requests and run pytest", "1. shell pip install requests | 2. shell pytest (after 1)"),
+        ("npm install", "1. shell npm install"),
+        ("commit: fix typo", "1. shell git add -A | 2. shell git commit -m 'fix typo' (after 1)"),
+        ("read lines 3-9 of a.py", "1. file_read a.py 3-9"),
+        ("read the first 10 lines of a.py", "1. file_read a.py 1-10"),
+        ("read line 7 of a.py", "1. file_read a.py 7-7"),
+        ("run pytest -x", "REFUSED \"run pytest -x\""),
+        ("stage and commit", "1. shell git add -A | 2. shell git commit -m Update (after 1)"),
+    ] {
+        assert_eq!(line(&planner().plan(task, &Map::new(), project)), expected, "{task}");
+    }
 }
 
 proptest! {

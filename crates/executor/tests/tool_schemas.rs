@@ -203,13 +203,9 @@ fn mcp_hints_tell_readers_from_writers() {
 #[test]
 fn registries_hold_what_they_say() {
     let default = ToolRegistry::default_registry().list_tools();
+    assert_eq!(default, ["file_read", "file_write", "shell", "search"]);
     let full = ToolRegistry::full_registry().list_tools();
-    for name in ["file_read", "file_write", "search"] {
-        assert!(default.iter().any(|other| other == name), "{name} in {default:?}");
-    }
-    for name in ["edit", "list_files"] {
-        assert!(full.iter().any(|other| other == name) && !default.iter().any(|other| other == name), "{name}");
-    }
+    assert_eq!(full, ["file_read", "file_write", "shell", "search", "edit", "list_files", "run_code"]);
 }
 
 #[test]
@@ -223,6 +219,9 @@ fn a_registry_is_a_shared_handle_and_keeps_identity() {
     clone.register(other.clone()).unwrap();
     assert_eq!(registry.list_tools(), ["awkward"]);
     assert!(Arc::ptr_eq(&registry.get("awkward").unwrap(), &other), "the later one replaces the earlier");
+    let apart = registry.snapshot();
+    apart.register_fn("more", "x", |_: Point, _: &ToolContext<'_>| Ok("x")).unwrap();
+    assert_eq!((apart.list_tools().len(), registry.list_tools().len()), (2, 1));
     let unknown = registry.validate("nothing", &Map::new()).unwrap_err();
     assert_eq!(unknown.error.as_deref(), Some("Unknown tool: nothing"));
 }
@@ -247,4 +246,11 @@ fn simple_parameters_make_a_valid_schema() {
     ]);
     assert_eq!(made["required"], json!(["a"]));
     jsonschema::draft202012::meta::validate(&made).unwrap();
+    let tool = |schema: Value| {
+        let echo = |params: &Map<String, Value>, _: &ToolContext<'_>| Ok(params["a"].clone());
+        ToolRegistry::new().register(Arc::new(FunctionTool::with_schema("echo", "Echoes", schema, echo)))
+    };
+    assert_eq!(tool(made), Ok(()));
+    let no_type = schema::from_parameters(&[ToolParameter::required("a", "text", "A")]);
+    assert!(matches!(tool(no_type), Err(RegistryError::Schema { .. })));
 }

@@ -51,8 +51,11 @@ impl fmt::Debug for Stream {
     }
 }
 
+/// Tells the rows and columns of the caller's terminal.
+pub type WindowSize = Arc<dyn Fn() -> (u16, u16) + Send + Sync>;
+
 /// A program to run in an enclosure of its own. The environment starts empty.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Command {
     pub(crate) program: PathBuf,
     pub(crate) arg0: Option<OsString>,
@@ -62,8 +65,16 @@ pub struct Command {
     pub(crate) stdin: Stdin,
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
+    pub(crate) terminal: Option<WindowSize>,
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Arguments and environment may hold secrets.
+        f.debug_struct("Command").field("program", &self.program).field("policy", &self.policy).finish_non_exhaustive()
+    }
 }
 
 impl Command {
@@ -78,6 +89,7 @@ impl Command {
             stdin: Stdin::default(),
             stdout: Stream::default(),
             stderr: Stream::default(),
+            terminal: None,
             policy: Policy::default(),
             limits: Limits::default(),
         }
@@ -122,6 +134,12 @@ impl Command {
     /// Where standard error goes. Default: captured.
     pub fn stderr(&mut self, stream: Stream) -> &mut Self {
         self.stderr = stream;
+        self
+    }
+    /// Gives the program a terminal of its own instead of three pipes; it follows the size that `size` tells.
+    /// What it prints comes through [`Self::stdout`], the way a terminal shows it; standard error is part of it.
+    pub fn terminal(&mut self, size: impl Fn() -> (u16, u16) + Send + Sync + 'static) -> &mut Self {
+        self.terminal = Some(Arc::new(size));
         self
     }
     /// What it may read, write, reach and execute.

@@ -132,6 +132,7 @@ impl Sandbox {
             purpose: Purpose::Run,
             as_root: slot.identity.as_root(),
             own_network,
+            terminal: command.terminal.as_ref().map(|size| size()),
             entries,
             limits: command.limits.clone(),
             watch_memory: group.as_ref().is_none_or(|group| !group.holds(Control::Memory)),
@@ -160,6 +161,7 @@ impl Sandbox {
             stdin: command.stdin.clone(),
             stdout: command.stdout.clone(),
             stderr: command.stderr.clone(),
+            terminal: command.terminal.clone(),
             limits: command.limits.clone(),
             group,
             enforced,
@@ -226,6 +228,7 @@ impl Sandbox {
             purpose: Purpose::Mount,
             as_root: false,
             own_network: false,
+            terminal: None,
             entries: vec![Entry { at: "/".into(), what }],
             limits: Limits::default(),
             watch_memory: false,
@@ -393,10 +396,15 @@ fn namespaces(enforced: &mut Enforced, own_network: bool) {
 }
 
 /// A started run. Dropping it ends the run.
-#[derive(Debug)]
 pub struct Child {
     supervised: Option<Supervised>,
     killer: Killer,
+}
+
+impl std::fmt::Debug for Child {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Child").field("killer", &self.killer).finish_non_exhaustive()
+    }
 }
 
 impl Child {

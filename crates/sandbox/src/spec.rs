@@ -65,6 +65,8 @@ pub(crate) struct Spec {
     /// Entered as root: become the inside user first, keeping capabilities.
     pub(crate) as_root: bool,
     pub(crate) own_network: bool,
+    /// Rows and columns of the terminal to give the program instead of pipes.
+    pub(crate) terminal: Option<(u16, u16)>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) limits: Limits,
     /// Watch memory and processes by sampling, because no cgroup holds them.
@@ -107,6 +109,8 @@ pub(crate) enum Status {
     Failed { kind: FailureKind, stage: String, errno: i32 },
     /// The overlay's root comes along as a descriptor.
     Mounted,
+    /// The terminal's other end comes along, before the program starts.
+    Terminal,
     /// The program runs; what the kernel says is in force.
     Started { enforced: Vec<(Control, State)> },
     /// The tree has ended.

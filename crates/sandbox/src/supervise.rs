@@ -15,7 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::capture::Capture;
 use crate::channel;
-use crate::command::{Stdin, Stream};
+use crate::command::{Stdin, Stream, WindowSize};
 use crate::error::{Error, Result};
 use crate::identity::Slot;
 use crate::launch::{Killer, failure};
@@ -27,6 +27,8 @@ use crate::spec::{Report, Status};
 
 /// Time between looks at a cgroup's counters.
 const TICK: Duration = Duration::from_millis(20);
+/// Time between looks at the size of the caller's terminal.
+const RESIZE_TICK: Duration = Duration::from_millis(100);
 /// How long the nest init may take to end once it was killed. The kernel tears the tree down; this only
 /// keeps a kernel fault from hanging the caller.
 const REAP_GRACE: Duration = Duration::from_secs(30);
@@ -50,7 +52,6 @@ impl Pipes {
 }
 
 /// Everything a run needs to be seen to its end.
-#[derive(Debug)]
 pub(crate) struct Supervised {
     pub(crate) began: Instant,
     pub(crate) report: OwnedFd,
@@ -62,6 +63,7 @@ pub(crate) struct Supervised {
     pub(crate) stdin: Stdin,
     pub(crate) stdout: Stream,
     pub(crate) stderr: Stream,
+    pub(crate) terminal: Option<WindowSize>,
     pub(crate) limits: Limits,
     pub(crate) group: Option<Group>,
     pub(crate) enforced: Enforced,
@@ -91,9 +93,11 @@ struct Loop {
 
 /// Sees a run to its end.
 pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
-    let mut input = Input::new(run.input.take(), &run.stdin);
+    // With a terminal, input waits until its end has come up.
+    let pipe = run.input.take().filter(|_| run.terminal.is_none());
+    let mut input = Input::new(pipe, if run.terminal.is_none() { &run.stdin } else { &Stdin::Null });
     let Supervised { began, report, control, output, stdout, stderr, limits, group, enforced, killer, .. } = &run;
-    let [out, err] = output;
+    let mut terminal: Option<Terminal> = None;
     let mut captures = [Capture::new(stdout.clone(), limits.output), Capture::new(stderr.clone(), limits.output)];
     let mut open = [true, true];
     let mut state = Loop {
@@ -122,12 +126,17 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
             }
         }
         let wake = if group.is_some() { counters_due.min(deadline) } else { deadline };
-        let pause = if state.killed { Duration::from_millis(100) } else { wake.saturating_duration_since(now) };
+        let mut pause = if state.killed { Duration::from_millis(100) } else { wake.saturating_duration_since(now) };
+        if let (Some(terminal), Some(size)) = (&mut terminal, &run.terminal) {
+            terminal.follow(size);
+            pause = pause.min(RESIZE_TICK);
+        }
+        let streams = [terminal.as_ref().map_or(&output[0], |terminal| &terminal.end), &output[1]];
         let mut waiting: Vec<(Source, PollFd<'_>)> = Vec::with_capacity(6);
         if let Some(control) = &state.control {
             waiting.push((Source::Control, PollFd::new(control, PollFlags::IN)));
         }
-        for (place, stream) in [out, err].into_iter().enumerate() {
+        for (place, stream) in streams.into_iter().enumerate() {
             if !open[place] {
                 continue;
             }
@@ -153,11 +162,14 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
         drop(waiting);
         for source in ready {
             match source {
-                Source::Control => state.hear()?,
-                Source::Output(place) => {
-                    let stream = if place == 0 { out } else { err };
-                    open[place] = captures[place].read_from(stream.as_fd());
+                Source::Control => {
+                    if let Some(end) = state.hear()? {
+                        input = Input::new(Some(duplicate(&end)?), &run.stdin);
+                        terminal = Some(Terminal { end, size: (0, 0) });
+                        break;
+                    }
                 }
+                Source::Output(place) => open[place] = captures[place].read_from(streams[place].as_fd()),
                 Source::Sink(place) => captures[place].flush(),
                 Source::InputReady => input.read(),
                 Source::InputWanted => input.write(),
@@ -191,8 +203,9 @@ impl Loop {
         killer.end_tree();
     }
 
-    fn hear(&mut self) -> Result<()> {
-        let Some(control) = &self.control else { return Ok(()) };
+    /// Takes one message; the end of a terminal, when it brought one.
+    fn hear(&mut self) -> Result<Option<OwnedFd>> {
+        let Some(control) = &self.control else { return Ok(None) };
         match channel::receive::<Status>(control).map_err(|error| Error::stage("hear from the nest init", error))? {
             None => self.control = None,
             Some((Status::Failed { kind, stage, errno }, _)) => return Err(failure(kind, stage, errno)),
@@ -202,10 +215,42 @@ impl Loop {
             Some((Status::Exited { status, verdict, user, system, peak, hits }, _)) => {
                 self.ended = Some(Ended { status, verdict, user, system, peak, hits });
             }
+            Some((Status::Terminal, descriptors)) => {
+                let end = descriptors.into_iter().next();
+                if let Some(end) = &end {
+                    rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK | OFlags::RDWR)
+                        .map_err(|error| Error::stage("set up the terminal", error))?;
+                }
+                return Ok(end);
+            }
             Some((Status::Mounted, _)) => {}
         }
-        Ok(())
+        Ok(None)
     }
+}
+
+/// Our end of the program's terminal.
+struct Terminal {
+    end: OwnedFd,
+    size: (u16, u16),
+}
+
+impl Terminal {
+    /// Takes over the size of the caller's terminal where it has changed.
+    fn follow(&mut self, size: &WindowSize) {
+        let now = size();
+        if now != self.size {
+            self.size = now;
+            let (ws_row, ws_col) = now;
+            let size = rustix::termios::Winsize { ws_row, ws_col, ws_xpixel: 0, ws_ypixel: 0 };
+            // A terminal whose program has ended has no size that matters.
+            let _ = rustix::termios::tcsetwinsize(&self.end, size);
+        }
+    }
+}
+
+fn duplicate(fd: &OwnedFd) -> Result<OwnedFd> {
+    rustix::io::dup(fd).map_err(|error| Error::stage("duplicate a terminal", error))
 }
 
 /// The limit that a cgroup says was passed.

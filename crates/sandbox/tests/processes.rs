@@ -173,3 +173,20 @@ fn many_runs_at_once_do_not_meet() {
         }
     });
 }
+
+#[test]
+fn a_terminal_of_its_own_is_a_terminal_and_nobody_elses() {
+    let script = "tty; test -t 0 && test -t 1 && test -t 2 && echo all three; stty size; read line; echo \"got $line\"; ls /dev/pts";
+    let output = Command::new("/bin/sh")
+        .args(["-c", script])
+        .env("PATH", "/usr/bin:/bin")
+        .terminal(|| (31, 97))
+        .stdin(agentic_sandbox::Stdin::Bytes(b"typed\n".to_vec()))
+        .limits(seconds(20))
+        .output(sandbox())
+        .unwrap();
+    let text = printed(&output).replace("\r\n", "\n");
+    for line in ["/dev/pts/0\n", "all three\n", "31 97\n", "got typed\n", "0  ptmx\n"] {
+        assert!(text.contains(line), "{line:?} is missing in {text:?}");
+    }
+}

@@ -225,7 +225,7 @@ impl AgenticExecutor {
     #[must_use = "a failure is told in the result"]
     pub fn edit_file(&self, path: &str, old: &str, new: &str) -> ExecutionResult {
         let task = format!("Edit {path}");
-        let mut registry = self.registry.clone();
+        let registry = self.registry.snapshot();
         match edit_file::EditFile::over(&registry) {
             Ok(tool) => {
                 if let Err(error) = registry.register(Arc::new(tool)) {

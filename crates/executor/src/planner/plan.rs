@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -295,6 +296,11 @@ impl ExecutionPlan {
             Value::Array(_) => {}
             other => *other = Value::Array(vec![assumption]),
         }
+    }
+    /// The values that steps refer to as `${{ context.key }}` (`metadata["context"]`); empty when there are none.
+    pub fn context(&self) -> &Map<String, Value> {
+        static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
+        self.metadata.get("context").and_then(Value::as_object).unwrap_or(&NONE)
     }
     /// The plan as JSON: `task`, `steps` ([`PlanStep::to_dict`]), `metadata`. It is a plan file, too.
     pub fn to_dict(&self) -> Value {

@@ -332,8 +332,18 @@ impl Project<'_> {
                 .find(|name| names.contains(name))
                 .map(|name| join(folder, &name))
         };
+        let of_program = || self.files("").into_iter().find(|name| name.ends_with(".conf"));
+        let in_config = || {
+            let names = self.files("config");
+            names
+                .into_iter()
+                .find(|name| name.starts_with("default.") || name.starts_with("app."))
+                .map(|name| join("config", &name))
+        };
         in_folder("")
             .or_else(|| in_folder("config"))
+            .or_else(in_config)
+            .or_else(of_program)
             .or_else(|| self.manifest(""))
             .or_else(|| self.folders("").iter().find_map(|folder| in_folder(folder)))
             .or_else(|| self.folders("").iter().find_map(|folder| self.manifest(folder)))

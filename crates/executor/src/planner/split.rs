@@ -245,6 +245,10 @@ fn always(words: &[Word], at: usize) -> Option<usize> {
 /// Where the next part starts when "and" or a comma stands here and a verb follows.
 fn before_a_verb(words: &[Word], start: usize, at: usize) -> Option<usize> {
     let (before, word) = (&words[at - 1], &words[at]);
+    // "Finally, commit": what stands before is no part of its own.
+    if words[start..at].iter().all(|word| word.is_one_of(FILLERS)) {
+        return None;
+    }
     if word.is_one_of(AND) && starts_part(words, at + 1) {
         let verb = &words[at + 1];
         // One thing said with two verbs.

@@ -3,7 +3,8 @@
 //! One graph decides everything: a step's ancestors are what it depends on, directly or not, and, for a
 //! stand-in, also the step it stands in for and the stand-ins before it, for it runs after them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -199,7 +200,7 @@ impl<'a> Check<'a> {
         let inside: HashSet<usize> = component.iter().copied().collect();
         let start = component.iter().copied().min()?;
         let mut came_from: HashMap<usize, usize> = HashMap::new();
-        let mut queue = std::collections::VecDeque::from([start]);
+        let mut queue = VecDeque::from([start]);
         while let Some(place) = queue.pop_front() {
             for &next in self.before[place].iter().filter(|next| inside.contains(next)) {
                 if next == start {
@@ -212,8 +213,8 @@ impl<'a> Check<'a> {
                     path.reverse();
                     return Some(path);
                 }
-                if !came_from.contains_key(&next) {
-                    came_from.insert(next, place);
+                if let Entry::Vacant(unseen) = came_from.entry(next) {
+                    unseen.insert(place);
                     queue.push_back(next);
                 }
             }

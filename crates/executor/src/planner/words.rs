@@ -26,10 +26,24 @@ impl Word {
     }
     /// Whether it looks like a path: it has a `/`, an ending, or is a name that everybody knows.
     pub(super) fn is_path(&self) -> bool {
-        const KNOWN: [&str; 9] =
-            ["makefile", "dockerfile", "justfile", "rakefile", "procfile", "vagrantfile", "gemfile", "pipfile", "jenkinsfile"];
+        const KNOWN: [&str; 9] = [
+            "makefile",
+            "dockerfile",
+            "justfile",
+            "rakefile",
+            "procfile",
+            "vagrantfile",
+            "gemfile",
+            "pipfile",
+            "jenkinsfile",
+        ];
         let text = self.text.as_str();
-        if !text.contains(char::is_alphanumeric) || text.starts_with('-') || text.contains("://") || self.is_glob() || text.chars().any(char::is_control) {
+        if !text.contains(char::is_alphanumeric)
+            || text.starts_with('-')
+            || text.contains("://")
+            || self.is_glob()
+            || text.chars().any(char::is_control)
+        {
             return false;
         }
         if self.quoted && text.contains(char::is_whitespace) {
@@ -39,13 +53,14 @@ impl Word {
         if text.contains('/') {
             return !text.starts_with("//");
         }
-        KNOWN.contains(&self.lower.as_str()) || has_ending(text) || (text.starts_with('.') && text.len() > 2 && is_name(&text[1..]))
+        KNOWN.contains(&self.lower.as_str())
+            || has_ending(text)
+            || (text.starts_with('.') && text.len() > 2 && is_name(&text[1..]))
     }
     /// Whether it is a pattern of file names.
     pub(super) fn is_glob(&self) -> bool {
         let text = self.text.as_str();
-        (text.starts_with("*.") || text.starts_with("**/") || text.contains("/*")) && text.len() > 2
-            || text == "*"
+        (text.starts_with("*.") || text.starts_with("**/") || text.contains("/*")) && text.len() > 2 || text == "*"
     }
 }
 
@@ -64,11 +79,80 @@ fn has_ending(text: &str) -> bool {
 
 /// The endings by which a plain word is taken for a file.
 const ENDINGS: &[&str] = &[
-    "adoc", "bash", "bat", "bin", "c", "cc", "cfg", "cjs", "cmake", "conf", "cpp", "cs", "css", "csv", "dart", "diff", "env",
-    "ex", "exs", "gif", "go", "gradle", "graphql", "h", "hpp", "hs", "htm", "html", "ini", "ipynb", "java", "jpg", "js",
-    "json", "jsonl", "jsx", "kt", "less", "lock", "lua", "md", "mjs", "ml", "patch", "php", "pl", "png", "properties",
-    "proto", "ps1", "py", "pyi", "r", "rb", "rs", "rst", "scala", "scss", "sh", "sql", "svelte", "svg", "swift", "tf",
-    "tex", "toml", "ts", "tsx", "txt", "vue", "xml", "yaml", "yml", "zig",
+    "adoc",
+    "bash",
+    "bat",
+    "bin",
+    "c",
+    "cc",
+    "cfg",
+    "cjs",
+    "cmake",
+    "conf",
+    "cpp",
+    "cs",
+    "css",
+    "csv",
+    "dart",
+    "diff",
+    "env",
+    "ex",
+    "exs",
+    "gif",
+    "go",
+    "gradle",
+    "graphql",
+    "h",
+    "hpp",
+    "hs",
+    "htm",
+    "html",
+    "ini",
+    "ipynb",
+    "java",
+    "jpg",
+    "js",
+    "json",
+    "jsonl",
+    "jsx",
+    "kt",
+    "less",
+    "lock",
+    "lua",
+    "md",
+    "mjs",
+    "ml",
+    "patch",
+    "php",
+    "pl",
+    "png",
+    "properties",
+    "proto",
+    "ps1",
+    "py",
+    "pyi",
+    "r",
+    "rb",
+    "rs",
+    "rst",
+    "scala",
+    "scss",
+    "sh",
+    "sql",
+    "svelte",
+    "svg",
+    "swift",
+    "tf",
+    "tex",
+    "toml",
+    "ts",
+    "tsx",
+    "txt",
+    "vue",
+    "xml",
+    "yaml",
+    "yml",
+    "zig",
 ];
 
 fn known(ending: &str) -> bool {
@@ -141,24 +225,50 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<String> {
-        words(text).into_iter().map(|w| if w.quoted { format!("<{}>{}", w.text, w.after) } else { format!("{}{}", w.text, w.after) }).collect()
+        words(text)
+            .into_iter()
+            .map(|w| if w.quoted { format!("<{}>{}", w.text, w.after) } else { format!("{}{}", w.text, w.after) })
+            .collect()
     }
 
     #[test]
     fn quotes_hold_words_together() {
-        assert_eq!(texts("write \"a, then b\" to 'x y.txt', don't `rm -rf`"), [
-            "write", "<a, then b>", "to", "<x y.txt>,", "don't", "<rm -rf>"
-        ]);
+        assert_eq!(
+            texts("write \"a, then b\" to 'x y.txt', don't `rm -rf`"),
+            ["write", "<a, then b>", "to", "<x y.txt>,", "don't", "<rm -rf>"]
+        );
         assert_eq!(texts("'tis \"open"), ["'tis", "\"open"]);
     }
 
     #[test]
     fn paths_are_told_from_words_and_code() {
         let is_path = |text: &str| words(text)[0].is_path();
-        for path in ["README.md", "src/main.rs", "a/b", ".gitignore", "Makefile", "./x", "app.config.ts", "\"my file.txt\"", "config.yaml,"] {
+        for path in [
+            "README.md",
+            "src/main.rs",
+            "a/b",
+            ".gitignore",
+            "Makefile",
+            "./x",
+            "app.config.ts",
+            "\"my file.txt\"",
+            "config.yaml,",
+        ] {
             assert!(is_path(path), "{path}");
         }
-        for word in ["read", "os.system", "console.log()", "*.py", "e.g", "1.5", "http://x/y", "-rf", "...", "\"hello world.\"", "/"] {
+        for word in [
+            "read",
+            "os.system",
+            "console.log()",
+            "*.py",
+            "e.g",
+            "1.5",
+            "http://x/y",
+            "-rf",
+            "...",
+            "\"hello world.\"",
+            "/",
+        ] {
             assert!(!is_path(word), "{word}");
         }
     }

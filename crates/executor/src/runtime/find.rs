@@ -101,9 +101,9 @@ enum Origin {
 }
 
 /// The folders that every view shows.
-const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32"];
+const SYSTEM: [&str; 9] = ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/opt", "/nix/store", "/gnu/store"];
 /// Stores in which an interpreter and its libraries lie side by side; world-readable by design.
-const STORES: [&str; 3] = ["/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew"];
+const STORES: [&str; 1] = ["/home/linuxbrew/.linuxbrew"];
 
 /// Whether every view shows this path.
 pub(super) fn is_system(path: &Path) -> bool {

@@ -254,7 +254,6 @@ impl Toolchains {
         }
         probe.user_site(host);
         probe.path_folders(host);
-        probe.opt(host);
         probe.tidy();
         probe
     }
@@ -307,15 +306,6 @@ impl Toolchains {
         for folder in std::env::split_paths(path).filter(|folder| folder.is_absolute()) {
             if !self.shows(&folder) {
                 self.consider(host, folder, "PATH", ReadOnly, "on PATH");
-            }
-        }
-    }
-    /// Toolchains unpacked under /opt.
-    fn opt(&mut self, host: &Host) {
-        let entries = fs::read_dir("/opt").into_iter().flatten().take(1_000).flatten();
-        for path in entries.map(|entry| entry.path()) {
-            if path.join("bin").is_dir() {
-                self.consider(host, path, "opt", ReadOnly, "/opt/*/bin");
             }
         }
     }

@@ -65,21 +65,38 @@ impl FunctionTool {
     {
         let schema = schema::of::<A>();
         let own = schema.clone();
-        let function = move |call: &ToolCall, context: &ToolContext<'_>| {
-            let args = match validate::arguments::<A>(call, || own.clone()) {
-                Ok(args) => args,
-                Err(refusal) => return refusal,
-            };
-            match function(args, context) {
-                Ok(output) => ToolResult::success(output),
-                Err(message) => ToolResult::failure(Cause::Failed, message),
-            }
-        };
+        Self::over(name.into(), description.into(), schema, move |call, context| {
+            let args = validate::arguments::<A>(call, || own.clone())?;
+            function(args, context)
+                .map_err(|message| ToolResult::failure(Cause::Failed, message))
+                .map(ToolResult::success)
+        })
+    }
+    /// The same over untyped arguments that a schema describes, such as one made by
+    /// [`schema::from_parameters`](super::schema::from_parameters). They were checked against it when the call came
+    /// through an executor.
+    pub fn with_schema<R: Into<Value>>(
+        name: impl Into<String>,
+        description: impl Into<String>,
+        schema: Value,
+        function: impl Fn(&Map<String, Value>, &ToolContext<'_>) -> Result<R, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::over(name.into(), description.into(), schema, move |call, context| {
+            let output = function(&call.params, context);
+            output.map_err(|message| ToolResult::failure(Cause::Failed, message)).map(ToolResult::success)
+        })
+    }
+    fn over(
+        name: String,
+        description: String,
+        schema: Value,
+        function: impl Fn(&ToolCall, &ToolContext<'_>) -> Result<ToolResult, ToolResult> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            name: name.into(),
-            description: description.into(),
+            name,
+            description,
             schema,
-            function: Box::new(function),
+            function: Box::new(move |call, context| function(call, context).unwrap_or_else(|failure| failure)),
             access: Access::Write,
             resources: Resources::Undeclared,
             idempotency: Idempotency::Layered,

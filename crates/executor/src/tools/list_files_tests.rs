@@ -48,6 +48,7 @@ fn each_switch_does_what_it_says() {
     assert_eq!(files(&folder, json!({"glob": "src/**/*.rs"})), ["src/a/lib.rs", "src/lib.rs"]);
     assert_eq!(files(&folder, json!({"glob": "*.{md,log}"})), ["README.md", "keep.log"]);
     assert_eq!(files(&folder, json!({"path": "src"})), ["src/a/lib.rs", "src/lib.rs"]);
+    assert_eq!(files(&folder, json!({"path": "target/../src/a"})), ["src/a/lib.rs"]);
     assert_eq!(files(&folder, json!({"path": "src", "glob": "a/*"})), ["src/a/lib.rs"]);
     assert_eq!(files(&folder, json!({"path": "target"})), ["target/out.rs"], "what is named is looked at");
     assert_eq!(files(&folder, json!({"hidden": true, "glob": ".*"})), [".gitignore", ".hidden", "src/a/.gitignore"]);

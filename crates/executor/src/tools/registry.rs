@@ -13,7 +13,9 @@ use serde_json::{Map, Value};
 use super::function::FunctionTool;
 use super::schema::{SchemaFormat, provider};
 use super::validate::Validator;
-use super::{EditTool, FileReadTool, FileWriteTool, ListFilesTool, SearchTool, Tool, ToolContext, ToolResult};
+use super::{
+    EditTool, FileReadTool, FileWriteTool, ListFilesTool, RunCodeTool, SearchTool, ShellTool, Tool, ToolContext, ToolResult,
+};
 use crate::cause::Cause;
 
 /// What keeps a tool from being registered.
@@ -78,19 +80,19 @@ impl ToolRegistry {
     }
     /// `file_read`, `file_write`, `shell`, `search`: what programs written against the Python package expect.
     pub fn default_registry() -> Self {
-        let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(FileReadTool::new()), Arc::new(FileWriteTool::new())];
-        tools.extend(sandboxed("shell"));
-        tools.push(Arc::new(SearchTool::new()));
-        Self::of(tools)
+        Self::of(vec![
+            Arc::new(FileReadTool::new()),
+            Arc::new(FileWriteTool::new()),
+            Arc::new(ShellTool::new()),
+            Arc::new(SearchTool::new()),
+        ])
     }
     /// Every built-in tool: the default four, `edit`, `list_files` and `run_code`.
     pub fn full_registry() -> Self {
         let registry = Self::default_registry();
-        let mut tools: Vec<Arc<dyn Tool>> = vec![Arc::new(EditTool::new()), Arc::new(ListFilesTool::new())];
-        tools.extend(sandboxed("run_code"));
-        for tool in tools {
-            registry.add_built_in(tool);
-        }
+        registry.add_built_in(Arc::new(EditTool::new()));
+        registry.add_built_in(Arc::new(ListFilesTool::new()));
+        registry.add_built_in(Arc::new(RunCodeTool::new()));
         registry
     }
     fn of(tools: Vec<Arc<dyn Tool>>) -> Self {
@@ -100,10 +102,17 @@ impl ToolRegistry {
         }
         registry
     }
-    /// Our own tools cannot fail here: `every_built_in_tool_is_registered` would.
+    /// Our own tools cannot fail here: the test `registries_hold_what_they_say` would.
     fn add_built_in(&self, tool: Arc<dyn Tool>) {
         let added = self.register(tool);
         debug_assert!(added.is_ok(), "{added:?}");
+    }
+
+    /// A registry of its own with the tools this one has now.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Self { entries: Arc::new(RwLock::new(entries)) }
     }
 
     /// Adds a tool; one of the same name is replaced, in its place.
@@ -175,14 +184,5 @@ impl ToolRegistry {
             None => Err(ToolResult::failure(Cause::UnknownTool, format!("Unknown tool: {name}"))
                 .with("available", self.list_tools())),
         }
-    }
-}
-
-/// The tools that run programs, by name.
-fn sandboxed(name: &str) -> Option<Arc<dyn Tool>> {
-    match name {
-        "shell" => Some(Arc::new(super::ShellTool::new())),
-        "run_code" => Some(Arc::new(super::RunCodeTool::new())),
-        _ => None,
     }
 }

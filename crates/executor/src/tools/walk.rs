@@ -85,8 +85,10 @@ pub(crate) fn walk(
 ) -> Result<u64, ToolResult> {
     let mut unreadable = 0;
     let mut above = None;
+    // Rules go by the folder's real place, also when it was named through a link or `..`.
+    let base = place.dir.resolve(&place.rel).map_err(|error| place.failed("list", &error))?;
     if filter.gitignore {
-        for folder in place.rel.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
+        for folder in base.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
             if let Ok(entries) = place.dir.read_dir(folder) {
                 above = rules(place, folder, &entries, above);
             }
@@ -98,7 +100,7 @@ pub(crate) fn walk(
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Level { folder, entries: entries.into(), rules })
     };
-    let start = open(place.rel.clone(), above).map_err(|error| place.failed("list", &error))?;
+    let start = open(base.clone(), above).map_err(|error| place.failed("list", &error))?;
     let mut levels = vec![start];
     while let Some(level) = levels.last_mut() {
         let Some(entry) = level.entries.pop_front() else {
@@ -123,7 +125,7 @@ pub(crate) fn walk(
                 Err(_) => unreadable += 1,
             },
             FileKind::File | FileKind::Symlink => {
-                let below = rel.strip_prefix(&place.rel).unwrap_or(&rel);
+                let below = rel.strip_prefix(&base).unwrap_or(&rel);
                 if visit(below, kind).is_break() {
                     break;
                 }

@@ -199,6 +199,16 @@ impl Transaction<'_> {
         Ok(open)
     }
 
+    /// As [`Self::folder`], for the folder that `path` lies in: that it is gone is somebody else's doing.
+    fn open_folder(&mut self, part: usize, folder: &Path, path: &Path) -> Result<Rc<OwnedFd>, Stop> {
+        match self.folder(part, folder) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Err(self.conflict(part, path, "its folder was removed or moved meanwhile"))
+            }
+            other => other.map_err(self.failed("open the folder of", part, path)),
+        }
+    }
+
     // Phase 1.
 
     fn stage(&mut self, part: usize) -> Result<(), Stop> {
@@ -216,6 +226,7 @@ impl Transaction<'_> {
             while new.contains(folder) {
                 folder = split(folder).0;
             }
+            self.open_folder(part, folder, path)?;
             let first = firsts.get(&(upper.st_dev, upper.st_ino)).cloned();
             let temp = self
                 .stage_one(part, path, upper, over.as_ref(), folder, first.as_ref())
@@ -302,12 +313,7 @@ impl Transaction<'_> {
         };
         self.at(Moment::Before(path), path)?;
         let (folder, name) = split(path);
-        let open = match self.folder(part, folder) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(self.conflict(part, path, "its folder was removed or moved meanwhile"));
-            }
-            other => other.map_err(self.failed("open the folder of", part, path))?,
-        };
+        let open = self.open_folder(part, folder, path)?;
         let action = "apply";
         if let Op::Put { over: Some(over), .. } | Op::Delete { over, .. } | Op::Mode { over, .. } = op {
             let now = stat_now(&open, name).map_err(self.failed(action, part, path))?;

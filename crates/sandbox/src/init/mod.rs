@@ -103,8 +103,26 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
     forbid_nesting();
     let child_ended = sys::child_signal().stage("watch for ended children")?;
-    let started = payload::start(&spec, handed.stdio, &mut enforced)?;
+    let stdio = match spec.terminal {
+        Some(size) => terminal(control, size)?,
+        None => handed.stdio,
+    };
+    let started = payload::start(&spec, stdio, &mut enforced)?;
     watch::until_the_end(&spec, control, &child_ended, &started, &layers, enforced)
+}
+
+/// A terminal of the enclosure's own devpts: the parent gets one end, the program the other, three times.
+fn terminal(control: &OwnedFd, (rows, columns): (u16, u16)) -> Result<[OwnedFd; 3], Failure> {
+    use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let parent = openpt(flags).stage("open a terminal")?;
+    unlockpt(&parent).stage("unlock the terminal")?;
+    let size = rustix::termios::Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    rustix::termios::tcsetwinsize(&parent, size).stage("size the terminal")?;
+    let program = ioctl_tiocgptpeer(&parent, flags).stage("open the terminal's other end")?;
+    channel::send(control, &Status::Terminal, &[parent.as_fd()]).stage("send the terminal up")?;
+    let copy = || rustix::io::dup(&program).stage("duplicate the terminal");
+    Ok([copy()?, copy()?, program])
 }
 
 /// No further namespaces below this one: belt to the system-call filter's braces.

@@ -68,6 +68,9 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     // Past the file-size limit `write` then answers EFBIG, which a program can report, instead of ending it.
     sys::ignore_signal(libc::SIGXFSZ);
     rustix::process::setsid().stage("start a session")?;
+    if spec.terminal.is_some() {
+        rustix::process::ioctl_tiocsctty(&stdio[0]).stage("take the terminal")?;
+    }
     for (number, stream) in stdio.iter().enumerate() {
         sys::duplicate_to(stream.as_fd(), number as i32, false).stage("set up standard streams")?;
     }

@@ -146,6 +146,17 @@ impl PlanFile {
             source: String::new(),
         }
     }
+    /// The plan to be run: its context is the file's, with `overrides` (what `-c key=value` gave) over it.
+    pub fn into_plan(self, overrides: &Map<String, Value>) -> ExecutionPlan {
+        let mut plan = self.plan;
+        let mut context = plan.context().clone();
+        context.extend(self.context);
+        context.extend(overrides.iter().map(|(key, value)| (key.clone(), value.clone())));
+        if !context.is_empty() {
+            plan.metadata.insert("context".into(), Value::Object(context));
+        }
+        plan
+    }
     /// The YAML of it. Reading it back gives the same plan, all steps pending.
     pub fn to_yaml(&self) -> String {
         let form = PlanForm {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::part::Part;
+use super::part::{Part, is_noise};
 use super::{Planning, text};
 use crate::planner::error::PlanError;
 use crate::planner::plan::{CommitPolicy, OnFailure, PlanStep};
@@ -30,11 +30,14 @@ impl Planning<'_> {
             ("npm", "npm test"),
             ("make", "make test"),
         ];
-        let named = named.into_iter().find(|(word, _)| part.has(&[word]));
+        // "make sure the tests pass" does not name make.
+        let makes =
+            part.words.windows(2).any(|pair| pair[0].is("make") && pair[1].is_one_of(&["test", "tests", "check"]));
+        let named = named.into_iter().find(|(word, _)| part.has(&[word]) && (*word != "make" || makes));
         part.use_words(&["unit", "cargo", "npm", "make", "pass", "passing", "sure", "python", "rust", "node"]);
         let target = part
             .take(|word| word.is_path())
-            .or_else(|| self.take_folder(part))
+            .or(self.take_folder(part)?)
             .map(|path| path.trim_end_matches('/').to_owned());
         if let Some(folder) = &target
             && named.is_none()
@@ -58,7 +61,8 @@ impl Planning<'_> {
         }
         let first = found.first().map_or("pytest", |found| found.command.as_str()).to_owned();
         if let Some(target) = &target {
-            if found.len() > 1 || first != "pytest" {
+            let fits = target.ends_with(".py") || target.contains(".py::") || !self.project.0.list(target).is_empty();
+            if found.len() > 1 || first != "pytest" || !fits {
                 return Err(self.missing(
                     part,
                     format!("the tests of {target} alone cannot be run by rule"),
@@ -105,7 +109,14 @@ impl Planning<'_> {
     }
 
     pub(super) fn build(&mut self, part: &mut Part<'_>) -> Result<(), PlanError> {
-        part.use_words(&["release", "debug"]);
+        let named =
+            [("cargo", "cargo build"), ("npm", "npm run build")].into_iter().find(|(word, _)| part.has(&[word]));
+        if let Some((_, command)) = named
+            && !self.may_take_command
+        {
+            let step = self.shell(part, command.into(), "Build the project")?;
+            return self.long(vec![step]);
+        }
         if part.has(&["release"]) {
             return Err(self.missing(part, "which command builds a release is not known".into(), &["command"]));
         }
@@ -133,12 +144,15 @@ impl Planning<'_> {
             None => Vec::new(),
         };
         if packages.is_empty() && !part.has(&needs) {
-            packages = part.take_all(|word| {
-                (word.quoted || !super::part::is_noise(word) && !word.is("and")) && !word.lower.is_empty()
-            });
+            packages = self.packages(part)?;
+            self.strict = true;
         }
         if packages.is_empty() {
             part.use_words(&needs);
+            if named == Some(Ecosystem::Npm) {
+                let step = self.shell(part, "npm install".into(), "Install dependencies")?;
+                return self.long(vec![step]);
+            }
             return self.in_projects(
                 part,
                 "install",
@@ -165,6 +179,32 @@ impl Planning<'_> {
         self.long(vec![step])
     }
 
+    /// The names after the verb: one, or several with commas or "and" between them. Any other word could be a package
+    /// that nobody wanted ("install the latest version of requests"), so it is refused.
+    fn packages(&self, part: &mut Part<'_>) -> Result<Vec<String>, PlanError> {
+        let mut packages = Vec::new();
+        let mut separated = true;
+        let start = part.words.iter().position(|word| word.is("install") || word.is("add")).map_or(0, |verb| verb + 1);
+        for at in start..part.words.len() {
+            let word = &part.words[at];
+            if word.is_one_of(&["from", "with", "for", "in", "into", "to", "on"]) {
+                break;
+            }
+            if word.is_one_of(&["and", "&", "plus"]) {
+                separated = true;
+                part.use_at(at);
+            } else if !part.is_used(at) && (word.quoted || !is_noise(word)) {
+                if !separated {
+                    return Err(self.refused(part, "several packages need a comma or \"and\" between them".into()));
+                }
+                packages.push(word.text.clone());
+                separated = word.after.contains(',');
+                part.use_at(at);
+            }
+        }
+        Ok(packages)
+    }
+
     fn in_projects(
         &mut self,
         part: &mut Part<'_>,
@@ -177,7 +217,7 @@ impl Planning<'_> {
             let step = self.shell(part, command, description)?;
             return self.long(vec![step]);
         }
-        let target = self.take_folder(part);
+        let target = self.take_folder(part)?;
         let found = match &target {
             Some(folder) => ask(self.project, folder.trim_end_matches('/')).into_iter().collect(),
             None => self.project.everywhere(ask),
@@ -220,7 +260,11 @@ impl Planning<'_> {
         }
         let message =
             self.context.get("message").and_then(text).or_else(|| part.take(|word| word.quoted)).or_else(|| {
-                let from = part.words.iter().position(|word| word.is_one_of(&["message", "saying"]))? + 1;
+                // "commit with message fix it", "commit: fix it"
+                let says = |word: &Word| {
+                    word.is_one_of(&["message", "saying"]) || word.is("commit") && word.after.contains(':')
+                };
+                let from = part.words.iter().position(says)? + 1;
                 let rest: Vec<&str> = part.words[from..].iter().map(|word| word.text.as_str()).collect();
                 (from..part.words.len()).for_each(|at| part.use_at(at));
                 (!rest.is_empty()).then(|| rest.join(" "))
@@ -303,12 +347,18 @@ impl Planning<'_> {
         self.effect(steps);
         Ok(())
     }
-    fn take_folder(&self, part: &mut Part<'_>) -> Option<String> {
-        let is_folder =
-            |word: &Word| !word.text.contains("..") && !self.project.0.list(word.text.trim_end_matches('/')).is_empty();
-        part.take_after(&["in", "inside", "under", "within", "of", "for", "at"], |word| {
-            !word.text.is_empty() && is_folder(word)
-        })
+    /// The folder that the part names. A place that is none must not become "everywhere".
+    fn take_folder(&self, part: &mut Part<'_>) -> Result<Option<String>, PlanError> {
+        let place = |word: &Word| !word.text.is_empty() && !is_noise(word);
+        let Some(folder) = part.take_after(&["in", "inside", "under", "within", "of", "for", "at"], place) else {
+            return Ok(None);
+        };
+        let there = !folder.contains("..") && !self.project.0.list(folder.trim_end_matches('/')).is_empty();
+        if there {
+            Ok(Some(folder))
+        } else {
+            Err(self.refused(part, format!("there is no folder \"{folder}\" in the project")))
+        }
     }
 }
 

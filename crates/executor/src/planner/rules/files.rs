@@ -75,8 +75,12 @@ impl Planning<'_> {
             return Err(self.missing(part, "which file to read is not said".into(), &["path"]));
         }
         part.use_words(&["readme", "license", "changelog", "manifest"]);
+        let (first, last) = lines(part);
         for path in paths {
-            let step = self.step(part, "file_read", object([("path", json!(path))]), &format!("Read {path}"))?;
+            let mut params = object([("path", json!(path))]);
+            params.extend(first.map(|line| ("start_line".to_owned(), json!(line))));
+            params.extend(last.map(|line| ("end_line".to_owned(), json!(line))));
+            let step = self.step(part, "file_read", params, &format!("Read {path}"))?;
             self.observe(step);
         }
         Ok(())
@@ -103,8 +107,14 @@ impl Planning<'_> {
                 .map(|at| part.words[at].text.as_str())
                 .collect();
             (from..part.words.len()).for_each(|at| part.use_at(at));
-            (!rest.is_empty()).then(|| rest.join(" "))
+            let rest = (!rest.is_empty()).then(|| rest.join(" "));
+            self.plan.assume(format!(
+                "the content is \"{}\", without the punctuation around words",
+                rest.as_deref().unwrap_or_default()
+            ));
+            rest
         });
+        self.strict = !self.context.contains_key("content");
         let content = match content {
             Some(content) => content,
             None if matches!(verb, "create" | "make") && !self.project.0.exists(&path) => {
@@ -282,7 +292,22 @@ impl Planning<'_> {
     /// Where: the path after "in", a folder of the project, or the context's path.
     fn folder(&self, part: &mut Part<'_>) -> Option<String> {
         let exists = |word: &Word| word.is_path() || (!word.text.is_empty() && self.project.0.exists(&word.text));
-        let found = part.take_after(&["in", "inside", "within", "under", "across", "of", "from", "into"], exists);
+        let found = part
+            .take_after(&["in", "inside", "within", "under", "across", "of", "from", "into"], exists)
+            .or_else(|| {
+                // "… in src" names a place, there or not: to look everywhere instead would not be what was asked for.
+                let last = (0..part.words.len()).rev().find(|&at| !is_noise(&part.words[at]))?;
+                let place = last > 1
+                    && !part.words[last].quoted
+                    && !part.is_used(last)
+                    && part.is(last - 1, &["in", "inside", "within", "under"]);
+                if !place {
+                    return None;
+                }
+                part.use_at(last);
+                part.use_at(last - 1);
+                Some(part.words[last].text.clone())
+            });
         let found = found.or_else(|| {
             // "list src"
             let verb = part.verb()?;
@@ -300,13 +325,17 @@ impl Planning<'_> {
         let replace_all = part.has(&["all", "every", "occurrences", "everywhere"]);
         // "in config.py" is the place; what is replaced may look like a path as well.
         let path = part.take_after(&["in", "inside", "within", "of", "file"], Word::is_path);
+        // "change the timeout to 30" does not say which text to replace; "replace a with b" does.
+        let says = part.verb().is_some_and(|verb| part.is(verb, &["replace", "substitute", "swap", "find", "search"]));
         if old.is_none() {
+            self.strict = true;
             let pair = part.words.iter().position(|word| word.is_one_of(&["with", "to", "by", "into", "for"]));
             if let Some(at) = pair.filter(|&at| at > 0 && at + 1 < part.words.len()) {
                 let before = (0..at)
                     .rev()
                     .find(|&at| !part.is_used(at) && (part.words[at].quoted || !is_noise(&part.words[at])));
-                if let Some(before) = before.filter(|_| !part.is_used(at + 1)) {
+                let quoted = before.is_some_and(|before| part.words[before].quoted && part.words[at + 1].quoted);
+                if let Some(before) = before.filter(|_| (says || quoted) && !part.is_used(at + 1)) {
                     old = Some(part.words[before].text.clone());
                     new = Some(part.words[at + 1].text.clone());
                     [before, at, at + 1].into_iter().for_each(|at| part.use_at(at));
@@ -347,6 +376,7 @@ impl Planning<'_> {
             old = Some(part.words[before].text.clone());
             new = Some(part.words[at + 1].text.clone());
             [before, at, at + 1].into_iter().for_each(|at| part.use_at(at));
+            self.strict = true;
         }
         let (Some(old), Some(new)) = (old, new) else {
             return Err(self.missing(part, "the old and the new name are not said".into(), &["old_name", "new_name"]));
@@ -412,6 +442,31 @@ impl Planning<'_> {
         self.since.clear();
         Ok(())
     }
+}
+
+/// `lines 3-9`, `lines 3 to 9`, `line 3`, `the first 10 lines`.
+fn lines(part: &mut Part<'_>) -> (Option<u64>, Option<u64>) {
+    let number = |at: usize| {
+        part.word(at).filter(|word| !word.quoted).and_then(|word| word.text.parse::<u64>().ok()).filter(|n| *n > 0)
+    };
+    let Some(at) = part.words.iter().position(|word| word.is_one_of(&["line", "lines"])) else { return (None, None) };
+    let (found, used) = if let Some(first) = number(at + 1) {
+        match number(at + 3).filter(|last| part.is(at + 2, &["to", "-"]) && *last >= first) {
+            Some(last) => ((Some(first), Some(last)), at..at + 4),
+            None => ((Some(first), Some(first)), at..at + 2),
+        }
+    } else if let Some((first, last)) = part.word(at + 1).and_then(|word| word.text.split_once('-')) {
+        match (first.parse(), last.parse()) {
+            (Ok(first), Ok(last)) if 0 < first && first <= last => ((Some(first), Some(last)), at..at + 2),
+            _ => return (None, None),
+        }
+    } else if let Some(count) = at.checked_sub(1).and_then(number).filter(|_| at > 1 && part.is(at - 2, &["first"])) {
+        ((None, Some(count)), at - 1..at)
+    } else {
+        return (None, None);
+    };
+    used.for_each(|at| part.use_at(at));
+    found
 }
 
 /// A name in a programming language: letters, digits, `_`; no digit first.

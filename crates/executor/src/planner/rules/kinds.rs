@@ -91,7 +91,7 @@ pub(super) fn kind(part: &mut Part<'_>) -> Option<Kind> {
         "make" if next(&["test", "tests", "check"]) => Kind::Test,
         "make" | "check" | "verify" | "ensure" | "run" | "rerun" | "re-run" | "execute" | "start" | "launch" | "do"
         | "perform"
-            if tests && !(verb.is("make") && !next(&["sure"])) =>
+            if tests && (!verb.is("make") || next(&["sure"])) =>
         {
             Kind::Test
         }
@@ -106,22 +106,24 @@ pub(super) fn kind(part: &mut Part<'_>) -> Option<Kind> {
         "add" if part.has(&["commit"]) => Kind::Commit,
         "add" if paths && part.words.iter().any(|word| word.quoted) => Kind::Write,
         "search" | "find" if part.has(&["replace", "substitute"]) => Kind::Edit,
-        "find" | "list" | "ls" if !finds && part.words.iter().any(|word| word.is_glob()) => Kind::List,
+        "list" | "ls" if !finds && part.words.iter().any(|word| word.is_glob()) => Kind::List,
+        // "find *.py", but "find x in *.py" looks into them.
+        "find" if part.word(at + 1).is_some_and(|word| word.is_glob() && !word.quoted) => Kind::List,
         "search" | "find" | "grep" | "locate" | "where" => Kind::Search,
         "list" if finds => Kind::Search,
         "list" | "ls" => Kind::List,
         "test" | "retest" | "pytest" | "tests" => Kind::Test,
         "unit" if next(&["test", "tests"]) => Kind::Test,
-        "check" if git || next(&["in"]) => {
-            if shows_git {
-                Kind::GitShow
-            } else {
-                return None;
-            }
-        }
+        "check" if git && shows_git => Kind::GitShow,
+        "check" if git || next(&["in"]) => return None,
         "check" if paths => Kind::Read,
         "run" | "rerun" | "execute" | "do" | "perform" | "start" if part.has(&["build"]) => Kind::Build,
         "run" | "rerun" | "re-run" | "execute" | "launch" | "start" => Kind::Run,
+        "cargo" | "npm" | "make" if next(&["test"]) || next(&["run"]) && part.is(at + 2, &["test", "tests"]) => {
+            Kind::Test
+        }
+        "cargo" | "npm" if next(&["build"]) || next(&["run"]) && part.is(at + 2, &["build"]) => Kind::Build,
+        "pip" | "pip3" | "npm" if next(&["install"]) => Kind::Install,
         "build" | "rebuild" | "compile" => Kind::Build,
         "install" => Kind::Install,
         "commit" | "stage" => Kind::Commit,
@@ -133,10 +135,13 @@ pub(super) fn kind(part: &mut Part<'_>) -> Option<Kind> {
         "replace" | "substitute" | "swap" | "edit" | "change" | "update" => Kind::Edit,
         _ => return None,
     };
+    let next_is_install = next(&["install"]);
     part.use_at(at);
     match kind {
+        Kind::Test if verb.is_one_of(&["cargo", "npm"]) => part.use_words(&["test", "tests", "run"]),
         Kind::Test => part.use_words(TESTS),
-        Kind::Build => part.use_words(&["build"]),
+        Kind::Install if next_is_install => part.use_at(at + 1),
+        Kind::Build => part.use_words(&["build", "cargo", "npm", "run"]),
         Kind::List => part.use_words(&["tree", "structure"]),
         Kind::Edit => part.use_words(&["replace", "substitute", "find", "search"]),
         _ => {}

@@ -90,9 +90,11 @@ impl TaskPlanner {
             last_effect: Vec::new(),
             since: Vec::new(),
             may_take_command: false,
+            strict: false,
         };
         for (index, (part, kind)) in parts.iter_mut().zip(kinds).enumerate() {
             planning.may_take_command = taker == Some(index);
+            planning.strict = false;
             planning.part(part, kind)?;
         }
         if context.contains_key("command") && taker.is_none() {
@@ -126,6 +128,8 @@ struct Planning<'a> {
     /// The steps since then, which only look.
     since: Vec<StepId>,
     may_take_command: bool,
+    /// Whether this part's values came from its text: then a word left over means that it was misread.
+    strict: bool,
 }
 
 impl Planning<'_> {
@@ -163,6 +167,7 @@ impl Planning<'_> {
         // Half a wish must not be dropped in silence: a verb that is left asks for something.
         let asks = |word: &&&crate::planner::words::Word| {
             word.is_one_of(VERBS)
+                || (!word.quoted && word.text.starts_with('-') && word.text.len() > 1)
                 || word.is_one_of(&[
                     "before",
                     "after",
@@ -176,7 +181,7 @@ impl Planning<'_> {
                     "only",
                 ])
         };
-        if let Some(word) = left.iter().find(asks)
+        if let Some(word) = left.iter().find(|word| self.strict || asks(word))
             && !self.may_take_command
         {
             return Err(self.refused(part, format!("what \"{}\" means there is not understood", word.text)));

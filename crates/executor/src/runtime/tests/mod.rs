@@ -4,6 +4,7 @@ mod diagnose;
 mod find;
 mod imports;
 mod policy;
+mod sandboxed;
 
 use std::ffi::OsString;
 use std::fs;

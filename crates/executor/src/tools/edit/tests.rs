@@ -1,7 +1,11 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
+use proptest::prelude::*;
+use serde_json::json;
+
 use super::*;
+use crate::cause::Cause;
 use crate::tools::place::testing::{Folder, call, refusal};
 use crate::tools::{FileReadTool, FileWriteTool, Tool};
 
@@ -179,4 +183,35 @@ fn tools_say_what_they_touch() {
     let same = FileWriteTool::new().resources(json!({"path": "a"}).as_object().unwrap());
     assert_eq!(same, Resources::Keys(vec!["path:a".into()]));
     assert_eq!(FileReadTool::new().resources(&Map::new()), Resources::Independent);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Line endings, marks, invalid bytes, a missing last newline: what stands around the text stays.
+    #[test]
+    fn a_file_keeps_every_byte_around_the_edit(
+        before in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b' '), 1_u8..=255], 0..200),
+        after in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), 0_u8..=255], 0..200),
+        new in "[a-z\r\n\u{e9}]{0,20}",
+    ) {
+        let old = "\u{2603}the old text\u{2603}";
+        let bytes = [before.as_slice(), old.as_bytes(), &after].concat();
+        let head = &bytes[..bytes.len().min(8 << 10)];
+        prop_assume!(!bytes.starts_with(b"\xff\xfe") && !bytes.starts_with(b"\xfe\xff") && !head.contains(&0));
+        let folder = Folder::with(&[("f", &bytes)]);
+        edit(&folder, json!({"path": "f", "old": old, "new": new})).unwrap();
+        prop_assert_eq!(folder.bytes("f"), [before.as_slice(), new.as_bytes(), &after].concat());
+    }
+}
+
+#[test]
+fn very_many_occurrences_do_not_take_long() {
+    let text = "x = old;\n".repeat(100_000);
+    let folder = Folder::with(&[("f", text.as_bytes())]);
+    let start = std::time::Instant::now();
+    let result = edit(&folder, json!({"path": "f", "old": "old", "new": "new", "replace_all": true})).unwrap();
+    assert!(start.elapsed().as_secs() < 30, "took {:?}", start.elapsed());
+    assert_eq!(result.metadata["occurrences"], 100_000);
+    assert_eq!(result.metadata["ranges"].as_array().unwrap().len(), 1_000);
+    assert!(folder.bytes("f").starts_with(b"x = new;\nx = new;"));
 }
