@@ -1,5 +1,6 @@
 //! What was typed, and nothing else: the command line as clap sees it. What it means is decided in
-//! [`crate::settings`] and in the subcommand's own file.
+//! [`crate::settings`] and in the subcommand's own file. Longer than its neighbours because it is one table:
+//! every flag with the words that `--help` and `docs/reference/cli.md` say of it.
 
 use std::ffi::OsString;
 use std::path::PathBuf;

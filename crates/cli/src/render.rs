@@ -189,10 +189,11 @@ pub(crate) fn closing(result: &ExecutionResult, look: Appearance) -> Vec<String>
         StopReason::Cancelled => ("Cancelled", Colour::Yellow),
     };
     let done = result.steps.iter().filter(|step| step.result.as_ref().is_some_and(|r| r.is_success())).count();
+    let planned = result.metadata.get("steps").and_then(|counts| counts.get("total")?.as_u64());
+    let total = planned.unwrap_or(result.steps.len() as u64);
     let mut lines = vec![format!(
-        "{}: {done} of {} steps succeeded in {}",
+        "{}: {done} of {total} steps done in {}",
         look.paint(colour, word),
-        result.steps.len(),
         seconds(Duration::try_from_secs_f64(result.total_time).unwrap_or_default())
     )];
     if let Some(error) = &result.error {

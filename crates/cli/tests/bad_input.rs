@@ -5,7 +5,8 @@ mod scene;
 
 use std::os::unix::ffi::OsStrExt;
 
-use scene::{Scene, is_empty, is_root};
+use agentic_testkit::{is_root, skip};
+use scene::{Scene, is_empty};
 
 #[test]
 fn a_mistake_on_the_command_line_is_bad_input() {
@@ -48,8 +49,7 @@ fn a_workspace_must_be_a_folder_that_exists() {
 fn a_workspace_must_be_writable() {
     use std::os::unix::fs::PermissionsExt;
     if is_root() {
-        println!("SKIP: root may write everywhere");
-        return;
+        skip!("root may write everywhere");
     }
     let scene = Scene::new();
     std::fs::set_permissions(scene.path("work"), std::fs::Permissions::from_mode(0o555)).unwrap();

@@ -1,6 +1,7 @@
 //! What was typed → what was found → what was decided. [`Settings::decide`] merges flags over environment
 //! over the workspace's `agentic.toml` (which may only narrow) over the user's `config.toml` over defaults,
 //! keeps where each value came from for `agentic doctor`, and makes the [`Config`] that the library is told.
+//! The merge and what follows from it stay in one file, so that precedence is read in one place.
 
 use std::collections::BTreeMap;
 use std::fmt;

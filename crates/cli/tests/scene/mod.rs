@@ -119,11 +119,6 @@ impl Seen {
     }
 }
 
-/// Whether this user may write wherever he likes, so that permissions refuse nothing.
-pub(crate) fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
 /// Whether nothing is beneath a folder.
 pub(crate) fn is_empty(path: &Path) -> bool {
     std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none())
