@@ -131,6 +131,8 @@ pub enum Entry {
     File(Vec<u8>, u32),
     Dir(u32),
     Link(PathBuf),
+    /// A FIFO, socket or device; never opened.
+    Special,
 }
 
 pub fn tree(root: &Path) -> BTreeMap<PathBuf, Entry> {
@@ -145,6 +147,8 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, Entry> {
                 Entry::Dir(mode)
             } else if data.is_symlink() {
                 Entry::Link(fs::read_link(&path).unwrap())
+            } else if !data.is_file() {
+                Entry::Special
             } else {
                 Entry::File(fs::read(&path).unwrap_or_default(), mode)
             };
