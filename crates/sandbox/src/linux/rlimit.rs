@@ -121,7 +121,7 @@ mod tests {
             let after = in_force();
             assert_eq!(row(&after, "Max processes"), ["65", "65"]);
             assert_eq!(row(&after, "Max open files"), ["1024", "1024"]);
-            assert_eq!(row(&after, "Max file size"), ["4294967296", "1073741824"]);
+            assert_eq!(row(&after, "Max file size"), ["4294967296", "4294967296"]);
             assert_eq!(row(&after, "Max core file size"), ["1", "1"]);
             assert_eq!(row(&after, "Max cpu time"), ["3", "3"]);
             assert_eq!(row(&after, "Max realtime priority"), ["0", "0"]);
