@@ -51,6 +51,9 @@ use crate::tools::Access;
 use board::{Board, Ground};
 use layer::{Layer, Root};
 
+/// Roots as they were given, and without links.
+type Spellings = Vec<(PathBuf, PathBuf)>;
+
 /// How long opening waits for mounts to end where it must.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -238,7 +241,7 @@ impl Workspaces {
         probes.entry(pair).or_insert_with(|| layer::probe(root, &folder, &self.shared.sandbox)).clone()
     }
     /// The outermost of the roots, and every spelling that leads to one.
-    fn roots(&self, given: &[PathBuf]) -> Result<(Vec<Root>, Vec<(PathBuf, PathBuf)>), WorkspaceError> {
+    fn roots(&self, given: &[PathBuf]) -> Result<(Vec<Root>, Spellings), WorkspaceError> {
         let state = &self.shared.state;
         let mut real = Vec::new();
         for path in given {
@@ -298,8 +301,7 @@ pub struct Attempt {
     /// Taken when the attempt has ended.
     folder: Option<PathBuf>,
     layers: Vec<Layer>,
-    /// Roots as they were given, and without links.
-    spellings: Vec<(PathBuf, PathBuf)>,
+    spellings: Spellings,
     hidden: Vec<PathBuf>,
     degraded: Option<String>,
 }
