@@ -28,6 +28,8 @@ struct Builder<'a> {
     /// Host paths that could not be shown as overlays.
     bound: Vec<String>,
     counter: usize,
+    /// Folders that are there.
+    folders: HashSet<PathBuf>,
     /// Mounts that came along and are attached.
     staged: HashSet<usize>,
     /// Folders on disk that take writes.
@@ -93,6 +95,7 @@ impl<'a> Builder<'a> {
             handed,
             bound: Vec::new(),
             counter: 0,
+            folders: HashSet::new(),
             staged: HashSet::new(),
             layers: Vec::new(),
         })
@@ -311,14 +314,17 @@ impl<'a> Builder<'a> {
         PathBuf::from(self.counter.to_string())
     }
 
-    fn parents(&self, at: &Path) -> Result<(), Failure> {
+    fn parents(&mut self, at: &Path) -> Result<(), Failure> {
         match at.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => self.folder(parent),
             _ => Ok(()),
         }
     }
 
-    fn folder(&self, at: &Path) -> Result<(), Failure> {
+    fn folder(&mut self, at: &Path) -> Result<(), Failure> {
+        if !self.folders.insert(at.to_owned()) {
+            return Ok(());
+        }
         let made = mounts::create_dirs(self.root.as_fd(), at, 0o755);
         match made {
             // Below a read-only folder of the host the place must be there already.
@@ -344,7 +350,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn place(&self, mount: BorrowedFd<'_>, at: &Path, directory: bool) -> Result<(), Failure> {
+    fn place(&mut self, mount: BorrowedFd<'_>, at: &Path, directory: bool) -> Result<(), Failure> {
         if directory {
             self.folder(at)?;
         } else {
