@@ -49,7 +49,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     if !args.discard {
         program::writable(&config.workspace)?;
     }
-    let mut attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
+    let attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
     let limits = limits(&settings);
     let (stdout, stderr) = if args.json {
         (Stream::Capture, Stream::Capture)
@@ -68,7 +68,6 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
         stderr,
     };
     let prepared = program::prepare(config, program, &attempt)?;
-    attempt.hide(prepared.prepared.policy.hide.iter().cloned());
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
     let child = prepared.command.spawn(&sandbox).map_err(|error| program::refusal(&error))?;

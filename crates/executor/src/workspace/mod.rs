@@ -193,7 +193,7 @@ impl Workspaces {
             folder: Some(folder.clone()),
             layers: Vec::new(),
             spellings,
-            hidden: Vec::new(),
+            hidden: Mutex::default(),
             degraded: None,
         };
         for (index, (root, lowers)) in roots.into_iter().zip(lowers).enumerate() {
@@ -295,14 +295,27 @@ impl Workspaces {
     /// [`WorkspaceError::NotApplied`]: conflicts that showed only when a finished layer was applied, with the folder
     /// that keeps what its step wrote. Each is told once.
     pub fn settle(&self) -> Result<(), WorkspaceError> {
+        self.settle_only(&|_| true)
+    }
+    /// As [`Self::settle`], of the layers whose [`Attempt::name`] is one of these: several runs share a workspace.
+    ///
+    /// # Errors
+    /// As [`Self::settle`]; [`WorkspaceError::Busy`] when other attempts on the folder did not end in ten minutes.
+    pub fn settle_only(&self, one_of: &dyn Fn(&str) -> bool) -> Result<(), WorkspaceError> {
+        let started = Instant::now();
         let mut board = self.shared.board();
         loop {
             board.drain(&self.shared.ground(&self.shared.asides()));
-            if !board.is_waiting() {
-                let asides = std::mem::take(&mut board.asides);
+            if !board.is_waiting(one_of) {
+                let asides = board.take_asides(one_of);
                 return if asides.is_empty() { Ok(()) } else { Err(WorkspaceError::NotApplied(asides)) };
             }
-            board = self.shared.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
+            let left = LONGEST_WAIT.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                let reason = "finished layers wait for other steps on the same folder to end".to_owned();
+                return Err(WorkspaceError::Busy { path: self.shared.state.join("layers"), reason });
+            }
+            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -314,8 +327,9 @@ pub struct Attempt {
     /// Taken when the attempt has ended.
     folder: Option<PathBuf>,
     layers: Vec<Layer>,
+    /// Roots as they were given, and without links.
     spellings: Spellings,
-    hidden: Vec<PathBuf>,
+    hidden: Mutex<Vec<PathBuf>>,
     degraded: Option<String>,
 }
 
@@ -346,8 +360,8 @@ impl Attempt {
         self.degraded.as_deref()
     }
     /// Paths (absolute) that the policy hides from the step: what it makes there is a conflict.
-    pub fn hide(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
-        self.hidden.extend(paths);
+    pub fn hide(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
     }
     /// The merged root that holds `path` (absolute) and the path beneath it; `None` when no root holds it. The first
     /// use mounts the layer for this process, until the attempt ends.
@@ -403,7 +417,7 @@ impl Attempt {
         layers.iter_mut().for_each(Layer::unmount);
         let mut board = self.shared.board();
         board.unmount(self.id);
-        let hidden = std::mem::take(&mut self.hidden);
+        let hidden = std::mem::take(&mut *self.hidden.lock().unwrap_or_else(PoisonError::into_inner));
         let outcome = board.finish(self.id, layers, &folder, hidden, &self.shared.ground(&self.shared.asides()));
         drop(board);
         if outcome.is_err() {
