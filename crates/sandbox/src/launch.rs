@@ -63,7 +63,14 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
-        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None), runs: AtomicU64::new(0) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                spawner,
+                client: Mutex::new(None),
+                cgroups: Mutex::new(None),
+                runs: AtomicU64::new(0),
+            }),
+        })
     }
 
     fn client(&self) -> Result<Arc<Client>> {
