@@ -20,6 +20,25 @@ const COPY_MOST: u64 = 1 << 20;
 /// Where mounts are prepared before they go to their place; gone before the program starts.
 const STAGING: &str = ".staging";
 
+/// What is left of the building: the places that take writes.
+pub(super) struct Root {
+    /// Folders on disk that take writes: no tmpfs bounds them.
+    pub(super) layers: Vec<OwnedFd>,
+    /// The scratch space, a tmpfs of its own. Held by descriptor, since the view may put anything at `/tmp`.
+    scratch: OwnedFd,
+}
+
+impl Root {
+    /// Bytes of the files in the scratch space: they are memory.
+    pub(super) fn scratch_used(&self) -> u64 {
+        rustix::fs::fstatvfs(&self.scratch).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_frsize)
+    }
+    /// Whether a write there has met its end, or is about to.
+    pub(super) fn scratch_is_full(&self) -> bool {
+        rustix::fs::fstatvfs(&self.scratch).is_ok_and(|fs| fs.f_bfree == 0 || fs.f_ffree == 0)
+    }
+}
+
 struct Builder<'a> {
     root: OwnedFd,
     scratch: OwnedFd,
@@ -36,8 +55,8 @@ struct Builder<'a> {
     layers: Vec<OwnedFd>,
 }
 
-/// Builds the root and pivots into it. Returns the folders on disk that take writes: no tmpfs bounds them.
-pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Result<Vec<OwnedFd>, Failure> {
+/// Builds the root and pivots into it.
+pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Result<Root, Failure> {
     let mut builder = Builder::new(spec, handed)?;
     for entry in &spec.entries {
         let at = Path::new(&entry.at);
@@ -61,7 +80,7 @@ pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Re
         ))
     };
     enforced.push((Control::View, state));
-    Ok(builder.layers)
+    Ok(Root { layers: builder.layers, scratch: builder.scratch })
 }
 
 /// The first entry's overlay, detached, for the tools outside.
