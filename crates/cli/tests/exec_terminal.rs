@@ -77,7 +77,7 @@ fn an_interpreter_without_a_program_is_interactive() {
 #[test]
 fn ctrl_c_goes_to_the_program() {
     let scene = Scene::new();
-    let code = "import time\nprint('ready', flush=True)\ntry:\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('caught'); raise SystemExit(5)";
+    let code = "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    print('caught'); raise SystemExit(5)";
     let Some(mut pty) = at_terminal(&scene, &["exec", "--tty", "-e", code]) else { return };
     expect(&pty, "ready");
     pty.interrupt().unwrap();
