@@ -46,7 +46,7 @@ struct Inner {
     runs: AtomicU64,
 }
 
-/// The message that the spec's descriptors ride on; an empty one would read as the end.
+/// The message that the spec's descriptors ride on, and that starts the program; an empty one would read as the end.
 const GO: u8 = 1;
 
 /// Namespaces of every run. `CLONE_NEWNET` is added unless the host's network was asked for.
@@ -145,9 +145,6 @@ impl Sandbox {
         namespaces(&mut enforced, own_network);
         let flags = NAMESPACES | if own_network { libc::CLONE_NEWNET } else { 0 };
         let nest = self.nest(flags, &slot.identity, group.as_ref().and_then(Group::clone_fd))?;
-        if let Some(group) = &group {
-            group.join(nest.pid as u32).map_err(|error| Error::stage("put the sandbox into its cgroup", error))?;
-        }
 
         let dir = match (&command.dir, command.policy.workspaces.first()) {
             (Some(dir), _) => dir.clone(),
@@ -176,6 +173,20 @@ impl Sandbox {
         let mut descriptors = vec![packed.as_fd()];
         descriptors.extend(pipes.theirs.iter().chain(&mounts).map(AsFd::as_fd));
         channel::send(&nest.control, &GO, &descriptors).map_err(|error| Error::stage("send the spec", error))?;
+        // Joining a cgroup waits for the kernel (a few milliseconds on v1), so it happens while the view is
+        // being built; the program is only started by the message after it.
+        if let Some(group) = &group
+            && let Err(error) = group.join(nest.pid as u32)
+        {
+            // A nest that has failed says more than that it cannot be moved. It ends when nothing more can come.
+            let _ = rustix::net::shutdown(&nest.control, rustix::net::Shutdown::Write);
+            return Err(match channel::receive::<Status>(&nest.control) {
+                Ok(Some((Status::Failed { kind, stage, errno }, _))) => failure(kind, stage, errno),
+                _ => Error::stage("put the sandbox into its cgroup", error),
+            });
+        }
+        // A nest that has failed meanwhile does not hear this; what it said is heard at the wait.
+        let _ = channel::send(&nest.control, &GO, &[]);
         let [input, stdout, stderr] = pipes.ours;
         let killer = Killer { state: Arc::new(Mutex::new(KillState { pidfd: nest.pidfd, cancelled: false })) };
         let supervised = Supervised {

@@ -3,12 +3,12 @@
 //!
 //! The story, in order; each stage comes where it does for the reason given:
 //! 1. Close everything but the control socket: nothing of the spawner may leak into an enclosure.
-//! 2. Receive the spec. Until it comes the parent can still put this process into a cgroup.
+//! 2. Receive the spec, which does not pass through the spawner.
 //! 3. Become the inside user, then ask to die with the spawner (a credential change resets that), then
 //!    become undumpable, so that the program can neither read nor trace this process.
 //! 4. Cut mount propagation, bring the loopback up.
 //! 5. Build the root detached from the host's, pivot into it, make it read-only; forbid nested namespaces.
-//! 6. Start the program as pid 2: as pid 1 it would survive its own fatal signals.
+//! 6. Wait until the parent has put this process into its cgroup, then start the program as pid 2: as pid 1 it would survive its own fatal signals.
 //! 7. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
 
 mod disk;
@@ -104,6 +104,10 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     let root = root::build(&spec, &handed, &mut enforced)?;
     // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
     forbid_nesting();
+    // The parent has put this process into its cgroup: what is started from here on is in it, too.
+    if channel::receive::<u8>(control).stage("wait for the start")?.is_none() {
+        sys::exit_now(0);
+    }
     let child_ended = sys::child_signal().stage("watch for ended children")?;
     let stdio = match spec.terminal {
         Some(size) => terminal(control, size)?,
