@@ -49,13 +49,10 @@ struct Inner {
 /// The message that the spec's descriptors ride on, and that starts the program; an empty one would read as the end.
 const GO: u8 = 1;
 
-/// Namespaces of every run. `CLONE_NEWNET` is added unless the host's network was asked for.
-const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP;
+/// Namespaces of every run. `CLONE_NEWNET` is added unless the host's network was asked for; the nest init makes the
+/// cgroup namespace, once it is in its group.
+const NAMESPACES: libc::c_int =
+    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 impl Sandbox {
     /// Nothing is started before the first run.
@@ -86,7 +83,8 @@ impl Sandbox {
 
     fn client(&self) -> Result<Arc<Client>> {
         let mut client = self.inner.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*client {
+        // One that was killed is replaced; the runs that it held have ended with it.
+        if let Some(client) = client.as_ref().filter(|client| client.alive()) {
             return Ok(client.clone());
         }
         let started = Arc::new(Client::start(&self.inner.spawner)?);
@@ -99,12 +97,9 @@ impl Sandbox {
         cgroups.get_or_insert_with(|| Arc::new(Support::probe())).clone()
     }
 
-    /// One request that makes a nest, and its answer.
+    /// One request that makes a nest, and its answer. A spawner that dies under it is replaced once: nothing was
+    /// started that could be started twice.
     fn nest(&self, flags: libc::c_int, identity: &Identity, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
-        let client = self.client()?;
-        let socket = |error| Error::stage("make a socket", error);
-        let (report, their_report) = channel::pair().map_err(socket)?;
-        let (control, their_control) = channel::pair().map_err(socket)?;
         let request = Request::Nest {
             flags: flags as u64,
             uid_map: identity.uid_map(),
@@ -112,15 +107,11 @@ impl Sandbox {
             deny_setgroups: !identity.as_root(),
             into_cgroup: cgroup.is_some(),
         };
-        let mut descriptors = vec![their_report.as_fd(), their_control.as_fd()];
-        descriptors.extend(cgroup);
-        client.request(&request, &descriptors)?;
-        drop((their_report, their_control));
-        let (pid, pidfd) = match answer(&report)? {
-            (Report::Spawned { pid }, Some(pidfd)) => (pid, pidfd),
-            _ => return Err(Error::Spawner("it answered something else".into())),
-        };
-        Ok(Nest { report, control, pid, pidfd, _client: client })
+        let client = self.client()?;
+        match nest_from(&client, &request, cgroup) {
+            Err(Error::Spawner(_)) if !client.alive() => nest_from(&self.client()?, &request, cgroup),
+            other => other,
+        }
     }
 
     pub(crate) fn spawn(&self, command: &Command) -> Result<Child> {
@@ -319,6 +310,20 @@ struct Nest {
     _client: Arc<Client>,
 }
 
+fn nest_from(client: &Arc<Client>, request: &Request, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
+    let socket = |error| Error::stage("make a socket", error);
+    let (report, their_report) = channel::pair().map_err(socket)?;
+    let (control, their_control) = channel::pair().map_err(socket)?;
+    let mut descriptors = vec![their_report.as_fd(), their_control.as_fd()];
+    descriptors.extend(cgroup);
+    client.request(request, &descriptors)?;
+    drop((their_report, their_control));
+    match answer(&report)? {
+        (Report::Spawned { pid }, Some(pidfd)) => Ok(Nest { report, control, pid, pidfd, _client: client.clone() }),
+        _ => Err(Error::Spawner("it answered something else".into())),
+    }
+}
+
 fn answer(report: &OwnedFd) -> Result<(Report, Option<OwnedFd>)> {
     match channel::receive::<Report>(report).map_err(|error| Error::stage("hear from the spawner", error))? {
         Some((Report::Failed { stage, errno }, _)) => Err(refused(&stage, errno)),
@@ -420,7 +425,8 @@ fn limits_enforced(support: &Support, failure: Option<&std::io::Error>) -> Enfor
     enforced
 }
 
-/// A namespace is in force when `clone3` made it: it makes all that were asked for or none.
+/// A namespace is in force when `clone3` made it: it makes all that were asked for or none. The nest init ends the run
+/// where it cannot make the cgroup namespace.
 fn namespaces(enforced: &mut Enforced, own_network: bool) {
     for control in [
         Control::UserNamespace,
@@ -495,6 +501,13 @@ impl Killer {
     /// Kills the nest init: the kernel ends everything in its pid namespace with it.
     pub(crate) fn end_tree(&self) {
         let _ = rustix::process::pidfd_send_signal(&self.state().pidfd, rustix::process::Signal::KILL);
+    }
+    /// Waits until the nest init, and so the whole tree, has ended; false when it has not.
+    pub(crate) fn wait(&self, most: std::time::Duration) -> bool {
+        let Ok(pidfd) = self.state().pidfd.try_clone() else { return false };
+        let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        let most = rustix::event::Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
+        matches!(rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&most))), Ok(1..))
     }
     pub(crate) fn cancelled(&self) -> bool {
         self.state().cancelled

@@ -21,6 +21,59 @@ const fn by_argument(name: &'static str, rule: Rule, reason: &'static str) -> En
     Entry { name, decision: Decision::ByArgument(rule), reason }
 }
 
+/// What the nest init may call once the program runs (`init/watch.rs`); all else is EPERM. It has capabilities that
+/// the program lacks and reads what the program writes, so it keeps only what looking, ending and reporting take.
+pub(super) const NEST_INIT: &[&str] = &[
+    // Waiting, reaping, ending.
+    "poll",
+    "ppoll",
+    "wait4",
+    "kill",
+    "exit",
+    "exit_group",
+    "getrusage",
+    "clock_gettime",
+    "restart_syscall",
+    // Reading /proc and the layers.
+    "openat",
+    "read",
+    "pread64",
+    "lseek",
+    "close",
+    "fcntl",
+    "fstat",
+    "newfstatat",
+    "statx",
+    "fstatfs",
+    "getdents64",
+    "readlink",
+    "readlinkat",
+    "pidfd_open",
+    "pidfd_getfd",
+    "memfd_create",
+    // Reporting, on the control socket and, in a panic, on standard error.
+    "sendmsg",
+    "write",
+    "writev",
+    "getpid",
+    "gettid",
+    "tgkill",
+    // The C library's and the standard library's own: memory, locks, hash seeds, signals.
+    "brk",
+    "mmap",
+    "munmap",
+    "mremap",
+    "mprotect",
+    "madvise",
+    "futex",
+    "getrandom",
+    "sched_yield",
+    "rt_sigprocmask",
+    "rt_sigaction",
+    "rt_sigreturn",
+    "sigaltstack",
+];
+
 /// The list. Order is for the reader; numbers come from the architecture's own table.
 pub(super) const TABLE: &[Entry] = &[
     // Reading and writing descriptors: what is open was opened through the view.

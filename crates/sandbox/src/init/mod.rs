@@ -14,7 +14,7 @@
 mod disk;
 mod payload;
 mod root;
-mod tree;
+pub(crate) mod tree;
 mod watch;
 
 use std::io;
@@ -23,8 +23,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::process::{DumpableBehavior, Signal};
 
 use crate::channel;
-use crate::linux::sys;
-use crate::linux::{mounts, network};
+use crate::filters::Program;
+use crate::linux::{mounts, network, seccomp, sys};
 use crate::output::Control;
 use crate::spec::{FailureKind, Purpose, Spec, State, Status};
 use crate::view::INSIDE_ID;
@@ -95,6 +95,8 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
         sys::exit_now(0);
     }
 
+    // Not with `clone3`: in v1 this process was moved into its group afterwards, and the namespace's root is where it is made.
+    sys::own_cgroup_namespace().stage("make a cgroup namespace")?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut enforced = Enforced::new();
     rustix::system::sethostname(b"sandbox").stage("name the host")?;
@@ -114,6 +116,7 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
         None => handed.stdio,
     };
     let started = payload::start(&spec, stdio, &mut enforced)?;
+    narrow()?;
     watch::until_the_end(&spec, control, &child_ended, &started, &root, enforced)
 }
 
@@ -131,10 +134,19 @@ fn terminal(control: &OwnedFd, (rows, columns): (u16, u16)) -> Result<[OwnedFd; 
     Ok([copy()?, copy()?, program])
 }
 
-/// No further namespaces below this one: belt to the system-call filter's braces.
+/// No further user namespace below this one, and so no other either: belt to the system-call filter's braces.
 fn forbid_nesting() {
-    for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"] {
-        // A kernel built without one of them has no such file; the filter refuses the call in any case.
-        let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
-    }
+    // A kernel that bounds them otherwise has no such file; the filter refuses the call in any case.
+    let _ = std::fs::write("/proc/sys/user/max_user_namespaces", "0");
+}
+
+/// From here on this process looks, ends and reports. Its capabilities stay, and with them it can do no more than that.
+fn narrow() -> Result<(), Failure> {
+    tree::prepare();
+    let program = Program::nest_init().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS));
+    program.and_then(|program| seccomp::install(&program)).map_err(|error| Failure {
+        kind: FailureKind::Unenforceable(Control::Seccomp),
+        stage: "install the nest init's own system-call filter".into(),
+        error,
+    })
 }

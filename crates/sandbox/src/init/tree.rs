@@ -43,6 +43,12 @@ pub(super) struct Look {
     pub(super) nameless: bool,
 }
 
+/// Asks the C library's questions ahead (rustix keeps the answers): the nest init's filter would refuse them later.
+/// Called by the spawner, so that every nest init starts with the answers.
+pub(crate) fn prepare() {
+    rustix::param::clock_ticks_per_second();
+}
+
 /// One scan.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
