@@ -23,12 +23,11 @@ use crate::settings::table::Value;
 use crate::settings::{Settings, Surroundings, Typed};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
-use crate::{keep, warn};
+use crate::{keep, tty, warn};
 
 pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     if args.tty {
-        return Err(Failure::new(ExitCode::Refused, "failed to give the program a terminal: --tty is not built yet")
-            .hint("leave out --tty: the program gets pipes"));
+        tty::check()?;
     }
     let found = Surroundings::find(args.place.directory.as_deref())?;
     let source = source(args)?;
@@ -44,6 +43,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
 
     let config = &settings.config;
     let sandbox = Sandbox::new(config.spawner.clone()).map_err(|error| program::refusal(&error))?;
+    sandbox.warm_up();
     let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?;
     if !args.discard {
         program::writable(&config.workspace)?;
@@ -66,13 +66,20 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
         stdout,
         stderr,
     };
-    let prepared = program::prepare(config, program, &attempt)?;
+    let mut prepared = program::prepare(config, program, &attempt)?;
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
+    let raw = if args.tty {
+        prepared.command.terminal(tty::size);
+        Some(tty::Raw::enter()?)
+    } else {
+        None
+    };
     let child = prepared.command.spawn(&sandbox).map_err(|error| program::refusal(&error))?;
     let killer = child.killer();
     let _guard = cancel.on_cancel(move || killer.kill());
     let mut output = child.wait().map_err(|error| program::refusal(&error))?;
+    drop(raw);
     output.enforced.extend(prepared.notes.clone());
     let code = end(args, &settings, &limits, &output, attempt)?;
     // Another attempt may have held the folder: what was finished is applied before we go.
@@ -181,7 +188,8 @@ fn source(args: &ExecArgs) -> Result<Source> {
     match (&args.code, &args.file) {
         (Some(code), _) => Source::code(code.as_bytes().to_vec()),
         (None, Some(file)) if file != Path::new("-") => Source::file(file),
-        (None, None) if std::io::stdin().is_terminal() => {
+        // With a terminal of its own, an interpreter asks for its lines itself.
+        (None, None) if std::io::stdin().is_terminal() && !args.tty => {
             Err(Failure::new(ExitCode::Refused, "there is nothing to run")
                 .hint("give a FILE, the code with -e, or - to read it from standard input"))
         }

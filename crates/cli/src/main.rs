@@ -28,6 +28,7 @@ mod settings;
 mod signals;
 mod terminal;
 mod tool;
+mod tty;
 
 use std::io::Write;
 

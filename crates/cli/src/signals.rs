@@ -56,6 +56,7 @@ impl Watch {
                 cancel.cancel();
             }
             if next().is_some() {
+                crate::tty::restore();
                 std::process::exit(ExitCode::Cancelled.into());
             }
         };

@@ -149,7 +149,7 @@ fn a_closed_stdin_is_an_empty_one() {
     // A shell closes the descriptor before the program starts.
     let scene = Scene::new();
     let mut command = std::process::Command::new("sh");
-    command.args(["-c", "exec \"$0\" \"$@\" <&-", env!("CARGO_BIN_EXE_agentic"), "run", ""]);
+    command.args(["-c", "exec \"$0\" \"$@\" <&-"]).arg(agentic_testkit::agentic_binary()).args(["run", ""]);
     scene.surround(&mut command);
     assert_eq!(command.output().unwrap().status.code(), Some(2));
 }

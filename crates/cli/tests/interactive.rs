@@ -22,7 +22,7 @@ steps:
 fn start(scene: &Scene, variables: &[(&str, &str)]) -> Option<Pty> {
     scene.file("plan.yaml", THREE_FILES);
     let args = ["run", "plan.yaml", "--mode", "interactive"];
-    let pty = Pty::spawn(env!("CARGO_BIN_EXE_agentic"), args, |command| {
+    let pty = Pty::spawn(agentic_testkit::agentic_binary(), args, |command| {
         scene.surround(command);
         command.env("TERM", "xterm").envs(variables.iter().copied());
     });
@@ -124,7 +124,7 @@ fn a_spinner_is_drawn_on_a_terminal_and_none_where_it_is_dumb() {
     let scene = Scene::new();
     scene.file("plan.yaml", THREE_FILES);
     let run = |term: &str| {
-        let pty = Pty::spawn(env!("CARGO_BIN_EXE_agentic"), ["run", "plan.yaml"], |command| {
+        let pty = Pty::spawn(agentic_testkit::agentic_binary(), ["run", "plan.yaml"], |command| {
             scene.surround(command);
             command.env("TERM", term);
         });

@@ -51,7 +51,7 @@ fn json_and_json_lines_fit_the_published_schemas() {
     let scene = Scene::new();
     scene.file("plan.yaml", WRITE_AND_READ);
     let schema = |file: &str| {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);
+        let path = agentic_testkit::project_root().join("docs/reference").join(file);
         let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         jsonschema::validator_for(&schema).unwrap()
     };

@@ -63,7 +63,25 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
-        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None), runs: AtomicU64::new(0) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                spawner,
+                client: Mutex::new(None),
+                cgroups: Mutex::new(None),
+                runs: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// Starts the spawner and looks for cgroups in the background, for a caller who knows that a run will come.
+    /// What fails here fails again, and is told, at the run.
+    pub fn warm_up(&self) {
+        let sandbox = self.clone();
+        let started = std::thread::Builder::new().name("warm-up".into()).spawn(move || {
+            let _ = sandbox.client();
+            sandbox.cgroups();
+        });
+        drop(started);
     }
 
     fn client(&self) -> Result<Arc<Client>> {

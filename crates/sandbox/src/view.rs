@@ -40,18 +40,14 @@ const ETC_FOLDERS_HOST: &[&str] = &[
 ];
 
 /// Small files of `/etc` that programs need and that hold no secret.
-const ETC_FILES: &[&str] = &[
-    "ld.so.cache",
+const ETC_FILES: &[&str] =
+    &["ld.so.cache", "ssl/openssl.cnf", "localtime", "timezone", "mime.types", "protocols", "services", "os-release"];
+
+/// Further ones in the host view.
+const ETC_FILES_HOST: &[&str] = &[
     "ld.so.conf",
-    "ssl/openssl.cnf",
-    "localtime",
-    "timezone",
-    "mime.types",
     "magic",
-    "protocols",
-    "services",
     "host.conf",
-    "os-release",
     "debian_version",
     "lsb-release",
     "inputrc",
@@ -153,7 +149,8 @@ impl View {
                 self.put(&path, What::ReadOnly { from: Layer::Path((&path).into()), hide: Vec::new() });
             }
         }
-        for name in ETC_FILES {
+        let more = if policy.view == policy::View::Host { ETC_FILES_HOST } else { &[] };
+        for name in ETC_FILES.iter().chain(more) {
             let path = etc.join(name);
             match std::fs::read_link(&path) {
                 // A link into /usr (localtime, os-release) stays a link: what it names is visible.

@@ -101,6 +101,14 @@ impl Pty {
     pub fn interrupt(&mut self) -> io::Result<()> {
         self.send(INTERRUPT)
     }
+    /// Gives the terminal another size, as dragging a window's corner does.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn resize(&mut self, rows: u16, columns: u16) -> io::Result<()> {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        Ok(tcsetwinsize(&self.keyboard, size)?)
+    }
     /// Waits until `text` has come since the last match, and returns everything up to its end.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::ffi::OsStr;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,6 +22,19 @@ pub(crate) struct Seen {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
+}
+
+/// What came of a run whose output may be large, and what our own process took for it.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) code: i32,
+    /// The first 64 KiB of standard output.
+    pub(crate) head: Vec<u8>,
+    /// How many bytes there were.
+    pub(crate) total: u64,
+    pub(crate) stderr: String,
+    /// The most memory that the program (not what it started) had at once, in kB.
+    pub(crate) peak: u64,
 }
 
 impl Scene {
@@ -60,7 +73,7 @@ impl Scene {
     }
     /// The program, ready to start in the workspace.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_agentic"));
+        let mut command = Command::new(agentic_testkit::agentic_binary());
         command.args(args);
         self.surround(&mut command);
         command
@@ -74,6 +87,41 @@ impl Scene {
             .env("XDG_STATE_HOME", self.path("state"))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path("work"));
+    }
+    /// A run whose output is thrown away as it comes.
+    pub(crate) fn measure<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Measured {
+        let mut command = self.command(args);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let output = std::thread::spawn(move || {
+            let (mut head, mut total, mut buffer) = (Vec::new(), 0_u64, vec![0; 1 << 16]);
+            loop {
+                let count = stdout.read(&mut buffer).unwrap();
+                if count == 0 {
+                    return (head, total);
+                }
+                let room = (1_usize << 16).saturating_sub(head.len());
+                head.extend_from_slice(&buffer[..count.min(room)]);
+                total += count as u64;
+            }
+        });
+        let errors = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            stderr.read_to_end(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        let mut peak = 0;
+        let status = loop {
+            // The high-water mark only grows, so the last look before the end has all but the last moments.
+            peak = high_water(child.id()).unwrap_or(0).max(peak);
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        let (head, total) = output.join().unwrap();
+        Measured { code: status.code().unwrap_or(-1), head, total, stderr: errors.join().unwrap(), peak }
     }
     pub(crate) fn run<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Seen {
         self.run_with(args, b"")
@@ -117,6 +165,12 @@ impl Seen {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
     }
+}
+
+/// `VmHWM` of a process.
+fn high_water(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// Whether nothing is beneath a folder.

@@ -37,7 +37,7 @@ fn each_kind_of_bad_argument_has_its_pointer() {
             "file_read",
             json!({"path": "a", "x/y": 1}),
             "/x~1y",
-            "Unknown parameter: x/y (expected one of path, encoding, start_line, end_line, max_bytes)",
+            "Unknown parameter: x/y (expected one of path, encoding, start_line, end_line, max_bytes, lossy)",
         ),
         ("file_write", json!({"path": "a"}), "/content", "Missing required parameter: content"),
         ("file_write", json!({"content": "a"}), "/path", "Missing required parameter: path"),

@@ -29,6 +29,7 @@ mod change_set;
 mod commit;
 mod copy;
 mod error;
+mod known;
 mod layer;
 mod path;
 mod reading;
@@ -43,6 +44,7 @@ pub use apply::{Moment, Watcher};
 pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_to_text};
 pub use copy::CopyLimits;
 pub use error::{Aside, Conflict, WorkspaceError};
+use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use store::{ContentHash, Store};
@@ -50,6 +52,9 @@ pub use store::{ContentHash, Store};
 use crate::tools::Access;
 use board::{Board, Ground};
 use layer::{Layer, Root};
+
+/// Roots as they were given, and without links.
+type Spellings = Vec<(PathBuf, PathBuf)>;
 
 /// How long opening waits for mounts to end where it must.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -235,10 +240,21 @@ impl Workspaces {
         let pair = (device(&self.shared.state), device(&root.path));
         let mut probes = self.shared.probes.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.shared.state.join("layers").join(format!("probe-{}", uuid::Uuid::now_v7().simple()));
-        probes.entry(pair).or_insert_with(|| layer::probe(root, &folder, &self.shared.sandbox)).clone()
+        let tried = || {
+            let known = Known::of(&self.shared.state, pair);
+            if known.as_ref().is_some_and(Known::holds) {
+                return None;
+            }
+            let outcome = layer::probe(root, &folder, &self.shared.sandbox);
+            if let (None, Some(known)) = (&outcome, known) {
+                known.keep();
+            }
+            outcome
+        };
+        probes.entry(pair).or_insert_with(tried).clone()
     }
     /// The outermost of the roots, and every spelling that leads to one.
-    fn roots(&self, given: &[PathBuf]) -> Result<(Vec<Root>, Vec<(PathBuf, PathBuf)>), WorkspaceError> {
+    fn roots(&self, given: &[PathBuf]) -> Result<(Vec<Root>, Spellings), WorkspaceError> {
         let state = &self.shared.state;
         let mut real = Vec::new();
         for path in given {
@@ -312,7 +328,7 @@ pub struct Attempt {
     folder: Option<PathBuf>,
     layers: Vec<Layer>,
     /// Roots as they were given, and without links.
-    spellings: Vec<(PathBuf, PathBuf)>,
+    spellings: Spellings,
     hidden: Mutex<Vec<PathBuf>>,
     degraded: Option<String>,
 }

@@ -39,7 +39,7 @@ pub(super) const TABLE: &[Entry] = &[
     allow("copy_file_range", "copy between files; coreutils, Go and CPython use it"),
     allow("splice", "pipes in bulk: GNU cat, Go and Rust std use it; a strict profile should refuse it"),
     allow("tee", "duplicate pipe contents; a strict profile should refuse it"),
-    allow("vmsplice", "memory into a pipe; a strict profile should refuse it"),
+    absent("vmsplice", "keeps pages in a pipe after they were unmapped, where only a cgroup counts them"),
     allow("fsync", "durability of one file"),
     allow("fdatasync", "durability of one file's data"),
     allow("sync_file_range", "durability of a range; git's batched fsync uses it"),
@@ -57,7 +57,7 @@ pub(super) const TABLE: &[Entry] = &[
     allow("dup2", "descriptor bookkeeping"),
     allow("dup3", "descriptor bookkeeping"),
     allow("close", "descriptor bookkeeping"),
-    allow("close_range", "descriptor bookkeeping; CPython and glibc close in bulk"),
+    by_argument("close_range", Rule::CloseRange, "CPython and glibc close in bulk; no table of its own for a thread"),
     allow("pipe", "own pipe"),
     allow("pipe2", "own pipe"),
     // Names and files: the view decides what is there, the layer takes what is written.

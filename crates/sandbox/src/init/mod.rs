@@ -11,8 +11,10 @@
 //! 6. Start the program as pid 2: as pid 1 it would survive its own fatal signals.
 //! 7. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
 
+mod disk;
 mod payload;
 mod root;
+mod tree;
 mod watch;
 
 use std::io;
@@ -99,7 +101,7 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     if spec.own_network {
         network::loopback_up().stage("bring the loopback up")?;
     }
-    let layers = root::build(&spec, &handed, &mut enforced)?;
+    let root = root::build(&spec, &handed, &mut enforced)?;
     // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
     forbid_nesting();
     let child_ended = sys::child_signal().stage("watch for ended children")?;
@@ -108,7 +110,7 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
         None => handed.stdio,
     };
     let started = payload::start(&spec, stdio, &mut enforced)?;
-    watch::until_the_end(&spec, control, &child_ended, &started, &layers, enforced)
+    watch::until_the_end(&spec, control, &child_ended, &started, &root, enforced)
 }
 
 /// A terminal of the enclosure's own devpts: the parent gets one end, the program the other, three times.

@@ -20,6 +20,25 @@ const COPY_MOST: u64 = 1 << 20;
 /// Where mounts are prepared before they go to their place; gone before the program starts.
 const STAGING: &str = ".staging";
 
+/// What is left of the building: the places that take writes.
+pub(super) struct Root {
+    /// Folders on disk that take writes: no tmpfs bounds them.
+    pub(super) layers: Vec<OwnedFd>,
+    /// The scratch space, a tmpfs of its own. Held by descriptor, since the view may put anything at `/tmp`.
+    scratch: OwnedFd,
+}
+
+impl Root {
+    /// Bytes of the files in the scratch space: they are memory.
+    pub(super) fn scratch_used(&self) -> u64 {
+        rustix::fs::fstatvfs(&self.scratch).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_frsize)
+    }
+    /// Whether a write there has met its end, or is about to.
+    pub(super) fn scratch_is_full(&self) -> bool {
+        rustix::fs::fstatvfs(&self.scratch).is_ok_and(|fs| fs.f_bfree == 0 || fs.f_ffree == 0)
+    }
+}
+
 struct Builder<'a> {
     root: OwnedFd,
     scratch: OwnedFd,
@@ -28,14 +47,16 @@ struct Builder<'a> {
     /// Host paths that could not be shown as overlays.
     bound: Vec<String>,
     counter: usize,
+    /// Folders that are there.
+    folders: HashSet<PathBuf>,
     /// Mounts that came along and are attached.
     staged: HashSet<usize>,
     /// Folders on disk that take writes.
     layers: Vec<OwnedFd>,
 }
 
-/// Builds the root and pivots into it. Returns the folders on disk that take writes: no tmpfs bounds them.
-pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Result<Vec<OwnedFd>, Failure> {
+/// Builds the root and pivots into it.
+pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Result<Root, Failure> {
     let mut builder = Builder::new(spec, handed)?;
     for entry in &spec.entries {
         let at = Path::new(&entry.at);
@@ -59,7 +80,7 @@ pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Re
         ))
     };
     enforced.push((Control::View, state));
-    Ok(builder.layers)
+    Ok(Root { layers: builder.layers, scratch: builder.scratch })
 }
 
 /// The first entry's overlay, detached, for the tools outside.
@@ -93,6 +114,7 @@ impl<'a> Builder<'a> {
             handed,
             bound: Vec::new(),
             counter: 0,
+            folders: HashSet::new(),
             staged: HashSet::new(),
             layers: Vec::new(),
         })
@@ -311,14 +333,17 @@ impl<'a> Builder<'a> {
         PathBuf::from(self.counter.to_string())
     }
 
-    fn parents(&self, at: &Path) -> Result<(), Failure> {
+    fn parents(&mut self, at: &Path) -> Result<(), Failure> {
         match at.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => self.folder(parent),
             _ => Ok(()),
         }
     }
 
-    fn folder(&self, at: &Path) -> Result<(), Failure> {
+    fn folder(&mut self, at: &Path) -> Result<(), Failure> {
+        if !self.folders.insert(at.to_owned()) {
+            return Ok(());
+        }
         let made = mounts::create_dirs(self.root.as_fd(), at, 0o755);
         match made {
             // Below a read-only folder of the host the place must be there already.
@@ -344,7 +369,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn place(&self, mount: BorrowedFd<'_>, at: &Path, directory: bool) -> Result<(), Failure> {
+    fn place(&mut self, mount: BorrowedFd<'_>, at: &Path, directory: bool) -> Result<(), Failure> {
         if directory {
             self.folder(at)?;
         } else {

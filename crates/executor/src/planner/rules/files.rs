@@ -26,6 +26,9 @@ const LANGUAGES: &[(&[&str], &str)] = &[
     (&["text", "txt"], "*.txt"),
 ];
 
+/// Bytes of each file that a rename shows before it.
+const MOST_SHOWN: u64 = 1 << 20;
+
 fn object(fields: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
     fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
@@ -420,7 +423,8 @@ impl Planning<'_> {
             search.insert("path".into(), json!(folder));
         }
         let mut search = self.step(part, "search", search, "Find occurrences")?;
-        let mut read = self.step(part, "file_read", Map::new(), "Read files")?;
+        // What a file holds is shown, not needed: an odd or a large one must not keep the others from their new name.
+        let mut read = self.step(part, "file_read", shown(), "Read files")?;
         let transform = json!({"rename_identifier": {"from": old, "to": new}});
         let mut write = self.step(part, "file_write", object([("transform", transform)]), "Update files")?;
         let earlier = self.since.clone();
@@ -442,6 +446,11 @@ impl Planning<'_> {
         self.since.clear();
         Ok(())
     }
+}
+
+/// Reads any file, a large one in part.
+fn shown() -> Map<String, Value> {
+    object([("lossy", json!(true)), ("max_bytes", json!(MOST_SHOWN))])
 }
 
 /// `lines 3-9`, `lines 3 to 9`, `line 3`, `the first 10 lines`.

@@ -116,6 +116,19 @@ impl TextEncoding {
         }
     }
 
+    /// The text of `bytes`, with U+FFFD for what does not fit. It does not write the same bytes again.
+    pub(crate) fn decode_lossy(self, bytes: &[u8]) -> Decoded<'_> {
+        let encoding = match self {
+            Self::Utf8 | Self::Utf8Sig | Self::Ascii => encoding_rs::UTF_8,
+            Self::Utf16 | Self::Utf16Le => encoding_rs::UTF_16LE,
+            Self::Utf16Be | Self::Utf16BeSig => encoding_rs::UTF_16BE,
+            Self::Latin1 => encoding_rs::WINDOWS_1252,
+            Self::Other(encoding) => encoding,
+        };
+        let (text, _) = encoding.decode_with_bom_removal(bytes);
+        Decoded { text, encoding: self, mark: false }
+    }
+
     /// The bytes of `text`; with `start` those that begin a file, mark included where the encoding has one.
     ///
     /// # Errors
@@ -198,6 +211,12 @@ mod tests {
         assert_eq!(TextEncoding::Utf16Le.decode(b"\x00\xD8"), Err(None));
         assert_eq!(TextEncoding::named("shift_jis").unwrap().encode("aé", true), Err('é'));
         assert_eq!(TextEncoding::named("no-such"), None);
+    }
+
+    #[test]
+    fn a_lossy_reading_takes_everything() {
+        assert_eq!(TextEncoding::Utf8.decode_lossy(b"a\xFFb").text, "a\u{FFFD}b");
+        assert_eq!(TextEncoding::Utf16Le.decode_lossy(b"\x00\xD8").text, "\u{FFFD}");
     }
 
     #[test]

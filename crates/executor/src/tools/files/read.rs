@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::content::{Content, classify, utf16_mark};
 use super::{MOST_IN_MEMORY, TextEncoding};
 use crate::tools::place::{Folders, Place, Places};
+use crate::tools::schema::PLAN_ONLY;
 use crate::tools::validate::{self, ArgumentError};
 use crate::tools::{Access, Idempotency, Resources, Tool, ToolCall, ToolContext, ToolResult, schema};
 
@@ -38,6 +39,9 @@ struct ReadArgs {
     /// not given, a file (or range) above 10 MiB is refused.
     #[schemars(range(min = 1, max = 268_435_456))]
     max_bytes: Option<u64>,
+    /// What does not fit the encoding is shown as U+FFFD, and a binary file as a note, instead of being refused.
+    #[serde(default)]
+    lossy: bool,
 }
 
 fn utf8() -> String {
@@ -88,7 +92,8 @@ impl FileReadTool {
         }
         let bytes = place.dir.read(&place.rel, MOST_IN_MEMORY).map_err(|error| place.failed("read", &error))?;
         let result = match classify(&bytes) {
-            Content::Image(mime) => image(&place, mime, &bytes),
+            Content::Image(mime) => image(&place, mime, &bytes, args.lossy),
+            Content::Binary(mime) if !encoding.is_wide() && args.lossy => Ok(noted(mime, bytes.len())),
             Content::Binary(mime) if !encoding.is_wide() => Err(binary(&place, mime, bytes.len())),
             _ => text(&args, &place, encoding, &bytes),
         }?;
@@ -120,7 +125,19 @@ fn binary(place: &Place<'_>, mime: Option<&str>, size: usize) -> ToolResult {
         .with("size", size)
 }
 
-fn image(place: &Place<'_>, mime: &str, bytes: &[u8]) -> Result<ToolResult, ToolResult> {
+/// A binary file where one is no mistake.
+fn noted(mime: Option<&str>, size: usize) -> ToolResult {
+    let mime = mime.unwrap_or("application/octet-stream");
+    ToolResult::success(format!("[{mime}, {size} bytes]"))
+        .with("kind", "binary")
+        .with("mime", mime)
+        .with("truncated", false)
+}
+
+fn image(place: &Place<'_>, mime: &str, bytes: &[u8], lossy: bool) -> Result<ToolResult, ToolResult> {
+    if bytes.len() as u64 > MOST_IMAGE && lossy {
+        return Ok(noted(Some(mime), bytes.len()));
+    }
     if bytes.len() as u64 > MOST_IMAGE {
         return Err(too_large(place, bytes.len() as u64, MOST_IMAGE, "scale the picture down first")
             .with("kind", "image")
@@ -140,7 +157,8 @@ fn text(args: &ReadArgs, place: &Place<'_>, encoding: TextEncoding, bytes: &[u8]
         Some(marked) if encoding == TextEncoding::Utf8 => marked,
         _ => encoding,
     };
-    let decoded = encoding.decode(bytes).map_err(|at| {
+    let decoded = encoding.decode(bytes).or_else(|at| if args.lossy { Ok(encoding.decode_lossy(bytes)) } else { Err(at) });
+    let decoded = decoded.map_err(|at: Option<usize>| {
         let at = at.map(|at| format!(" at byte {at}")).unwrap_or_default();
         let message = format!(
             "{} is not valid {}{at}; name its encoding (latin-1 takes any bytes)",
@@ -214,7 +232,10 @@ impl Tool for FileReadTool {
         "Read a text file, or some of its lines; images come back as base64. Binary files are refused with what they are."
     }
     fn schema(&self) -> Value {
-        schema::of::<ReadArgs>()
+        let mut schema = schema::of::<ReadArgs>();
+        // For chains over whatever a search found; a model is better told what it asked for wrongly.
+        schema["properties"]["lossy"][PLAN_ONLY] = true.into();
+        schema
     }
     fn execute(&self, call: &ToolCall, context: &ToolContext<'_>) -> ToolResult {
         self.run(call, &Places::new(context, &self.allowed_paths)).unwrap_or_else(|failure| failure)

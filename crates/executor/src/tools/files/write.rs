@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::content::{Content, classify};
 use super::{MOST_IN_MEMORY, TextEncoding, read, rename};
 use crate::tools::place::{Folders, Place, Places, write_key};
 use crate::tools::schema::PLAN_ONLY;
@@ -145,7 +146,7 @@ fn rename_in(place: &Place<'_>, from: &str, to: &str) -> Result<ToolResult, Tool
     let fail = |error: std::io::Error| place.failed("rename in", &error);
     let bytes = place.dir.read(&place.rel, MOST_IN_MEMORY).map_err(fail)?;
     let shown = place.text();
-    if rename::is_binary(&bytes) {
+    if rename::is_binary(&bytes) || classify(&bytes) != Content::Text {
         return Ok(ToolResult::success(format!("Left {shown} alone: it is a binary file"))
             .with("skipped", "binary")
             .with("replacements", 0)
