@@ -347,17 +347,20 @@ fn may_show(path: &Path, host: &Host) -> Result<(), String> {
         return Err("not an absolute path".into());
     }
     let real = fs::canonicalize(path).map_err(|source| source.to_string())?;
+    let home = host.home.as_deref().map(|home| (home.to_owned(), fs::canonicalize(home).unwrap_or(home.to_owned())));
+    let homes = || home.iter().flat_map(|(home, real)| [home.as_path(), real]);
     for seen in [path, &real] {
         if seen.parent().is_none() {
             return Err("it is the root folder".into());
         }
         let kernels = ["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/var/tmp", "/etc", "/boot"];
-        if let Some(folder) = kernels.iter().find(|folder| seen.starts_with(folder)) {
+        // In a container the home folder may lie in /tmp: what is the user's own is told by the names below.
+        let own = |folder: &str| folder.ends_with("/tmp") && homes().any(|home| seen.starts_with(home) && seen != home);
+        if let Some(folder) = kernels.iter().find(|folder| seen.starts_with(folder) && !own(folder)) {
             return Err(format!("it lies in {folder}"));
         }
     }
-    let home = host.home.as_deref().map(|home| (home.to_owned(), fs::canonicalize(home).unwrap_or(home.to_owned())));
-    if let Some((home, real_home)) = home {
+    if let Some((home, real_home)) = &home {
         if home.starts_with(path) || real_home.starts_with(&real) {
             return Err("the home folder lies in it".into());
         }
