@@ -81,10 +81,17 @@ impl View {
         view.etc(policy);
         view.surroundings(policy);
         for path in &policy.read_only {
-            if path.exists() {
-                let hide = beneath(&policy.hide, path);
-                view.put(path, What::ReadOnly { from: Layer::Path(path.into()), hide });
-            }
+            // A link stays a link, and what it leads to is shown where it lies.
+            let shown = match (std::fs::read_link(path), std::fs::canonicalize(path)) {
+                (_, Err(_)) => continue,
+                (Err(_), Ok(_)) => path.clone(),
+                (Ok(target), Ok(real)) => {
+                    view.put(path, What::Symlink(target.into()));
+                    real
+                }
+            };
+            let hide = beneath(&policy.hide, &shown);
+            view.put(&shown, What::ReadOnly { from: Layer::Path((&shown).into()), hide });
         }
         for path in &policy.caches {
             if path.is_dir() {

@@ -191,3 +191,14 @@ fn a_layer_mounted_for_the_tools_outside_shows_the_merged_folder_and_takes_write
     drop(again);
     assert_eq!(printed(&shell(folder.policy(), Limits::default(), "cat old new")), "beforemade");
 }
+
+#[test]
+fn a_read_only_path_that_is_a_link_is_shown_with_what_it_leads_to() {
+    let (folder, shared) = (Folder::new(), Folder::new());
+    std::fs::create_dir(shared.path.join("lib")).unwrap();
+    std::fs::write(shared.path.join("lib/file"), "text").unwrap();
+    std::os::unix::fs::symlink("lib", shared.path.join("lib64")).unwrap();
+    let policy = Policy { read_only: vec![shared.path.join("lib"), shared.path.join("lib64")], ..folder.policy() };
+    let script = format!("cd {} && cat lib/file lib64/file && readlink lib64", shared.path.display());
+    assert_eq!(printed(&shell(policy, Limits::default(), &script)), "texttextlib\n");
+}
