@@ -42,9 +42,10 @@ struct Inner {
     spawner: Spawner,
     client: Mutex<Option<Arc<Client>>>,
     cgroups: Mutex<Option<Arc<Support>>>,
-    /// Runs so far: each cgroup has a name of its own.
-    runs: AtomicU64,
 }
+
+/// Runs of this process so far, whichever [`Sandbox`] they go through: each cgroup has a name of its own.
+static RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// The message that the spec's descriptors ride on; an empty one would read as the end.
 const GO: u8 = 1;
@@ -60,14 +61,7 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
-        Ok(Self {
-            inner: Arc::new(Inner {
-                spawner,
-                client: Mutex::new(None),
-                cgroups: Mutex::new(None),
-                runs: AtomicU64::new(0),
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None) }) })
     }
 
     fn client(&self) -> Result<Arc<Client>> {
@@ -114,7 +108,7 @@ impl Sandbox {
         let mounts = self.prepare_mounts(&slot, &mut entries)?;
 
         let support = self.cgroups();
-        let name = self.inner.runs.fetch_add(1, Ordering::Relaxed).to_string();
+        let name = RUNS.fetch_add(1, Ordering::Relaxed).to_string();
         // Where no group can be made the limits are kept otherwise, and the result says so.
         let group = Group::create(&support, &name, &command.limits);
         let mut enforced = limits_enforced(&support, group.as_ref().err());
