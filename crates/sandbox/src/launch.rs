@@ -195,7 +195,9 @@ impl Sandbox {
                     }
                     preparation.own_pair(upper, work)?;
                 }
-                What::Private { from } | What::ReadWrite { from } | What::Cache { from } => preparation.own(from)?,
+                What::Private { from, .. } | What::ReadWrite { from, .. } | What::Cache { from, .. } => {
+                    preparation.own(from)?
+                }
                 What::ReadOnly { from, .. } => preparation.show(from)?,
                 _ => {}
             }
