@@ -44,17 +44,10 @@ struct Inner {
     cgroups: Mutex<Option<Arc<Support>>>,
 }
 
-<<<<<<< HEAD
 /// Runs of this process so far, over all its sandboxes: each cgroup has a name of its own.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
 /// The message that the spec's descriptors ride on, and that starts the program; an empty one would read as the end.
-=======
-/// Runs of this process so far, whichever [`Sandbox`] they go through: each cgroup has a name of its own.
-static RUNS: AtomicU64 = AtomicU64::new(0);
-
-/// The message that the spec's descriptors ride on; an empty one would read as the end.
->>>>>>> parts
 const GO: u8 = 1;
 
 /// Namespaces of every run. `CLONE_NEWNET` is added unless the host's network was asked for; the nest init makes the
@@ -69,7 +62,6 @@ impl Sandbox {
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
         Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None) }) })
-<<<<<<< HEAD
     }
 
     /// Starts the spawner and looks for cgroups in the background, for a caller who knows that a run will come.
@@ -81,8 +73,6 @@ impl Sandbox {
             sandbox.cgroups();
         });
         drop(started);
-=======
->>>>>>> parts
     }
 
     fn client(&self) -> Result<Arc<Client>> {
