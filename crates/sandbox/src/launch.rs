@@ -42,8 +42,6 @@ struct Inner {
     spawner: Spawner,
     client: Mutex<Option<Arc<Client>>>,
     cgroups: Mutex<Option<Arc<Support>>>,
-    /// Runs so far: each cgroup has a name of its own.
-    runs: AtomicU64,
 }
 
 /// The message that the spec's descriptors ride on, and that starts the program; an empty one would read as the end.
@@ -60,14 +58,7 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
-        Ok(Self {
-            inner: Arc::new(Inner {
-                spawner,
-                client: Mutex::new(None),
-                cgroups: Mutex::new(None),
-                runs: AtomicU64::new(0),
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None) }) })
     }
 
     /// Starts the spawner and looks for cgroups in the background, for a caller who knows that a run will come.
@@ -125,7 +116,9 @@ impl Sandbox {
         let mounts = self.prepare_mounts(&slot, &mut entries)?;
 
         let support = self.cgroups();
-        let name = self.inner.runs.fetch_add(1, Ordering::Relaxed).to_string();
+        // Over all sandboxes of this process: a group's name holds the process and this number.
+        static RUNS: AtomicU64 = AtomicU64::new(0);
+        let name = RUNS.fetch_add(1, Ordering::Relaxed).to_string();
         // Where no group can be made the limits are kept otherwise, and the result says so.
         let group = Group::create(&support, &name, &command.limits);
         let mut enforced = limits_enforced(&support, group.as_ref().err());
