@@ -18,7 +18,9 @@ use serde_json::json;
 #[test]
 fn forty_parallel_steps_land_each_in_its_own_file() {
     let real = Real::new();
-    (0..40).for_each(|n| drop(real.workspace.file(format!("f{n}"), format!("base {n}\n"))));
+    for n in 0..40 {
+        real.workspace.file(format!("f{n}"), format!("base {n}\n"));
+    }
     let steps = (0..40).map(|n| shell(&format!("s{n}"), format!("echo mine {n} >> f{n}; echo new > new{n}")));
     let ran = real.run_with(real.builder().mode(ExecutionMode::Parallel), steps);
     assert!(ran.result.success, "{}", ran.result.summary());
@@ -31,9 +33,7 @@ fn forty_parallel_steps_land_each_in_its_own_file() {
 /// Waits until so many steps wait, so that they overlap for sure, and then appends to `f`.
 fn together(real: &Real, me: &str, count: usize) -> String {
     let outside = real.outside.path().display();
-    format!(
-        ": > {outside}/{me}; while [ $(ls {outside} | wc -l) -lt {count} ]; do sleep 0.02; done; echo {me} >> f"
-    )
+    format!(": > {outside}/{me}; while [ $(ls {outside} | wc -l) -lt {count} ]; do sleep 0.02; done; echo {me} >> f")
 }
 
 #[test]
@@ -61,8 +61,7 @@ fn a_parallel_step_that_may_not_try_again_ends_as_a_conflict_by_name() {
     let go_on = |step: PlanStep| PlanStep { on_failure: OnFailure::Continue, ..step };
     let steps = ["a", "b"].map(|name| go_on(shell(name, together(&real, name, 2))));
     let ran = real.run_with(real.builder().mode(ExecutionMode::Parallel), steps);
-    let lost: Vec<_> =
-        ran.result.steps.iter().filter(|step| !step.result.as_ref().unwrap().is_success()).collect();
+    let lost: Vec<_> = ran.result.steps.iter().filter(|step| !step.result.as_ref().unwrap().is_success()).collect();
     assert_eq!(lost.len(), 1, "{}", ran.result.summary());
     let failed = lost[0].result.as_ref().unwrap();
     assert_eq!(failed.cause, Some(Cause::Conflict));

@@ -87,7 +87,9 @@ fn a_missing_command_is_replaced_by_one_that_does_the_same() {
     let path = format!("{}:/usr/bin:/bin", real.workspace.join("bin").display());
     real.config.host.env.insert("PATH".into(), path.into());
     for (missing, instead) in [("pytest", "python3 -m pytest"), ("python", "python3")] {
-        if ["/usr/bin", "/bin", "/usr/local/bin"].iter().any(|folder| std::path::Path::new(folder).join(missing).exists())
+        if ["/usr/bin", "/bin", "/usr/local/bin"]
+            .iter()
+            .any(|folder| std::path::Path::new(folder).join(missing).exists())
         {
             eprintln!("SKIP: this host has a {missing} among the system's programs");
             continue;
@@ -245,9 +247,11 @@ fn what_cannot_change_is_given_up_at_once_with_its_cause() {
 }
 
 #[test]
-fn a_refusal_a_request_to_end_and_a_fault_are_final() {
+fn a_refusal_and_a_request_to_end_are_final_and_a_fault_of_a_tool_is_its_failure() {
     let real = Real::new();
-    let rules = real.builder().approval(serde_json::from_str::<Approval>(r#"{"rules": [{"action": "deny", "tool": "shell"}]}"#).unwrap());
+    let rules = real
+        .builder()
+        .approval(serde_json::from_str::<Approval>(r#"{"rules": [{"action": "deny", "tool": "shell"}]}"#).unwrap());
     let ran = real.run_with(rules, [shell("a", "touch made")]);
     assert_eq!((ran.result.stop_reason, ran.taken().len()), (StopReason::Denied, 0), "{}", ran.result.summary());
     assert!(!real.workspace.join("made").exists());
@@ -265,7 +269,8 @@ fn a_refusal_a_request_to_end_and_a_fault_are_final() {
     let breaks = |_: Nothing, _: &ToolContext<'_>| -> Result<String, String> { panic!("a fault of the tool") };
     registry.register_fn("breaks", "Panics", breaks).unwrap();
     let ran = real.run_with(real.builder().registry(registry), [step("a", "breaks", json!({}))]);
-    assert!(ran.given_up(Cause::Internal, &[]).contains("a fault of the tool"));
+    let error = ran.given_up(Cause::Failed, &["wait_and_retry", "wait_and_retry"]);
+    assert!(error.contains("a fault of the tool"), "{error}");
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]

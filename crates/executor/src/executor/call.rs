@@ -15,8 +15,8 @@ use agentic_sandbox::Observer;
 use serde_json::{Map, Value};
 
 use super::approval::{Action, Answer, Asking};
-use super::record::Recorder;
 use super::late::{Inside, Kept};
+use super::record::Recorder;
 use super::{AgenticExecutor, expectation, lock, seams};
 use crate::cancel::Cancel;
 use crate::cause::Cause;

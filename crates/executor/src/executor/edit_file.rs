@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::cause::Cause;
-use crate::tools::{Access, FileReadTool, FileWriteTool, Resources, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
+use crate::tools::{
+    Access, FileReadTool, FileWriteTool, Resources, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult,
+};
 
 pub(super) const NAME: &str = "edit_file";
 

@@ -182,7 +182,8 @@ impl ShellTool {
         let config = context.config;
         let mounts = context.attempt.mounts();
         let roots: Vec<PathBuf> = mounts.iter().map(|mount| mount.path.clone()).collect();
-        let dir = settings.working_dir.as_ref().map_or_else(|| config.workspace.clone(), |dir| config.workspace.join(dir));
+        let dir =
+            settings.working_dir.as_ref().map_or_else(|| config.workspace.clone(), |dir| config.workspace.join(dir));
         // Roots are without links; the folder may have been named through one.
         let dir = dir.canonicalize().unwrap_or(dir);
         if !within_roots(&dir, &roots) {

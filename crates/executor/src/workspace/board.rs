@@ -17,8 +17,9 @@ use super::stamp::Stamp;
 use super::store::Store;
 use super::view::{View, lookup};
 
-/// Waiting layers on one root at most: overlayfs takes many more lowers, but each one slows every lookup.
-pub(super) const MOST_WAITING: usize = 32;
+/// Waiting layers on one root at most. A mount option is a text of 255 bytes at most, which is 14 lowers by descriptor;
+/// the folder itself and a mask over hidden paths are two of them.
+pub(super) const MOST_WAITING: usize = 12;
 
 /// A finished set of layers.
 #[derive(Debug)]

@@ -121,6 +121,8 @@ fn conflicts(conflicts: &[Conflict]) -> String {
 }
 
 fn asides(asides: &[Aside]) -> String {
-    let each = asides.iter().map(|one| format!("conflict on {}; what the step wrote is kept in {}", conflicts(&one.conflicts), one.folder.display()));
+    let each = asides.iter().map(|one| {
+        format!("conflict on {}; what the step wrote is kept in {}", conflicts(&one.conflicts), one.folder.display())
+    });
     each.collect::<Vec<_>>().join(", ")
 }
