@@ -183,7 +183,7 @@ fn started_as_root_a_workspace_of_any_owner_below_a_closed_folder_works_and_keep
         let expected = format!("own\n{roots}closed\n1000\n1000\n");
         assert_eq!(printed(&shell(policy, Limits::default(), &script)), expected, "owner {owner}");
         for made in [folder.upper().join("made"), shared.path.join("made")] {
-            let made = std::fs::metadata(made).unwrap();
+            let made = std::fs::metadata(&made).unwrap_or_else(|error| panic!("{}: {error}, owner {owner}", made.display()));
             assert_eq!((made.uid(), made.gid()), (owner, owner));
         }
         let kept = std::fs::metadata(folder.path.join("others")).unwrap();
