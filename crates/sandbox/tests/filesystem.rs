@@ -181,7 +181,8 @@ fn started_as_root_a_workspace_of_any_owner_below_a_closed_folder_works_and_keep
         );
         let roots = if owner == 0 { "roots" } else { "closed\n" };
         let expected = format!("own\n{roots}closed\n1000\n1000\n");
-        assert_eq!(printed(&shell(policy, Limits::default(), &script)), expected, "owner {owner}");
+        let output = shell(policy, Limits::default(), &script);
+        assert_eq!((printed(&output), output.stderr.text()), (expected, String::new()), "owner {owner}");
         for made in [folder.upper().join("made"), shared.path.join("made")] {
             let made = std::fs::metadata(&made).unwrap_or_else(|error| panic!("{}: {error}, owner {owner}", made.display()));
             assert_eq!((made.uid(), made.gid()), (owner, owner));
