@@ -259,7 +259,9 @@ fn seen_from_outside(field: &'static str, policy: Policy) -> (Vec<String>, Vec<S
     let child = Command::new("/bin/sh")
         .args(["-c", "echo begun; sleep 600; :", &marker])
         .env("PATH", "/usr/bin:/bin")
-        .stdout(Stream::Observe(std::sync::Arc::new(move |_: &[u8]| drop(tell.send(())))))
+        .stdout(Stream::Observe(std::sync::Arc::new(move |_: &[u8]| {
+            let _ = tell.send(());
+        })))
         .policy(policy)
         .limits(seconds(60))
         .spawn(sandbox())
