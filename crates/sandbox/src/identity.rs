@@ -147,7 +147,7 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
         let (one_name, other_name) = (one_name.to_owned(), other_name.to_owned());
         let mut layer = Layer::Path(parent.into());
         // What is between is ours and may be root's; the layer itself has the owner of the workspace.
-        self.own_as(&mut layer, &parent.to_owned(), &one_name)?;
+        self.own_as(&mut layer, parent, &one_name)?;
         if let Layer::Mount(place) = layer {
             *upper = Layer::Within(place, one_name);
             *work = Layer::Within(place, other_name);

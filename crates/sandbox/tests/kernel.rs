@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use agentic_sandbox::{Command, Limits, Network, Policy, Profile, Stream};
 use agentic_testkit::{is_root, report_skip};
 use common::{Folder, code, printed, sandbox, seconds, unconfined};
@@ -252,52 +254,59 @@ fn nested_user_namespaces_are_forbidden_by_number_as_well() {
     assert_ne!(unconfined(text).trim(), "0");
 }
 
-/// What `/proc/PID/status` says of a running program, from outside.
-fn seen_from_outside(field: &'static str, policy: Policy) -> (Vec<String>, Vec<String>) {
+/// Looks at a program and its nest init from outside while they run: their `/proc/PID/status`.
+fn while_running<T>(look: impl FnOnce(&str, &str) -> T) -> T {
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let marker = format!("agentic-kernel-{}-{}-", std::process::id(), RUNS.fetch_add(1, Ordering::Relaxed));
     let (tell, told) = std::sync::mpsc::channel();
-    let marker = format!("agentic-kernel-{:?}", std::thread::current().id());
     let child = Command::new("/bin/sh")
         .args(["-c", "echo begun; sleep 600; :", &marker])
         .env("PATH", "/usr/bin:/bin")
-        .stdout(Stream::Observe(std::sync::Arc::new(move |_: &[u8]| drop(tell.send(())))))
-        .policy(policy)
+        .stdout(Stream::Observe(std::sync::Arc::new(move |_: &[u8]| {
+            let _ = tell.send(());
+        })))
         .limits(seconds(60))
         .spawn(sandbox())
         .unwrap();
     let killer = child.killer();
     let waiting = std::thread::spawn(move || child.wait());
     told.recv().unwrap();
-    let status = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let value = |status: &str, field: &str| -> Vec<String> {
-        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
-        line.split_whitespace().map(str::to_owned).collect()
-    };
-    let inside = agentic_testkit::processes_with_marker(&marker);
-    let program =
-        inside.iter().map(|pid| status(*pid)).find(|text| value(text, "NSpid").last().unwrap() == "2").unwrap();
-    let init = status(value(&program, "PPid")[0].parse().unwrap());
+    // One that is about to become `sleep` may end its copy of the shell's arguments meanwhile.
+    let status = |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let statuses = agentic_testkit::processes_with_marker(&marker).into_iter().map(status);
+    let program = statuses.into_iter().find(|text| values(text, "NSpid").last().is_some_and(|pid| pid == "2")).unwrap();
+    let init = status(values(&program, "PPid")[0].parse().unwrap());
+    let result = look(&program, &init);
     killer.kill();
     waiting.join().unwrap().unwrap();
-    (value(&program, field), value(&init, field))
+    result
+}
+
+fn values(status: &str, field: &str) -> Vec<String> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }
 
 #[test]
 fn no_process_of_a_run_is_the_hosts_root_and_runs_of_root_do_not_share_ids() {
-    let (one, init) = seen_from_outside("Uid", Policy::default());
     let own = rustix::process::geteuid().as_raw().to_string();
-    assert_eq!(one, init, "program and nest init have one id");
-    assert!(one.windows(2).all(|pair| pair[0] == pair[1]), "{one:?}");
-    if is_root() {
-        assert_ne!(one[0], "0");
-        std::thread::scope(|scope| {
-            let both = [(); 2].map(|()| scope.spawn(|| seen_from_outside("Gid", Policy::default()).0));
-            let [one, other] = both.map(|run| run.join().unwrap());
-            assert!(one[0] != "0" && other[0] != "0");
-        });
-        assert_eq!(seen_from_outside("Groups", Policy::default()), (vec![], vec![]));
-    } else {
-        assert_eq!(one[0], own);
-    }
+    while_running(|program, init| {
+        for field in ["Uid", "Gid"] {
+            let ids = values(program, field);
+            assert_eq!(ids, values(init, field), "program and nest init have one {field}");
+            assert!(ids.len() == 4 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+            if is_root() {
+                assert_ne!(ids[0], "0");
+            } else if field == "Uid" {
+                assert_eq!(ids[0], own);
+            }
+        }
+        if is_root() {
+            assert_eq!((values(program, "Groups"), values(init, "Groups")), (vec![], vec![]));
+            let other = while_running(|program, _| values(program, "Uid"));
+            assert_ne!(values(program, "Uid"), other, "two runs at once");
+        }
+    });
 }
 
 #[test]
