@@ -198,3 +198,11 @@ fn a_shell_pipeline_works_within_all_of_it() {
     let output = shell(Policy::default(), Limits::default(), "seq 1 1000 | awk '{s += $1} END {print s}'");
     assert_eq!(printed(&output), "500500\n");
 }
+
+#[test]
+fn a_file_in_memory_is_no_file_on_disk() {
+    let folder = Folder::new();
+    let text = "import os, time\nf = os.memfd_create('x')\nb = b'x' * (1 << 20)\nfor _ in range(48): os.write(f, b)\ntime.sleep(1)\nprint('done')";
+    let limits = Limits { disk: 16 * MB, ..seconds(30) };
+    assert_eq!(printed(&code(folder.policy(), limits, text)), "done\n");
+}

@@ -69,7 +69,7 @@ pub(super) fn until_the_end(
         }
     };
     // A fork bomb can be over between two samples: what it left tells, itself no longer among them.
-    let tree = Tree::scan(Look { memory: None, nameless: false });
+    let tree = Tree::scan(Look { memory: false, nameless: false, shared: watch.shared });
     if tree.processes + 1 >= u64::from(spec.limits.processes) {
         watch.hit(LimitKind::Processes);
     }
@@ -99,7 +99,7 @@ struct Watch<'a> {
     started: Instant,
     /// What the last sample took.
     cost: Duration,
-    shared: Option<SharedMemory>,
+    shared: SharedMemory,
     walk: Walk<'a>,
     /// Bytes of nameless files at the last look at them.
     nameless: u64,
@@ -115,7 +115,7 @@ impl<'a> Watch<'a> {
             root,
             started: Instant::now(),
             cost: Duration::ZERO,
-            shared: spec.watch_memory.then(SharedMemory::find).transpose()?,
+            shared: SharedMemory::find()?,
             walk: Walk::new(&root.layers),
             nameless: 0,
             peak: 0,
@@ -152,7 +152,7 @@ impl<'a> Watch<'a> {
         let limits = &self.spec.limits;
         // Nameless files are looked for once a walk of the layers.
         let nameless = self.walk.due() && !self.walk.underway();
-        let tree = Tree::scan(Look { memory: self.shared, nameless });
+        let tree = Tree::scan(Look { memory: self.spec.watch_memory, nameless, shared: self.shared });
         if nameless {
             self.nameless = tree.nameless();
         }
