@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod changes;
 mod completions;
 mod doctor;
 mod edit;

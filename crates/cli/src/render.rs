@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use agentic_executor::journal::OutputRef;
+use agentic_executor::workspace::ChangeSet;
 use agentic_executor::{Event, EventBody, ExecutionPlan, ExecutionResult, StepStatus, StopReason};
 use serde_json::{Map, Value};
 
+use crate::changes::Changes;
 use crate::terminal::{Appearance, Colour, one_line};
 
 /// Lines of output that a failed step shows.
@@ -34,19 +36,26 @@ struct Step {
 pub(crate) struct Story {
     look: Appearance,
     steps: BTreeMap<String, Step>,
+    changes: Changes,
 }
 
 impl Story {
     /// A story for a stream that looks like this.
     pub(crate) fn new(look: Appearance) -> Self {
-        Self { look, steps: BTreeMap::new() }
+        Self { look, steps: BTreeMap::new(), changes: Changes::default() }
     }
 
     /// The lines that an event adds.
     pub(crate) fn tell(&mut self, event: &Event) -> Vec<String> {
         let look = self.look;
         match &event.body {
-            EventBody::RunStarted { plan, .. } => opening(plan, look),
+            EventBody::RunStarted { plan, workspace, .. } => {
+                self.changes = Changes::within(workspace);
+                opening(plan, look)
+            }
+            EventBody::RunFinished { .. } => {
+                self.changes.line().map(|line| look.foreign(&line).into_owned()).into_iter().collect()
+            }
             EventBody::PlanChanged { reason, .. } => {
                 vec![format!("{} plan changed: {}", self.mark("~", Colour::Cyan), look.foreign(reason))]
             }
@@ -70,7 +79,8 @@ impl Story {
                 }
                 Vec::new()
             }
-            EventBody::CallFinished { step: Some(step), cause, error, output, metadata, .. } => {
+            EventBody::CallFinished { step: Some(step), cause, error, output, metadata, changes, .. } => {
+                self.changes.add(changes.as_ref().unwrap_or(&ChangeSet::default()));
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
                     step.cause = cause.map(|cause| cause.as_str());
                     step.error.clone_from(error);

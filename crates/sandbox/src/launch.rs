@@ -44,6 +44,9 @@ struct Inner {
     cgroups: Mutex<Option<Arc<Support>>>,
 }
 
+/// Runs of this process so far, over all its sandboxes: each cgroup has a name of its own.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
 /// The message that the spec's descriptors ride on, and that starts the program; an empty one would read as the end.
 const GO: u8 = 1;
 
@@ -116,8 +119,6 @@ impl Sandbox {
         let mounts = self.prepare_mounts(&slot, &mut entries)?;
 
         let support = self.cgroups();
-        // Over all sandboxes of this process: a group's name holds the process and this number.
-        static RUNS: AtomicU64 = AtomicU64::new(0);
         let name = RUNS.fetch_add(1, Ordering::Relaxed).to_string();
         // Where no group can be made the limits are kept otherwise, and the result says so.
         let group = Group::create(&support, &name, &command.limits);
@@ -216,7 +217,9 @@ impl Sandbox {
                     }
                     preparation.own_pair(upper, work)?;
                 }
-                What::Private { from } | What::ReadWrite { from } | What::Cache { from } => preparation.own(from)?,
+                What::Private { from, .. } | What::ReadWrite { from, .. } | What::Cache { from, .. } => {
+                    preparation.own(from)?
+                }
                 What::ReadOnly { from, .. } => preparation.show(from)?,
                 _ => {}
             }

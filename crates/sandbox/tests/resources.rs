@@ -64,6 +64,14 @@ fn files_in_memory_count_as_memory() {
 }
 
 #[test]
+fn memory_held_by_nobody_alive_is_exceeded_all_the_same() {
+    // Every process is small and says that it is no better a victim than the nest init, which the kernel may then take.
+    let script = "echo begun; echo 0 > /proc/self/oom_score_adj; i=0; while :; do i=$((i + 1)); head -c 4194304 /dev/zero > /dev/shm/$i; done";
+    let limits = Limits { disk: 2048 * MB, ..memory(64) };
+    assert_memory_exceeded("small", &shell(Policy::default(), limits, script));
+}
+
+#[test]
 fn processes_are_bounded_and_the_program_sees_why() {
     let text = "import os, errno, time\nn = 0\ntry:\n while n < 10000:\n  if os.fork() == 0: time.sleep(60); os._exit(0)\n  n += 1\nexcept OSError as e: print(errno.errorcode[e.errno], n < 64)";
     let output = code(Policy::default(), seconds(30), text);

@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, StatxFlags};
 
 /// Time between walks, at the least.
 const TICK: Duration = Duration::from_millis(200);
@@ -83,14 +83,13 @@ impl<'a> Walk<'a> {
             return true;
         }
         // What vanishes meanwhile holds nothing. Links are not followed.
-        let Some(stat) = folder.fd().ok().and_then(|fd| rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW).ok())
-        else {
-            return true;
-        };
-        let bytes = stat.st_blocks as u64 * 512;
-        if !FileType::from_raw_mode(stat.st_mode).is_dir() {
+        let asked = StatxFlags::TYPE | StatxFlags::NLINK | StatxFlags::BLOCKS;
+        let stat = folder.fd().and_then(|fd| rustix::fs::statx(fd, name, AtFlags::SYMLINK_NOFOLLOW, asked));
+        let Ok(stat) = stat else { return true };
+        let bytes = stat.stx_blocks * 512;
+        if !FileType::from_raw_mode(stat.stx_mode.into()).is_dir() {
             // Every name of a file lies in the layer, so each stands for its share.
-            self.used = self.used.saturating_add(bytes / (stat.st_nlink as u64).max(1));
+            self.used = self.used.saturating_add(bytes / u64::from(stat.stx_nlink).max(1));
             return true;
         }
         self.used = self.used.saturating_add(bytes);

@@ -95,8 +95,6 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
         sys::exit_now(0);
     }
 
-    // Not with `clone3`: in v1 this process was moved into its group afterwards, and the namespace's root is where it is made.
-    sys::own_cgroup_namespace().stage("make a cgroup namespace")?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut enforced = Enforced::new();
     rustix::system::sethostname(b"sandbox").stage("name the host")?;
@@ -104,12 +102,15 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
         network::loopback_up().stage("bring the loopback up")?;
     }
     let root = root::build(&spec, &handed, &mut enforced)?;
-    // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
-    forbid_nesting();
     // The parent has put this process into its cgroup: what is started from here on is in it, too.
     if channel::receive::<u8>(control).stage("wait for the start")?.is_none() {
         sys::exit_now(0);
     }
+    // Not with `clone3`: in v1 this process was moved into its group afterwards, and a cgroup namespace's root is the
+    // group that it is made in.
+    sys::own_cgroup_namespace().stage("make a cgroup namespace")?;
+    // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
+    forbid_nesting();
     let child_ended = sys::child_signal().stage("watch for ended children")?;
     let stdio = match spec.terminal {
         Some(size) => terminal(control, size)?,

@@ -159,10 +159,10 @@ impl Tree {
         let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")?.trim().parse::<i32>().ok());
         for number in 0..size.unwrap_or(0) {
             let Ok(file) = pidfd_getfd(pidfd.as_fd(), number, PidfdGetfdFlags::empty()) else { continue };
-            if let Ok(found) = rustix::fs::fstat(&file)
-                && rustix::fs::FileType::from_raw_mode(found.st_mode).is_file()
+            if let Ok(found) = fs::File::from(file).metadata()
+                && found.is_file()
             {
-                self.file(found.st_dev, found.st_ino, found.st_nlink as u64, found.st_blocks as u64 * 512, look);
+                self.file(found.dev(), found.ino(), found.nlink(), found.blocks() * 512, look);
             }
         }
     }

@@ -112,6 +112,7 @@ impl Support {
     }
 
     /// The folders that groups are made in, each once.
+    #[cfg(test)]
     fn parents(&self) -> Vec<PathBuf> {
         let memory = self.memory.iter().filter(|_| !self.unified_memory);
         let pids = self.pids.iter().filter(|_| !self.unified_pids);
@@ -247,6 +248,7 @@ impl Group {
     }
 
     /// Bytes of memory now; `None` where nothing counts them.
+    #[cfg(test)]
     pub(crate) fn current_memory(&self) -> Option<u64> {
         let file = if self.memory_is_unified { "memory.current" } else { "memory.usage_in_bytes" };
         number(self.memory.as_deref()?, file)
@@ -259,6 +261,7 @@ impl Group {
     }
 
     /// Whether a process is left in any hierarchy; one that has ended and is not reaped yet counts.
+    #[cfg(test)]
     pub(crate) fn populated(&self) -> bool {
         self.folders().into_iter().any(|folder| !members(folder).is_empty())
     }
@@ -291,6 +294,7 @@ impl Group {
     ///
     /// # Errors
     /// The folder that could not be removed.
+    #[cfg(test)]
     pub(crate) fn remove(mut self) -> io::Result<()> {
         self.remove_folders(Duration::from_secs(1))
     }

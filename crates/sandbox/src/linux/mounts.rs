@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
@@ -113,11 +113,12 @@ pub(crate) fn restrict(mount: BorrowedFd<'_>, set: MountAttrFlags, recursive: bo
 /// Attaches a detached mount at `target`, beneath the directory `root`.
 pub(crate) fn attach(mount: BorrowedFd<'_>, root: BorrowedFd<'_>, target: &Path) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    Ok(if target.as_os_str().is_empty() {
-        move_mount(mount, "", root, "", flags | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)?
+    if target.as_os_str().is_empty() {
+        move_mount(mount, "", root, "", flags | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH)?;
     } else {
-        move_mount(mount, "", root, target, flags)?
-    })
+        move_mount(mount, "", root, target, flags)?;
+    }
+    Ok(())
 }
 
 /// Detaches what is mounted at `target` beneath `root`.
@@ -147,7 +148,7 @@ pub(crate) fn create_dirs(root: BorrowedFd<'_>, path: &Path, mode: u32) -> io::R
     Ok(())
 }
 
-/// Whether two descriptors refer to the same file.
+/// Whether a descriptor is of a folder.
 pub(crate) fn is_dir(fd: BorrowedFd<'_>) -> io::Result<bool> {
     let stat = rustix::fs::statat(fd, "", AtFlags::EMPTY_PATH)?;
     Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir())
@@ -156,6 +157,5 @@ pub(crate) fn is_dir(fd: BorrowedFd<'_>) -> io::Result<bool> {
 /// Every mount of this namespace stops passing events to and from the host.
 pub(crate) fn make_private() -> io::Result<()> {
     use rustix::mount::{MountPropagationFlags, mount_change};
-    let _ = CWD;
     Ok(mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
 }

@@ -10,26 +10,26 @@ use agentic_sandbox::{Command, Limits, Output, Policy, Sandbox, Source, Spawner,
 use tempfile::TempDir;
 
 /// The sandbox of this test program.
-pub fn sandbox() -> &'static Sandbox {
+pub(crate) fn sandbox() -> &'static Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     SANDBOX.get_or_init(|| Sandbox::new(Spawner::Path(agentic_testkit::spawner_binary())).expect("a sandbox"))
 }
 
 /// The host's Python that lies outside every home, with its prefix.
-pub fn python() -> PathBuf {
+pub(crate) fn python() -> PathBuf {
     let path = PathBuf::from("/usr/bin/python3");
     assert!(path.exists(), "these tests need the system's Python at {}", path.display());
     path
 }
 
 /// A folder under a private state, and the overlay source over it.
-pub struct Folder {
+pub(crate) struct Folder {
     place: TempDir,
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Folder {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = tempfile::tempdir_in(disk()).expect("a temporary folder");
         let path = place.path().join("workspace");
         std::fs::create_dir(&path).expect("a workspace");
@@ -38,16 +38,16 @@ impl Folder {
         }
         Self { place, path }
     }
-    pub fn upper(&self) -> PathBuf {
+    pub(crate) fn upper(&self) -> PathBuf {
         self.place.path().join("upper")
     }
-    pub fn beside(&self) -> &Path {
+    pub(crate) fn beside(&self) -> &Path {
         self.place.path()
     }
-    pub fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         Source::Overlay { lowers: vec![self.path.clone()], upper: self.upper(), work: self.place.path().join("work") }
     }
-    pub fn policy(&self) -> Policy {
+    pub(crate) fn policy(&self) -> Policy {
         Policy { workspaces: vec![Workspace { path: self.path.clone(), source: self.source() }], ..Policy::default() }
     }
 }
@@ -58,7 +58,7 @@ fn disk() -> PathBuf {
 }
 
 /// `sh -c SCRIPT` under a policy.
-pub fn shell(policy: Policy, limits: Limits, script: &str) -> Output {
+pub(crate) fn shell(policy: Policy, limits: Limits, script: &str) -> Output {
     Command::new("/bin/sh")
         .args(["-c", script])
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -69,7 +69,7 @@ pub fn shell(policy: Policy, limits: Limits, script: &str) -> Output {
 }
 
 /// `python3 -I -S -c CODE` under a policy.
-pub fn code(policy: Policy, limits: Limits, code: &str) -> Output {
+pub(crate) fn code(policy: Policy, limits: Limits, code: &str) -> Output {
     Command::new(python())
         .args(["-I", "-S", "-c", code])
         .policy(policy)
@@ -79,18 +79,18 @@ pub fn code(policy: Policy, limits: Limits, code: &str) -> Output {
 }
 
 /// Limits with this much time.
-pub fn seconds(wall: u64) -> Limits {
+pub(crate) fn seconds(wall: u64) -> Limits {
     Limits { wall: Duration::from_secs(wall), ..Limits::default() }
 }
 
 /// What a run printed, when it ended well.
-pub fn printed(output: &Output) -> String {
+pub(crate) fn printed(output: &Output) -> String {
     assert!(output.reason.success(), "{:?}: {}{}", output.reason, output.stdout.text(), output.stderr.text());
     output.stdout.text()
 }
 
 /// The same Python code without any sandbox: the control.
-pub fn unconfined(code: &str) -> String {
+pub(crate) fn unconfined(code: &str) -> String {
     let output = std::process::Command::new(python()).args(["-I", "-S", "-c", code]).output().expect("python");
     assert!(output.status.success(), "the control failed: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -1,8 +1,8 @@
 //! Renaming an identifier in a file's bytes.
 //!
-//! Word characters are `[A-Za-z0-9_]`, `$`, and every byte from 0x80 on, so that a name is never cut out of a
-//! longer one in any of the common languages (JavaScript and PHP names hold `$`; Python, Rust and others take
-//! letters beyond ASCII). A sigil that is part of the reference and not of the name stays possible: where the name
+//! Word characters are letters and digits of any script, `_`, `$`, and bytes from 0x80 on that are no UTF-8, so that
+//! a name is never cut out of a longer one in any of the common languages (JavaScript and PHP names hold `$`; Python,
+//! Rust and others take letters beyond ASCII). A sigil that is part of the reference and not of the name stays possible: where the name
 //! to replace does not itself begin with `$`, one leading `$` (`$name` in PHP, shell, Perl) counts as a boundary.
 
 /// How many bytes decide whether a file is binary.
@@ -37,13 +37,43 @@ pub(super) fn rename(bytes: &[u8], from: &[u8], to: &[u8]) -> (Vec<u8>, usize) {
 }
 
 fn bounded(bytes: &[u8], start: usize, end: usize, from: &[u8]) -> bool {
-    let before = start.checked_sub(1).map(|at| bytes[at]);
-    let opens = match before {
-        Some(b'$') if from.first() != Some(&b'$') => !start.checked_sub(2).is_some_and(|at| is_word(bytes[at])),
-        Some(byte) => !is_word(byte),
-        None => true,
+    let (before, after) = (&bytes[..start], &bytes[end..]);
+    let opens = match before.split_last() {
+        Some((b'$', sigil)) if from.first() != Some(&b'$') => !ends_in_word(sigil),
+        _ => !ends_in_word(before),
     };
-    opens && !bytes.get(end).copied().is_some_and(is_word)
+    opens && !begins_with_word(after)
+}
+
+fn ends_in_word(bytes: &[u8]) -> bool {
+    let Some(&last) = bytes.last() else { return false };
+    // Of a character beyond ASCII the last byte says nothing: it has 2 to 4.
+    let whole = (2..=4).filter_map(|length| bytes.get(bytes.len().checked_sub(length)?..)).find_map(one_character);
+    match whole.filter(|_| !last.is_ascii()) {
+        Some(character) => is_part(character),
+        None => is_word(last),
+    }
+}
+
+fn begins_with_word(bytes: &[u8]) -> bool {
+    let Some(&first) = bytes.first() else { return false };
+    let whole = (2..=4).filter_map(|length| bytes.get(..length)).find_map(one_character);
+    match whole.filter(|_| !first.is_ascii()) {
+        Some(character) => is_part(character),
+        None => is_word(first),
+    }
+}
+
+/// The character, when these bytes are exactly one.
+fn one_character(bytes: &[u8]) -> Option<char> {
+    let mut characters = std::str::from_utf8(bytes).ok()?.chars();
+    characters.next().filter(|_| characters.next().is_none())
+}
+
+/// Whether a character beyond ASCII can belong to a name: typographic quotes, dashes, spaces, the byte order mark
+/// and pictures cannot. A combining accent, which is no letter by itself, is one with the letter before it.
+fn is_part(character: char) -> bool {
+    character.is_alphanumeric() || matches!(character, '\u{300}'..='\u{36F}' | '\u{200C}' | '\u{200D}' | '\u{FE0F}')
 }
 
 fn is_word(byte: u8) -> bool {
@@ -80,6 +110,14 @@ mod tests {
         assert_eq!(renamed("$get + a$get + get$ + $$get"), ("$fetch + a$get + get$ + $$get".into(), 1));
         assert_eq!(renamed(""), (String::new(), 0));
         assert_eq!(renamed("get"), ("fetch".into(), 1));
+    }
+
+    #[test]
+    fn marks_that_are_no_letters_end_a_name() {
+        assert_eq!(
+            renamed("\u{FEFF}get “get” —get… get\u{A0}get 日get get\u{301}"),
+            ("\u{FEFF}fetch “fetch” —fetch… fetch\u{A0}fetch 日get get\u{301}".into(), 5,)
+        );
     }
 
     #[test]
