@@ -25,6 +25,10 @@ struct Step {
     tail: String,
     error: Option<String>,
     cause: Option<&'static str>,
+    /// The argument that says most about its call.
+    gist: String,
+    /// The line of a long error that decided.
+    decided: Option<String>,
 }
 
 /// Follows a run and tells it line by line.
@@ -62,17 +66,25 @@ impl Story {
                 );
                 if look.live { Vec::new() } else { vec![format!("start    {}", self.title(step.as_str()))] }
             }
+            EventBody::CallIntended { step: Some(step), params, .. } => {
+                if let Some(step) = self.steps.get_mut(step.as_str()) {
+                    step.gist = gist(params);
+                    step.tail.clear();
+                }
+                Vec::new()
+            }
             EventBody::CallOutput { step: Some(step), text, .. } => {
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
                     keep(&mut step.tail, text);
                 }
                 Vec::new()
             }
-            EventBody::CallFinished { step: Some(step), cause, error, output, changes, .. } => {
+            EventBody::CallFinished { step: Some(step), cause, error, output, metadata, changes, .. } => {
                 self.changes.add(changes.as_ref().unwrap_or(&ChangeSet::default()));
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
                     step.cause = cause.map(|cause| cause.as_str());
                     step.error.clone_from(error);
+                    step.decided = metadata.get("message").and_then(Value::as_str).map(str::to_owned);
                     let text = output_text(output);
                     if !text.is_empty() {
                         step.tail.clear();
@@ -135,16 +147,34 @@ impl Story {
             self.look.paint(Colour::Dim, &format!("({})", facts.join(", ")))
         )];
         if status == StepStatus::Failed {
+            if !step.gist.is_empty() {
+                lines.push(format!("        {}: {}", step.tool, self.look.foreign(&step.gist)));
+            }
             let tail: Vec<&str> = step.tail.lines().collect();
             for line in &tail[tail.len().saturating_sub(TAIL_LINES)..] {
                 lines.push(format!("        {} {}", self.look.paint(Colour::Dim, "|"), self.look.foreign(line)));
             }
         }
         if let Some(error) = error.or(step.error.as_deref()).filter(|_| status != StepStatus::Completed) {
-            let error = one_line(error, 400);
-            if !step.tail.contains(&error) {
-                lines.push(format!("        {}", self.look.foreign(&error)));
+            for line in self.why(error, &step) {
+                lines.push(format!("        {}", self.look.foreign(&line)));
             }
+        }
+        lines
+    }
+
+    /// What went wrong, as far as the output has not said it already.
+    fn why(&self, error: &str, step: &Step) -> Vec<String> {
+        let cut = |line: &str| line.trim_end().chars().take(400).collect::<String>();
+        let unsaid = |line: &&str| !line.trim().is_empty() && !step.tail.contains(line.trim());
+        let mut lines: Vec<String> = error.lines().filter(unsaid).map(cut).collect();
+        let shown = |line: &&str| step.tail.lines().rev().take(TAIL_LINES).any(|other| other.contains(*line));
+        if lines.is_empty() {
+            lines.extend(step.decided.as_deref().filter(|line| !shown(line)).map(cut));
+        }
+        if lines.len() > TAIL_LINES {
+            lines.truncate(TAIL_LINES);
+            lines.push("…".into());
         }
         lines
     }

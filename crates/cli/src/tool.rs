@@ -81,7 +81,9 @@ fn show(name: &str, result: &ToolResult, json: bool) -> Result<()> {
     if let Some(error) = result.error.as_deref().filter(|_| !result.is_success()) {
         let pointer = result.metadata.get("pointer").and_then(Value::as_str).filter(|pointer| !error.contains(pointer));
         let at = pointer.map(|pointer| format!(" (at {pointer})")).unwrap_or_default();
-        let error = Appearance::of_stderr().foreign(error.trim_end()).into_owned();
+        // What has just been shown is not shown again.
+        let brief = result.brief().filter(|_| text.contains(error.trim_end()));
+        let error = Appearance::of_stderr().foreign(brief.as_deref().unwrap_or(error.trim_end())).into_owned();
         let _gone = writeln!(std::io::stderr(), "agentic: {name} failed: {error}{at}");
     }
     Ok(())

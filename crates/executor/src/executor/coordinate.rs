@@ -301,7 +301,8 @@ impl<'r, 'a> Coordinator<'r, 'a> {
         self.causes.insert(cause);
         // What went wrong is neither a step that failed because the run ended, nor one in the place of another.
         if cause != Cause::Cancelled && !stands_in && self.first_failure.is_none() {
-            let said = done.result.error.as_deref().unwrap_or("no reason given");
+            // The step's result has all of it.
+            let said = done.result.brief().unwrap_or_default();
             self.first_failure = Some((id.clone(), format!("{id} ({}): {said}", done.step.tool)));
         }
         self.seal(at, StepStatus::Failed, done);

@@ -34,7 +34,7 @@ pub(super) fn given_up(step: &PlanStep, result: ToolResult) -> ToolResult {
     match (step.expect, result.cause) {
         (_, Some(Cause::Cancelled)) => result,
         (Expect::Failure, Some(cause)) if !result.is_success() && !result.metadata.contains_key("unexpected") => {
-            let said = result.error.clone().unwrap_or_default();
+            let said = result.brief().unwrap_or_default();
             let message = format!(
                 "the step expects failed tests (`expect: failure`) and the call failed for another reason ({}): {said}",
                 cause.as_str()

@@ -141,6 +141,21 @@ impl ToolResult {
     pub fn is_success(&self) -> bool {
         self.status == ToolStatus::Success
     }
+    /// What went wrong, in one line: an error of one line as it is, else the line that decided (`metadata["message"]`)
+    /// or the first, with `…` for the rest. `None` for a success.
+    pub fn brief(&self) -> Option<String> {
+        if self.is_success() {
+            return None;
+        }
+        let error = self.error.as_deref().unwrap_or("no reason given").trim();
+        let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.next().unwrap_or("no reason given");
+        if lines.next().is_none() {
+            return Some(first.to_owned());
+        }
+        let decided = self.metadata.get("message").and_then(Value::as_str);
+        Some(format!("{} …", decided.filter(|line| error.contains(line)).unwrap_or(first)))
+    }
     /// The output as text: a string as it is, anything else as JSON.
     pub fn output_text(&self) -> Cow<'_, str> {
         match &self.output {

@@ -65,7 +65,7 @@ impl Real {
     pub fn backend(&self) -> Backend {
         let sandbox = Sandbox::new(self.config.spawner.clone()).unwrap();
         let workspaces = Workspaces::new(&self.config.state, sandbox).unwrap();
-        workspaces.open(&[self.config.workspace.clone()], Access::Write).unwrap().backend()
+        workspaces.open(std::slice::from_ref(&self.config.workspace), Access::Write).unwrap().backend()
     }
     pub fn read(&self, path: impl AsRef<Path>) -> String {
         self.workspace.read(path)
