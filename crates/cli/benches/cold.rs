@@ -115,7 +115,8 @@ fn contenders(python: &Path, place: &Path) -> Vec<Contender> {
 fn machine(python: &Path) {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpu = read("/proc/cpuinfo");
-    let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("?", |(_, name)| name);
+    let cpu =
+        cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map_or("?", |(_, name)| name);
     println!(
         "{} processors, {cpu}; Linux {}; load {}; {}",
         std::thread::available_parallelism().map_or(0, usize::from),

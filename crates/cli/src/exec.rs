@@ -43,11 +43,12 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
 
     let config = &settings.config;
     let sandbox = Sandbox::new(config.spawner.clone()).map_err(|error| program::refusal(&error))?;
+    sandbox.warm_up();
     let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?;
     if !args.discard {
         program::writable(&config.workspace)?;
     }
-    let mut attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
+    let attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
     let limits = limits(&settings);
     let (stdout, stderr) = if args.json {
         (Stream::Capture, Stream::Capture)
@@ -66,7 +67,6 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
         stderr,
     };
     let mut prepared = program::prepare(config, program, &attempt)?;
-    attempt.hide(prepared.prepared.policy.hide.iter().cloned());
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
     let raw = if args.tty {

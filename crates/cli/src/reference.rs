@@ -220,6 +220,13 @@ fn every_event_fits_its_schema() {
             strategy: "raise_limit".into(),
             detail: "60 s".into(),
         },
+        EventBody::LayerNotApplied {
+            step: Some("step_1".into()),
+            layer: "0190".into(),
+            paths: vec!["/work/a".into()],
+            folder: "/state/aside/0190".into(),
+            error: "conflict on /work/a".into(),
+        },
         EventBody::StepFinished {
             step: "step_1".into(),
             status: StepStatus::Failed,

@@ -126,6 +126,9 @@ impl Story {
         if let (StepStatus::Failed, Some(cause)) = (status, step.cause) {
             facts.push(cause.to_owned());
         }
+        if let (StepStatus::Completed, Some(_)) = (status, step.cause) {
+            facts.push("failed, as the plan expects".into());
+        }
         let mut lines = vec![format!(
             "{} {title}  {}",
             self.mark(word, colour),

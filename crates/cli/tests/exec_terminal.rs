@@ -107,7 +107,8 @@ fn the_callers_terminal_is_put_back_however_it_ends() {
         ("--memory 64 -e 'x = bytearray(b\"x\" * (1 << 30))'", 137),
     ] {
         let scene = Scene::new();
-        let script = format!("b=$(stty -g); \"$0\" exec --tty {args}; c=$?; test \"$b\" = \"$(stty -g)\" && echo same-$c");
+        let script =
+            format!("b=$(stty -g); \"$0\" exec --tty {args}; c=$?; test \"$b\" = \"$(stty -g)\" && echo same-$c");
         let Some(mut pty) = in_shell(&scene, &script) else { return };
         expect(&pty, &format!("same-{code}"));
         assert_eq!(end(&mut pty), 0, "{}", pty.output());
@@ -119,7 +120,9 @@ fn the_terminal_is_put_back_when_signals_end_it() {
     for second in [false, true] {
         let scene = Scene::new();
         let marker = format!("agentic-tty-{}-{second}", std::process::id());
-        let code = format!("import signal, time; signal.signal(15, signal.SIG_IGN); print(\"re\" + \"ady\", flush=True); time.sleep(600) # {marker}");
+        let code = format!(
+            "import signal, time; signal.signal(15, signal.SIG_IGN); print(\"re\" + \"ady\", flush=True); time.sleep(600) # {marker}"
+        );
         let script = format!(
             "b=$(stty -g); \"$0\" exec --tty --timeout 100 -e '{code}' & p=$!; wait $p 2>/dev/null; \
              test \"$b\" = \"$(stty -g)\" && echo same"
@@ -132,9 +135,8 @@ fn the_terminal_is_put_back_when_signals_end_it() {
         let agentic = agentic_binary();
         for pid in agentic_testkit::processes_with_marker(&marker) {
             let ours = std::fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|exe| exe == agentic);
-            let asks = std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-                line.split(|byte| *byte == 0).nth(1) == Some(b"exec")
-            });
+            let asks = std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| line.split(|byte| *byte == 0).nth(1) == Some(b"exec"));
             if ours && asks {
                 let pid = Pid::from_raw(pid.cast_signed()).unwrap();
                 let _ended = kill_process(pid, Signal::TERM);
@@ -153,7 +155,8 @@ fn the_terminal_is_put_back_when_signals_end_it() {
 fn without_a_terminal_it_is_refused() {
     let scene = Scene::new();
     scene.run(["exec", "--tty", "-e", "1"]).ends(125).says("standard input is not a terminal").says("hint:");
-    let Some(mut pty) = in_shell(&scene, "\"$0\" exec --tty -e 1 | cat; \"$0\" exec --tty -e 1 >/dev/null; echo code-$?")
+    let Some(mut pty) =
+        in_shell(&scene, "\"$0\" exec --tty -e 1 | cat; \"$0\" exec --tty -e 1 >/dev/null; echo code-$?")
     else {
         return;
     };

@@ -17,12 +17,16 @@ fn bytes_in_code_pass_or_are_refused_by_name() {
     // An argument of a process cannot hold a NUL; a file can.
     scene.file("nul.py", b"print(1)\n\0print(2)\n").file("nul.sh", b"echo one\n\0echo two\n");
     // What they make of it differs from version to version; it is theirs to say.
-    for seen in [scene.run(["exec", "nul.py"]), scene.run(["exec", "nul.sh"]), scene.run_with(["exec"], b"print(1)\n\0")] {
+    for seen in
+        [scene.run(["exec", "nul.py"]), scene.run(["exec", "nul.sh"]), scene.run_with(["exec"], b"print(1)\n\0")]
+    {
         assert!(!seen.stderr.contains("panicked") && !seen.stderr.contains("agentic:"), "{seen:?}");
         assert!(!seen.stdout.contains("2\n"), "{seen:?}");
     }
     // What is no UTF-8 is the interpreter's to judge.
-    scene.file("latin.py", b"# -*- coding: latin-1 -*-\nprint(len('caf\xe9'))\n").file("wrong.py", b"print('caf\xe9')\n");
+    scene
+        .file("latin.py", b"# -*- coding: latin-1 -*-\nprint(len('caf\xe9'))\n")
+        .file("wrong.py", b"print('caf\xe9')\n");
     scene.run(["exec", "latin.py"]).ends(0).prints("4\n");
     scene.run(["exec", "wrong.py"]).ends(1).says("SyntaxError");
     let code = OsStr::from_bytes(b"printf 'caf\xe9'");
@@ -77,7 +81,10 @@ fn output_of_any_bytes_passes_through_and_is_text_in_json() {
     let object = scene.run(["tool", "call", "shell", "--params", params, "--json"]).ends(0).json();
     assert_eq!(object["output"], "a\0b\u{FFFD}\n");
     // Nothing that a terminal would obey reaches the journal's reader raw in JSON.
-    scene.file("plan.yaml", "task: x\nsteps:\n  - {id: a, tool: shell, params: {command: \"printf 'a\\\\0b\\\\377\\\\033[2J\\\\n'\"}}\n");
+    scene.file(
+        "plan.yaml",
+        "task: x\nsteps:\n  - {id: a, tool: shell, params: {command: \"printf 'a\\\\0b\\\\377\\\\033[2J\\\\n'\"}}\n",
+    );
     scene.run(["run", "plan.yaml", "--json"]).ends(0).json();
     let id = scene.run(["runs", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
     scene.run(["show", &id]).ends(0);
@@ -146,7 +153,15 @@ fn limits_of_a_call_and_a_plan_are_checked() {
         seen.says("/timeout");
         assert!(!scene.work("ran").exists(), "it ran with a timeout of {timeout}");
     }
-    for (setting, value) in [("memory", "0"), ("memory", "-1"), ("wall", "0"), ("processes", "0"), ("processes", "-3"), ("memory", "1e30"), ("wall", "inf")] {
+    for (setting, value) in [
+        ("memory", "0"),
+        ("memory", "-1"),
+        ("wall", "0"),
+        ("processes", "0"),
+        ("processes", "-3"),
+        ("memory", "1e30"),
+        ("wall", "inf"),
+    ] {
         scene.user_settings(&format!("[sandbox.limits]\n{setting} = {value}\n"));
         let seen = scene.run(["exec", "-e", "1"]);
         assert_eq!(seen.code, 125, "{setting} = {value}: {seen:?}");
@@ -154,7 +169,12 @@ fn limits_of_a_call_and_a_plan_are_checked() {
     }
     scene.user_settings("");
     for timeout in ["0", "-1", ".inf"] {
-        scene.file("plan.yaml", format!("task: x\nsteps:\n  - {{id: a, tool: shell, params: {{command: touch ran}}, timeout: {timeout}}}\n"));
+        scene.file(
+            "plan.yaml",
+            format!(
+                "task: x\nsteps:\n  - {{id: a, tool: shell, params: {{command: touch ran}}, timeout: {timeout}}}\n"
+            ),
+        );
         scene.run(["run", "plan.yaml"]).ends(2).says("plan.yaml:3");
     }
 }
@@ -186,7 +206,11 @@ fn a_journal_on_a_disk_that_cannot_be_written_stops_before_anything_is_done() {
     scene.file("plan.yaml", plan);
     std::fs::create_dir_all(scene.path("state/agentic")).unwrap();
     std::fs::set_permissions(scene.path("state/agentic"), std::fs::Permissions::from_mode(0o700)).unwrap();
-    std::fs::write(scene.path("state/agentic/journal.sqlite3"), "this is no database, whatever its name says\n".repeat(40)).unwrap();
+    std::fs::write(
+        scene.path("state/agentic/journal.sqlite3"),
+        "this is no database, whatever its name says\n".repeat(40),
+    )
+    .unwrap();
     let seen = scene.run(["run", "plan.yaml"]);
     assert!(matches!(seen.code, 1 | 2) && seen.stderr.contains("journal.sqlite3"), "{seen:?}");
     assert!(!scene.work("made").exists());

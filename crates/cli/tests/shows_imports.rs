@@ -14,7 +14,9 @@ fn exec<'a>(code: &'a str, policy: &[&'a str]) -> Vec<&'a str> {
 #[test]
 fn a_blocked_import_is_refused_by_name() {
     let scene = Scene::new();
-    for code in ["import subprocess", "from subprocess import run", "import subprocess as harmless", "import os, subprocess"] {
+    for code in
+        ["import subprocess", "from subprocess import run", "import subprocess as harmless", "import os, subprocess"]
+    {
         let seen = scene.run(exec(code, &BLOCKED));
         seen.ends(1).says("Blocked import: 'subprocess'");
         scene.run(exec(code, &[])).ends(0); // the control
@@ -115,6 +117,7 @@ fn a_list_of_allowed_imports_refuses_the_rest() {
     let both = ["--allow-import", "json", "--block-import", "json"];
     scene.run(exec("import json", &both)).ends(1).says("'json'");
     // What no listed module stands for is closed in the kernel too.
-    let seen = scene.run(exec("import ctypes; ctypes.CDLL(None).system(b'touch pwned')", &["--allow-import", "ctypes"]));
+    let seen =
+        scene.run(exec("import ctypes; ctypes.CDLL(None).system(b'touch pwned')", &["--allow-import", "ctypes"]));
     assert!(!scene.work("pwned").exists(), "{seen:?}");
 }

@@ -234,7 +234,8 @@ fn bash_reaches_nothing_by_any_way() {
         assert_eq!(outside.found_in(&text).len(), 5, "the control found only {:?}", outside.found_in(&text));
         assert!(text.contains("shadow 42") && text.contains("process 42"), "{text}");
 
-        let mut args: Vec<String> = ["exec", "--view", view, "--lang", "bash", "-e", SHELL_PROBE].map(str::to_owned).into();
+        let mut args: Vec<String> =
+            ["exec", "--view", view, "--lang", "bash", "-e", SHELL_PROBE].map(str::to_owned).into();
         args.extend(given.iter().flat_map(|(name, value)| ["--env".to_owned(), format!("{name}={value}")]));
         let seen = scene.run(args);
         let text = &seen.ends(0).stdout;
@@ -264,7 +265,9 @@ fn the_kernel_says_that_nothing_is_left_to_use() {
     }
     // The control: here it is otherwise.
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
-    assert!(own.contains("Seccomp:\t0") || own.contains("NoNewPrivs:\t0") || !own.contains("CapBnd:\t0000000000000000"));
+    assert!(
+        own.contains("Seccomp:\t0") || own.contains("NoNewPrivs:\t0") || !own.contains("CapBnd:\t0000000000000000")
+    );
 }
 
 #[test]

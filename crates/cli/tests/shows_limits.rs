@@ -60,7 +60,10 @@ fn a_sleeper_times_out() {
 
 #[test]
 fn who_ignores_sigterm_times_out() {
-    times_out("ignorer", "import signal, time\nfor s in (1, 2, 3, 15): signal.signal(s, signal.SIG_IGN)\ntime.sleep(600)");
+    times_out(
+        "ignorer",
+        "import signal, time\nfor s in (1, 2, 3, 15): signal.signal(s, signal.SIG_IGN)\ntime.sleep(600)",
+    );
 }
 
 #[test]
@@ -74,7 +77,9 @@ fn a_daemon_in_a_session_of_its_own_times_out() {
 #[test]
 fn a_daemon_does_not_outlive_its_program() {
     let marker = marker("outlive");
-    let code = format!("import os, time # {marker}\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(600)\n    os._exit(0)\nprint('done')");
+    let code = format!(
+        "import os, time # {marker}\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        time.sleep(600)\n    os._exit(0)\nprint('done')"
+    );
     let start = Instant::now();
     Scene::new().run(["exec", "-e", &code]).ends(0).prints("done");
     assert!(start.elapsed() < SOON, "the call waited for a grandchild: {:?}", start.elapsed());
@@ -148,8 +153,7 @@ fn ten_thousand_forks_are_refused_and_the_program_goes_on() {
     is_gone(&marker);
 }
 
-const GIGABYTE_TO_STDOUT: &str =
-    "import os\nb = b'x' * (1 << 20)\nfor i in range(1024):\n    v = memoryview(b)\n    while v: v = v[os.write(1, v):]";
+const GIGABYTE_TO_STDOUT: &str = "import os\nb = b'x' * (1 << 20)\nfor i in range(1024):\n    v = memoryview(b)\n    while v: v = v[os.write(1, v):]";
 
 #[test]
 fn a_gigabyte_on_stdout_passes_through() {
@@ -174,7 +178,9 @@ fn a_gigabyte_on_stdout_as_json_is_cut_and_said() {
 /// One gigabyte into a file, and how that went.
 fn fills(path: &str) -> (Scene, Measured) {
     let scene = Scene::new();
-    let code = format!("f = open({path:?}, 'wb')\nb = b'x' * (1 << 20)\nfor i in range(1024): f.write(b)\nprint('had it all')");
+    let code = format!(
+        "f = open({path:?}, 'wb')\nb = b'x' * (1 << 20)\nfor i in range(1024): f.write(b)\nprint('had it all')"
+    );
     let seen = scene.measure(["exec", "--timeout", "60", "-e", &code]);
     (scene, seen)
 }

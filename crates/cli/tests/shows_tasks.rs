@@ -101,7 +101,11 @@ fn renamed(bytes: &[u8]) -> Vec<u8> {
     out.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
 }
 
-fn assert_renamed(before: &BTreeMap<PathBuf, (String, Vec<u8>)>, after: &BTreeMap<PathBuf, (String, Vec<u8>)>, untouched: &[&str]) {
+fn assert_renamed(
+    before: &BTreeMap<PathBuf, (String, Vec<u8>)>,
+    after: &BTreeMap<PathBuf, (String, Vec<u8>)>,
+    untouched: &[&str],
+) {
     assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "files came or went");
     for (path, (kind, bytes)) in before {
         let (kind_after, bytes_after) = &after[path];
@@ -116,7 +120,10 @@ fn assert_renamed(before: &BTreeMap<PathBuf, (String, Vec<u8>)>, after: &BTreeMa
 fn a_function_is_renamed_everywhere_and_nothing_else_changes() {
     let scene = Scene::new();
     scene
-        .file("src/api.ts", "export function getUserData(id) {\n  return getUserDataX(id) + getUserData_2 + xgetUserData;\n}\n")
+        .file(
+            "src/api.ts",
+            "export function getUserData(id) {\n  return getUserDataX(id) + getUserData_2 + xgetUserData;\n}\n",
+        )
         .file("src/deep/er/use.ts", "import { getUserData } from '../../api';\ngetUserData(1);getUserData(2)\n")
         .file("lib/util.py", "def f():\n    return obj.getUserData()\n")
         .file("docs/README.md", "Call `getUserData`. No newline at the end: getUserData")
@@ -144,7 +151,9 @@ fn a_function_is_renamed_everywhere_and_nothing_else_changes() {
     assert_eq!(result["stop_reason"], "succeeded");
     // It says what it did, file by file.
     let said = result.to_string();
-    for name in ["src/api.ts", "src/deep/er/use.ts", "lib/util.py", "docs/README.md", "tests/windows.cs", "tests/latin.txt"] {
+    for name in
+        ["src/api.ts", "src/deep/er/use.ts", "lib/util.py", "docs/README.md", "tests/windows.cs", "tests/latin.txt"]
+    {
         assert!(said.contains(&format!("Renamed getUserData to fetchUserProfile in {name}")), "{name}: {said}");
     }
     // Once more there is nothing to do.

@@ -66,14 +66,18 @@ impl Station {
         assert!(seen.is_empty(), "reached inside: {seen:?}\n{said}");
         assert_eq!(said.lines().filter(|line| line.starts_with("denied")).count(), 30, "{said}");
         // Nor by looking for them: every byte of every file that can be read, and every way into a socket.
-        let all = self.succeeds(&format!("cat {0}/.[a-zA-Z]* {0}/.*/* {0}/projects/*/.env 2>/dev/null; env; true", self.home.path().display()));
+        let all = self.succeeds(&format!(
+            "cat {0}/.[a-zA-Z]* {0}/.*/* {0}/projects/*/.env 2>/dev/null; env; true",
+            self.home.path().display()
+        ));
         assert!(self.home.seen_in(&all).is_empty(), "found inside: {:?}", self.home.seen_in(&all));
     }
 
     /// Puts cargo and rustc where rustup keeps them.
     fn rust(&self) -> Result<(), String> {
         let rustc = find_program("rustc").ok_or("rustc is not installed")?;
-        let output = Command::new(rustc).args(["--print", "sysroot"]).current_dir("/").output().map_err(|e| e.to_string())?;
+        let output =
+            Command::new(rustc).args(["--print", "sysroot"]).current_dir("/").output().map_err(|e| e.to_string())?;
         let sysroot = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim().to_owned());
         if !sysroot.join("bin/cargo").is_file() {
             return Err(format!("there is no cargo in {}", sysroot.display()));
@@ -126,9 +130,15 @@ impl Station {
         // Debian's own Python looks for packages elsewhere.
         std::fs::create_dir_all(place.join("lib/python3")).unwrap();
         std::os::unix::fs::symlink(&site, place.join("lib/python3/dist-packages")).unwrap();
-        script(&place.join("bin/pytest"), &format!("#!{}\nimport sys, pytest\nsys.exit(pytest.main())\n", python.display()));
+        script(
+            &place.join("bin/pytest"),
+            &format!("#!{}\nimport sys, pytest\nsys.exit(pytest.main())\n", python.display()),
+        );
         for name in ["python", "python3", "pytest"] {
-            let text = format!("#!/usr/bin/env bash\nset -e\nexport PYENV_ROOT=\"{0}\"\nexec \"{0}/versions/{version}.0/bin/${{0##*/}}\" \"$@\"\n", root.display());
+            let text = format!(
+                "#!/usr/bin/env bash\nset -e\nexport PYENV_ROOT=\"{0}\"\nexec \"{0}/versions/{version}.0/bin/${{0##*/}}\" \"$@\"\n",
+                root.display()
+            );
             script(&root.join("shims").join(name), &text);
         }
         Ok(python)
@@ -204,7 +214,10 @@ fn cargo_builds_and_tests_out_of_a_private_home() {
     assert_eq!(station.succeeds("target/debug/sums").trim(), "42");
     let said = station.succeeds("command -v cargo && cargo test --offline --lib");
     assert!(said.contains("1 passed") && said.contains(".cargo/bin/cargo"), "{said}");
-    station.file("src/lib.rs", "#[test]\nfn red() {\n    assert_eq!(1 + 1, 3);\n}\npub fn add(a: u32, b: u32) -> u32 { a + b }\n");
+    station.file(
+        "src/lib.rs",
+        "#[test]\nfn red() {\n    assert_eq!(1 + 1, 3);\n}\npub fn add(a: u32, b: u32) -> u32 { a + b }\n",
+    );
     assert_eq!(station.shell("cargo test --offline --lib")["status"], "error");
     if find_program("python3").is_some() {
         station.keeps_its_secrets();
@@ -300,7 +313,11 @@ fn git_commits_with_the_owners_name() {
         skip!("git is not installed");
     }
     let station = Station::new();
-    std::fs::write(station.home.path().join(".gitconfig"), "[user]\n\tname = Ada Example\n\temail = ada@example.org\n[credential]\n\thelper = store\n").unwrap();
+    std::fs::write(
+        station.home.path().join(".gitconfig"),
+        "[user]\n\tname = Ada Example\n\temail = ada@example.org\n[credential]\n\thelper = store\n",
+    )
+    .unwrap();
     let outside = station.owner("git").args(["init", "-q"]).output();
     if !outside.is_ok_and(|output| output.status.success()) {
         skip!("git does not work outside either");

@@ -64,7 +64,7 @@ fn bad_arguments_are_refused_by_name() {
         (json!({"code": "1", "timeout": 0}), "`timeout`"),
         (json!({"code": "1", "timeout": -1}), "`timeout`"),
         (json!({"code": "1", "memory_mb": 0}), "`memory`"),
-        (json!({"code": "1", "memory_mb": u64::MAX}), "`memory_mb`"),
+        (json!({"code": "1", "memory_mb": u64::MAX}), "/memory_mb"),
         (json!({"code": "1", "language": "cobol"}), "cobol"),
     ] {
         let result = place.call(&RunCodeTool::new(), params.clone());

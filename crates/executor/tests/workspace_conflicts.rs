@@ -59,8 +59,10 @@ const ACTIONS: [(&str, Action, bool); 9] = [
     ),
 ];
 
+type Work = fn(&workspace_support::Step<'_>);
+
 /// What the step did, in an upper's words.
-const STEPS: [(&str, fn(&workspace_support::Step<'_>)); 5] = [
+const STEPS: [(&str, Work); 5] = [
     ("edits a file", |step| step.write("d/target", STEP)),
     ("edits and creates", |step| {
         step.write("d/fresh", STEP);
@@ -446,7 +448,7 @@ fn no_save_of_another_program_is_ever_replaced_unseen() {
     project(&world);
     world.put("log", "save 0");
     let stop = AtomicBool::new(false);
-    let (mut landed, mut conflicted) = (0, 0);
+    let (mut landed, mut conflicted, mut failed) = (0, 0, None);
     let saves = std::thread::scope(|scope| {
         let saver = scope.spawn(|| {
             // As an editor saves: a new file, renamed over. What it finds is its own last save, or a step's
@@ -472,14 +474,16 @@ fn no_save_of_another_program_is_ever_replaced_unseen() {
             match attempt.commit() {
                 Ok(_) => landed += 1,
                 Err(WorkspaceError::Conflict(_) | WorkspaceError::HalfUndone { .. }) => conflicted += 1,
-                Err(other) => panic!("{other}"),
+                // Told after the saver has ended: a panic here would leave it running.
+                Err(other) => failed = Some(other.to_string()),
             }
-            if saver.is_finished() {
+            if saver.is_finished() || failed.is_some() {
                 break;
             }
         }
         stop.store(true, Ordering::SeqCst);
         saver.join().unwrap()
     });
+    assert_eq!(failed, None);
     println!("{saves} saves, {landed} steps landed, {conflicted} conflicted");
 }

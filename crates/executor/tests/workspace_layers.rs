@@ -117,9 +117,9 @@ fn dropping_an_attempt_changes_nothing_and_leaves_nothing() {
         let layer = upper(&attempt, 0);
         let work = layer.with_file_name("work");
         fs::create_dir_all(work.join("work/inner")).unwrap();
-        fs::set_permissions(work.join("work"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(work.join("work"), fs::Permissions::from_mode(0o0)).unwrap();
         fs::create_dir_all(layer.join("closed/inner")).unwrap();
-        fs::set_permissions(layer.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(layer.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
         let name = "d".repeat(200);
         let mut here = rustix::fs::open(&layer, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
         for _ in 0..300 {
@@ -183,7 +183,7 @@ fn what_could_harm_is_left_out_by_name() {
     fs::set_permissions(step.upper.join("suid"), fs::Permissions::from_mode(0o6755)).unwrap();
     let marks = step.mark("suid", "overlay.fake", "1");
     step.write("closed", "secret of its own");
-    fs::set_permissions(step.upper.join("closed"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(step.upper.join("closed"), fs::Permissions::from_mode(0o0)).unwrap();
     fs::write(step.upper.join(raw(b"caf\xe9")), "raw").unwrap();
     let set = attempt.commit().unwrap();
     let left: Vec<_> = set.left_out.iter().map(|one| (one.path.clone(), one.reason.clone())).collect();

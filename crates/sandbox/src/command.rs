@@ -52,7 +52,7 @@ impl fmt::Debug for Stream {
 }
 
 /// Tells the rows and columns of the caller's terminal.
-pub type WindowSize = Arc<dyn Fn() -> (u16, u16) + Send + Sync>;
+pub(crate) type WindowSize = Arc<dyn Fn() -> (u16, u16) + Send + Sync>;
 
 /// A program to run in an enclosure of its own. The environment starts empty.
 #[derive(Clone)]

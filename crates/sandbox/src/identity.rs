@@ -6,6 +6,7 @@
 //! stands for their owner (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -115,8 +116,13 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
     pub(crate) fn own(&mut self, layer: &mut Layer) -> Result<()> {
         let Layer::Path(path) = layer else { return Ok(()) };
         let path = Path::new(path).to_owned();
-        let mount = self.detached(&path)?;
-        self.map(&mount, &path).map_err(|error| Error::Unenforceable {
+        self.own_as(layer, &path, OsStr::new(""))
+    }
+
+    /// The path enters so that the inside user stands for the owner of `whose`, a name in it or empty for itself.
+    fn own_as(&mut self, layer: &mut Layer, path: &Path, whose: &OsStr) -> Result<()> {
+        let mount = self.detached(path)?;
+        self.map(&mount, path, whose).map_err(|error| Error::Unenforceable {
             control: Control::UserNamespace,
             reason: format!(
                 "{} lies on a file system that cannot be id-mapped ({error}), so root's files cannot be shown to a sandboxed user; run as the owner of the folder, or move it",
@@ -140,7 +146,8 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
         }
         let (one_name, other_name) = (one_name.to_owned(), other_name.to_owned());
         let mut layer = Layer::Path(parent.into());
-        self.own(&mut layer)?;
+        // What is between is ours and may be root's; the layer itself has the owner of the workspace.
+        self.own_as(&mut layer, &parent.to_owned(), &one_name)?;
         if let Layer::Mount(place) = layer {
             *upper = Layer::Within(place, one_name);
             *work = Layer::Within(place, other_name);
@@ -163,7 +170,7 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
         mounts::restrict(mount.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, true)
             .map_err(|error| Error::stage(format!("make {} read-only", path.display()), error))?;
         // Without a mapping, the modes for others decide.
-        let _ = self.map(&mount, &path);
+        let _ = self.map(&mount, &path, OsStr::new(""));
         self.keep(layer, mount);
         Ok(())
     }
@@ -179,9 +186,10 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
             .map_err(|error| Error::stage(format!("take {} into the sandbox", path.display()), error))
     }
 
-    fn map(&mut self, mount: &OwnedFd, path: &Path) -> io::Result<()> {
+    /// Maps the owner of `whose` in the mount to the inside user.
+    fn map(&mut self, mount: &OwnedFd, path: &Path, whose: &OsStr) -> io::Result<()> {
         let Identity::Reserved { base } = self.slot.identity else { return Ok(()) };
-        let stat = rustix::fs::statat(mount, "", AtFlags::EMPTY_PATH)?;
+        let stat = rustix::fs::statat(mount, whose, AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW)?;
         let owner = (stat.st_uid, stat.st_gid);
         if !self.namespaces.contains_key(&owner) {
             let namespace = (self.make_namespace)(map_of(owner.0, base), map_of(owner.1, base))

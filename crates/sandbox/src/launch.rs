@@ -42,20 +42,18 @@ struct Inner {
     spawner: Spawner,
     client: Mutex<Option<Arc<Client>>>,
     cgroups: Mutex<Option<Arc<Support>>>,
-    /// Runs so far: each cgroup has a name of its own.
-    runs: AtomicU64,
 }
 
-/// The message that the spec's descriptors ride on; an empty one would read as the end.
+/// Runs of this process so far, over all its sandboxes: each cgroup has a name of its own.
+static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// The message that the spec's descriptors ride on, and that starts the program; an empty one would read as the end.
 const GO: u8 = 1;
 
-/// Namespaces of every run. `CLONE_NEWNET` is added unless the host's network was asked for.
-const NAMESPACES: libc::c_int = libc::CLONE_NEWUSER
-    | libc::CLONE_NEWNS
-    | libc::CLONE_NEWPID
-    | libc::CLONE_NEWIPC
-    | libc::CLONE_NEWUTS
-    | libc::CLONE_NEWCGROUP;
+/// Namespaces of every run. `CLONE_NEWNET` is added unless the host's network was asked for; the nest init makes the
+/// cgroup namespace, once it is in its group.
+const NAMESPACES: libc::c_int =
+    libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS;
 
 impl Sandbox {
     /// Nothing is started before the first run.
@@ -63,12 +61,24 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
-        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None), runs: AtomicU64::new(0) }) })
+        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None) }) })
+    }
+
+    /// Starts the spawner and looks for cgroups in the background, for a caller who knows that a run will come.
+    /// What fails here fails again, and is told, at the run.
+    pub fn warm_up(&self) {
+        let sandbox = self.clone();
+        let started = std::thread::Builder::new().name("warm-up".into()).spawn(move || {
+            let _ = sandbox.client();
+            sandbox.cgroups();
+        });
+        drop(started);
     }
 
     fn client(&self) -> Result<Arc<Client>> {
         let mut client = self.inner.client.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*client {
+        // One that was killed is replaced; the runs that it held have ended with it.
+        if let Some(client) = client.as_ref().filter(|client| client.alive()) {
             return Ok(client.clone());
         }
         let started = Arc::new(Client::start(&self.inner.spawner)?);
@@ -81,12 +91,9 @@ impl Sandbox {
         cgroups.get_or_insert_with(|| Arc::new(Support::probe())).clone()
     }
 
-    /// One request that makes a nest, and its answer.
+    /// One request that makes a nest, and its answer. A spawner that dies under it is replaced once: nothing was
+    /// started that could be started twice.
     fn nest(&self, flags: libc::c_int, identity: &Identity, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
-        let client = self.client()?;
-        let socket = |error| Error::stage("make a socket", error);
-        let (report, their_report) = channel::pair().map_err(socket)?;
-        let (control, their_control) = channel::pair().map_err(socket)?;
         let request = Request::Nest {
             flags: flags as u64,
             uid_map: identity.uid_map(),
@@ -94,15 +101,11 @@ impl Sandbox {
             deny_setgroups: !identity.as_root(),
             into_cgroup: cgroup.is_some(),
         };
-        let mut descriptors = vec![their_report.as_fd(), their_control.as_fd()];
-        descriptors.extend(cgroup);
-        client.request(&request, &descriptors)?;
-        drop((their_report, their_control));
-        let (pid, pidfd) = match answer(&report)? {
-            (Report::Spawned { pid }, Some(pidfd)) => (pid, pidfd),
-            _ => return Err(Error::Spawner("it answered something else".into())),
-        };
-        Ok(Nest { report, control, pid, pidfd, _client: client })
+        let client = self.client()?;
+        match nest_from(&client, &request, cgroup) {
+            Err(Error::Spawner(_)) if !client.alive() => nest_from(&self.client()?, &request, cgroup),
+            other => other,
+        }
     }
 
     pub(crate) fn spawn(&self, command: &Command) -> Result<Child> {
@@ -116,7 +119,7 @@ impl Sandbox {
         let mounts = self.prepare_mounts(&slot, &mut entries)?;
 
         let support = self.cgroups();
-        let name = self.inner.runs.fetch_add(1, Ordering::Relaxed).to_string();
+        let name = RUNS.fetch_add(1, Ordering::Relaxed).to_string();
         // Where no group can be made the limits are kept otherwise, and the result says so.
         let group = Group::create(&support, &name, &command.limits);
         let mut enforced = limits_enforced(&support, group.as_ref().err());
@@ -127,9 +130,6 @@ impl Sandbox {
         namespaces(&mut enforced, own_network);
         let flags = NAMESPACES | if own_network { libc::CLONE_NEWNET } else { 0 };
         let nest = self.nest(flags, &slot.identity, group.as_ref().and_then(Group::clone_fd))?;
-        if let Some(group) = &group {
-            group.join(nest.pid as u32).map_err(|error| Error::stage("put the sandbox into its cgroup", error))?;
-        }
 
         let dir = match (&command.dir, command.policy.workspaces.first()) {
             (Some(dir), _) => dir.clone(),
@@ -158,6 +158,20 @@ impl Sandbox {
         let mut descriptors = vec![packed.as_fd()];
         descriptors.extend(pipes.theirs.iter().chain(&mounts).map(AsFd::as_fd));
         channel::send(&nest.control, &GO, &descriptors).map_err(|error| Error::stage("send the spec", error))?;
+        // Joining a cgroup waits for the kernel (a few milliseconds on v1), so it happens while the view is
+        // being built; the program is only started by the message after it.
+        if let Some(group) = &group
+            && let Err(error) = group.join(nest.pid as u32)
+        {
+            // A nest that has failed says more than that it cannot be moved. It ends when nothing more can come.
+            let _ = rustix::net::shutdown(&nest.control, rustix::net::Shutdown::Write);
+            return Err(match channel::receive::<Status>(&nest.control) {
+                Ok(Some((Status::Failed { kind, stage, errno }, _))) => failure(kind, stage, errno),
+                _ => Error::stage("put the sandbox into its cgroup", error),
+            });
+        }
+        // A nest that has failed meanwhile does not hear this; what it said is heard at the wait.
+        let _ = channel::send(&nest.control, &GO, &[]);
         let [input, stdout, stderr] = pipes.ours;
         let killer = Killer { state: Arc::new(Mutex::new(KillState { pidfd: nest.pidfd, cancelled: false })) };
         let supervised = Supervised {
@@ -203,7 +217,9 @@ impl Sandbox {
                     }
                     preparation.own_pair(upper, work)?;
                 }
-                What::Private { from } | What::ReadWrite { from } | What::Cache { from } => preparation.own(from)?,
+                What::Private { from, .. } | What::ReadWrite { from, .. } | What::Cache { from, .. } => {
+                    preparation.own(from)?
+                }
                 What::ReadOnly { from, .. } => preparation.show(from)?,
                 _ => {}
             }
@@ -288,6 +304,20 @@ struct Nest {
     pid: i32,
     pidfd: OwnedFd,
     _client: Arc<Client>,
+}
+
+fn nest_from(client: &Arc<Client>, request: &Request, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
+    let socket = |error| Error::stage("make a socket", error);
+    let (report, their_report) = channel::pair().map_err(socket)?;
+    let (control, their_control) = channel::pair().map_err(socket)?;
+    let mut descriptors = vec![their_report.as_fd(), their_control.as_fd()];
+    descriptors.extend(cgroup);
+    client.request(request, &descriptors)?;
+    drop((their_report, their_control));
+    match answer(&report)? {
+        (Report::Spawned { pid }, Some(pidfd)) => Ok(Nest { report, control, pid, pidfd, _client: client.clone() }),
+        _ => Err(Error::Spawner("it answered something else".into())),
+    }
 }
 
 fn answer(report: &OwnedFd) -> Result<(Report, Option<OwnedFd>)> {
@@ -391,7 +421,8 @@ fn limits_enforced(support: &Support, failure: Option<&std::io::Error>) -> Enfor
     enforced
 }
 
-/// A namespace is in force when `clone3` made it: it makes all that were asked for or none.
+/// A namespace is in force when `clone3` made it: it makes all that were asked for or none. The nest init ends the run
+/// where it cannot make the cgroup namespace.
 fn namespaces(enforced: &mut Enforced, own_network: bool) {
     for control in [
         Control::UserNamespace,
@@ -466,6 +497,13 @@ impl Killer {
     /// Kills the nest init: the kernel ends everything in its pid namespace with it.
     pub(crate) fn end_tree(&self) {
         let _ = rustix::process::pidfd_send_signal(&self.state().pidfd, rustix::process::Signal::KILL);
+    }
+    /// Waits until the nest init, and so the whole tree, has ended; false when it has not.
+    pub(crate) fn wait(&self, most: std::time::Duration) -> bool {
+        let Ok(pidfd) = self.state().pidfd.try_clone() else { return false };
+        let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        let most = rustix::event::Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
+        matches!(rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&most))), Ok(1..))
     }
     pub(crate) fn cancelled(&self) -> bool {
         self.state().cancelled

@@ -18,6 +18,7 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use crate::channel;
 use crate::error::{Error, Result};
+use crate::filters::Program;
 use crate::init;
 use crate::launch::Spawner;
 use crate::linux::sys::{self, Forked};
@@ -83,6 +84,15 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whether the spawner can still be asked: it closes its end when it ends, however it ends.
+    pub(crate) fn alive(&self) -> bool {
+        let mut end = [PollFd::new(&self.socket, PollFlags::IN)];
+        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        matches!(poll(&mut end, Some(&now)), Ok(0) | Err(rustix::io::Errno::INTR))
+    }
+}
+
 impl Drop for Client {
     fn drop(&mut self) {
         // The socket closes after this returns, so the spawner is told first by the shutdown.
@@ -106,18 +116,30 @@ struct Nest {
     pidfd: OwnedFd,
 }
 
-/// The loop: take requests, clone, report, reap; until the engine's socket closes.
+/// Until the engine's socket closes; then, or when it cannot go on, every nest ends with it.
 fn serve(socket: OwnedFd) -> io::Result<()> {
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
     let child_ended = sys::child_signal()?;
+    Program::prepare();
+    init::tree::prepare();
     let mut nests: HashMap<i32, Nest> = HashMap::new();
+    let result = take_requests(&socket, &child_ended, &mut nests);
+    for nest in nests.values() {
+        let _ = pidfd_send_signal(&nest.pidfd, Signal::KILL);
+    }
+    while sys::reap_blocking().is_some() {}
+    result
+}
+
+/// The loop: take requests, clone, report, reap.
+fn take_requests(socket: &OwnedFd, child_ended: &OwnedFd, nests: &mut HashMap<i32, Nest>) -> io::Result<()> {
     loop {
-        let mut ready = [PollFd::new(&socket, PollFlags::IN), PollFd::new(&child_ended, PollFlags::IN)];
+        let mut ready = [PollFd::new(socket, PollFlags::IN), PollFd::new(child_ended, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut ready, None))?;
         let (request, child) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
         if child {
             let mut buffer = [0u8; 128];
-            let _ = rustix::io::read(&child_ended, &mut buffer);
+            let _ = rustix::io::read(child_ended, &mut buffer);
             while let Some(ended) = sys::reap() {
                 if let Some(nest) = nests.remove(&ended.pid) {
                     let usage = ended.usage;
@@ -129,15 +151,10 @@ fn serve(socket: OwnedFd) -> io::Result<()> {
             }
         }
         if request {
-            let Some((request, descriptors)) = channel::receive::<Request>(&socket)? else { break };
-            answer(&request, descriptors, &mut nests);
+            let Some((request, descriptors)) = channel::receive::<Request>(socket)? else { return Ok(()) };
+            answer(&request, descriptors, nests);
         }
     }
-    for nest in nests.values() {
-        let _ = pidfd_send_signal(&nest.pidfd, Signal::KILL);
-    }
-    while sys::reap_blocking().is_some() {}
-    Ok(())
 }
 
 fn answer(request: &Request, descriptors: Vec<OwnedFd>, nests: &mut HashMap<i32, Nest>) {
@@ -193,12 +210,16 @@ fn write_maps(pid: Pid, uid_map: &str, gid_map: &str, deny_setgroups: bool) -> i
 
 /// A user namespace that no process lives in: only its descriptor keeps it.
 fn user_namespace(uid_map: &str, gid_map: &str) -> io::Result<OwnedFd> {
+    let spawner = rustix::process::getpid();
     match sys::clone_into(libc::CLONE_NEWUSER as u64, None)? {
-        Forked::Child => loop {
-            // Lives until it is killed below; the spawner's own death would orphan it, so it asks to follow.
+        Forked::Child => {
+            // Lives until it is killed below, or until the spawner dies, which may have happened already.
             let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
-            std::thread::sleep(std::time::Duration::from_secs(3600));
-        },
+            if rustix::process::getppid() == Some(spawner) {
+                std::thread::sleep(std::time::Duration::from_secs(60));
+            }
+            sys::exit_now(0)
+        }
         Forked::Parent(pid, pidfd) => {
             let namespace = write_maps(pid, uid_map, gid_map, false)
                 .and_then(|()| Ok(File::open(format!("/proc/{}/ns/user", pid.as_raw_nonzero()))?.into()));

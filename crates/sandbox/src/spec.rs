@@ -44,14 +44,14 @@ pub(crate) enum What {
     Scratch { mode: u32 },
     /// A host folder (or file) as a read-only overlay, without the hidden paths (relative to it).
     ReadOnly { from: Layer, hide: Vec<OsString> },
-    /// A host path written through.
-    ReadWrite { from: Layer },
-    /// A host folder whose writes go to the scratch space and are dropped.
-    Cache { from: Layer },
+    /// A host path written through; the hidden paths (relative to it) are covered, so that they read as empty.
+    ReadWrite { from: Layer, hide: Vec<OsString> },
+    /// A host folder whose writes go to the scratch space and are dropped, without the hidden paths.
+    Cache { from: Layer, hide: Vec<OsString> },
     /// A workspace: overlay of lowers (topmost first) under an upper, without the hidden paths.
     Overlay { lowers: Vec<Layer>, upper: Layer, work: Layer, hide: Vec<OsString> },
-    /// A private copy of a workspace, written directly.
-    Private { from: Layer },
+    /// A private copy of a workspace, written directly; the hidden paths are covered.
+    Private { from: Layer, hide: Vec<OsString> },
     /// A fresh proc.
     Proc,
     /// A fresh devpts.

@@ -4,7 +4,7 @@
 //! caller's descriptors: a program could reopen those for writing through `/proc/self/fd`.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +32,9 @@ const RESIZE_TICK: Duration = Duration::from_millis(100);
 /// How long the nest init may take to end once it was killed. The kernel tears the tree down; this only
 /// keeps a kernel fault from hanging the caller.
 const REAP_GRACE: Duration = Duration::from_secs(30);
+
+/// Reads of one stream after the tree has ended, 64 KiB each: more than any pipe holds.
+const DRAIN_MOST: usize = 64;
 
 /// Both ends of the three standard streams.
 pub(crate) struct Pipes {
@@ -109,10 +112,16 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
     };
     let deadline = *began + limits.wall;
     let mut counters_due = Instant::now();
+    // Set once the nest init has closed its end: how long the rest of the tree may take to end after it.
+    let mut patience: Option<Instant> = None;
+    let mut reaped = None;
 
     while state.control.is_some() || open[0] || open[1] {
         let now = Instant::now();
-        if state.control.is_some() && !state.killed {
+        if patience.is_some_and(|end| now >= end) {
+            break;
+        }
+        if state.control.is_some() && state.ended.is_none() && !state.killed {
             if killer.cancelled() {
                 state.killed = true;
                 killer.end_tree();
@@ -135,6 +144,8 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
         let mut waiting: Vec<(Source, PollFd<'_>)> = Vec::with_capacity(6);
         if let Some(control) = &state.control {
             waiting.push((Source::Control, PollFd::new(control, PollFlags::IN)));
+        } else {
+            waiting.push((Source::Report, PollFd::new(report, PollFlags::IN)));
         }
         for (place, stream) in streams.into_iter().enumerate() {
             if !open[place] {
@@ -169,13 +180,27 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
                         break;
                     }
                 }
+                Source::Report => {
+                    reaped = Some(take_report(report, killer));
+                    break;
+                }
                 Source::Output(place) => open[place] = captures[place].read_from(streams[place].as_fd()),
                 Source::Sink(place) => captures[place].flush(),
                 Source::InputReady => input.read(),
                 Source::InputWanted => input.write(),
             }
         }
+        if reaped.is_some() {
+            // Everything inside has ended. A stream that is open still was handed to somebody outside, for whom
+            // nobody waits: what lies in it now is all.
+            let streams = [terminal.as_ref().map_or(&output[0], |terminal| &terminal.end), &output[1]];
+            for (place, stream) in streams.into_iter().enumerate().filter(|(place, _)| open[*place]) {
+                drain(&mut captures[place], stream.as_fd());
+            }
+            break;
+        }
         if state.control.is_none() {
+            patience.get_or_insert_with(|| Instant::now() + REAP_GRACE);
             // Nobody reads any more, and nobody is left to write.
             input.close();
         }
@@ -183,13 +208,15 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
     for capture in &mut captures {
         capture.finish();
     }
-    finish(&run, report, state, captures)
+    let reaped = reaped.unwrap_or_else(|| wait_for_reap(report, killer));
+    finish(&run, reaped, state, captures)
 }
 
 /// What a descriptor in the poll set stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Control,
+    Report,
     Output(usize),
     Sink(usize),
     InputReady,
@@ -263,12 +290,10 @@ fn passed(group: &Group, limits: &Limits) -> Option<LimitKind> {
     (user + system > most).then_some(LimitKind::Cpu)
 }
 
-fn finish(run: &Supervised, report: &OwnedFd, state: Loop, captures: [Capture; 2]) -> Result<Output> {
+fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capture; 2]) -> Result<Output> {
     let mut usage = Usage { wall: run.began.elapsed(), ..Usage::default() };
     let mut limits_hit = Vec::new();
     let mut verdict = state.verdict;
-    // Reaped means: the kernel has torn the whole tree down.
-    let reaped = wait_for_reap(report);
     if let Some(Report::Reaped { user, system, peak, .. }) = reaped {
         (usage.user, usage.system, usage.peak_memory) = (user, system, peak);
     }
@@ -308,7 +333,9 @@ fn finish(run: &Supervised, report: &OwnedFd, state: Loop, captures: [Capture; 2
         (true, None, _) => ExitReason::Cancelled,
         (false, None, Some(ended)) if libc::WIFSIGNALED(ended.status) => {
             let signal = libc::WTERMSIG(ended.status);
-            if signal == libc::SIGXCPU { ExitReason::TimedOut } else { ExitReason::Signalled(signal) }
+            // The kernel's word for a CPU limit, which the program can also send itself.
+            let spent = run.limits.cpu.is_some_and(|most| usage.user + usage.system >= most);
+            if signal == libc::SIGXCPU && spent { ExitReason::TimedOut } else { ExitReason::Signalled(signal) }
         }
         (false, None, Some(ended)) => ExitReason::Exited(libc::WEXITSTATUS(ended.status)),
         (false, None, None) => {
@@ -321,14 +348,35 @@ fn finish(run: &Supervised, report: &OwnedFd, state: Loop, captures: [Capture; 2
     Ok(Output { reason, stdout: stdout.0, stderr: stderr.0, usage, limits_hit, enforced: state.enforced })
 }
 
-fn wait_for_reap(report: &OwnedFd) -> Option<Report> {
+/// Takes what lies in a pipe, without waiting for more. Bounded, since somebody outside may go on writing.
+fn drain(capture: &mut Capture, stream: BorrowedFd<'_>) {
+    for _ in 0..DRAIN_MOST {
+        capture.finish();
+        let mut ready = [PollFd::from_borrowed_fd(stream, PollFlags::IN)];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let there = matches!(poll(&mut ready, Some(&now)), Ok(1..)) && ready[0].revents().contains(PollFlags::IN);
+        if !there || !capture.read_from(stream) {
+            return;
+        }
+    }
+}
+
+/// What the spawner said at the end. Its word means that the kernel has torn the whole tree down.
+fn take_report(report: &OwnedFd, killer: &Killer) -> Option<Report> {
+    let said = channel::receive::<Report>(report).ok().flatten().map(|(report, _)| report);
+    if said.is_none() {
+        // The spawner is gone. The nest init follows it, and its descriptor tells when everything inside has.
+        killer.end_tree();
+        killer.wait(REAP_GRACE);
+    }
+    said
+}
+
+fn wait_for_reap(report: &OwnedFd, killer: &Killer) -> Option<Report> {
     let mut ready = [PollFd::new(report, PollFlags::IN)];
     let timeout = Timespec { tv_sec: REAP_GRACE.as_secs() as i64, tv_nsec: 0 };
     rustix::io::retry_on_intr(|| poll(&mut ready, Some(&timeout))).ok()?;
-    if ready[0].revents().is_empty() {
-        return None;
-    }
-    channel::receive::<Report>(report).ok().flatten().map(|(report, _)| report)
+    if ready[0].revents().is_empty() { None } else { take_report(report, killer) }
 }
 
 /// The program's standard input, fed from bytes or from a descriptor.

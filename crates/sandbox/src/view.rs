@@ -40,18 +40,14 @@ const ETC_FOLDERS_HOST: &[&str] = &[
 ];
 
 /// Small files of `/etc` that programs need and that hold no secret.
-const ETC_FILES: &[&str] = &[
-    "ld.so.cache",
+const ETC_FILES: &[&str] =
+    &["ld.so.cache", "ssl/openssl.cnf", "localtime", "timezone", "mime.types", "protocols", "services", "os-release"];
+
+/// Further ones in the host view.
+const ETC_FILES_HOST: &[&str] = &[
     "ld.so.conf",
-    "ssl/openssl.cnf",
-    "localtime",
-    "timezone",
-    "mime.types",
     "magic",
-    "protocols",
-    "services",
     "host.conf",
-    "os-release",
     "debian_version",
     "lsb-release",
     "inputrc",
@@ -66,6 +62,9 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 /// Places that can never be a workspace or be written through: they are the system, or ours to make.
 const RESERVED: &[&str] =
     &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run", "/boot"];
+
+/// What is the host itself rather than files.
+const LIVE: &[&str] = &["/proc", "/sys", "/dev"];
 
 /// The view as data.
 #[derive(Debug, Clone, Default)]
@@ -85,14 +84,22 @@ impl View {
         view.etc(policy);
         view.surroundings(policy);
         for path in &policy.read_only {
-            if path.exists() {
-                let hide = beneath(&policy.hide, path);
-                view.put(path, What::ReadOnly { from: Layer::Path(path.into()), hide });
-            }
+            // A link stays a link, and what it leads to is shown where it lies.
+            let shown = match (std::fs::read_link(path), std::fs::canonicalize(path)) {
+                (_, Err(_)) => continue,
+                (Err(_), Ok(_)) => path.clone(),
+                (Ok(target), Ok(real)) => {
+                    view.put(path, What::Symlink(target.into()));
+                    real
+                }
+            };
+            let hide = beneath(&policy.hide, &shown);
+            view.put(&shown, What::ReadOnly { from: Layer::Path((&shown).into()), hide });
         }
         for path in &policy.caches {
             if path.is_dir() {
-                view.put(path, What::Cache { from: Layer::Path(path.into()) });
+                let hide = beneath(&policy.hide, path);
+                view.put(path, What::Cache { from: Layer::Path(path.into()), hide });
                 view.writable.push(path.into());
             }
         }
@@ -100,7 +107,7 @@ impl View {
             if !path.exists() {
                 return Err(Error::Policy(format!("{} is to be written through, and is not there", path.display())));
             }
-            view.put(path, What::ReadWrite { from: Layer::Path(path.into()) });
+            view.put(path, What::ReadWrite { from: Layer::Path(path.into()), hide: beneath(&policy.hide, path) });
             view.writable.push(path.into());
         }
         for workspace in &policy.workspaces {
@@ -112,7 +119,7 @@ impl View {
                     work: Layer::Path(work.into()),
                     hide,
                 },
-                Source::Copy { dir } => What::Private { from: Layer::Path(dir.into()) },
+                Source::Copy { dir } => What::Private { from: Layer::Path(dir.into()), hide },
                 Source::ReadOnly => What::ReadOnly { from: Layer::Path(workspace.path.as_path().into()), hide },
             };
             if !matches!(workspace.source, Source::ReadOnly) {
@@ -153,7 +160,8 @@ impl View {
                 self.put(&path, What::ReadOnly { from: Layer::Path((&path).into()), hide: Vec::new() });
             }
         }
-        for name in ETC_FILES {
+        let more = if policy.view == policy::View::Host { ETC_FILES_HOST } else { &[] };
+        for name in ETC_FILES.iter().chain(more) {
             let path = etc.join(name);
             match std::fs::read_link(&path) {
                 // A link into /usr (localtime, os-release) stays a link: what it names is visible.
@@ -262,11 +270,17 @@ fn check(policy: &Policy) -> Result<()> {
     for path in &policy.read_write {
         taken("writable path", path)?;
     }
-    for (what, list) in
-        [("read-only path", &policy.read_only), ("hidden path", &policy.hide), ("cache", &policy.caches)]
-    {
+    for path in &policy.hide {
+        named("hidden path", path)?;
+    }
+    for (what, list) in [("read-only path", &policy.read_only), ("cache", &policy.caches)] {
         for path in list {
             named(what, path)?;
+            // Refused by overlayfs, these would be shown as they are: every process of the host, every device.
+            let live = LIVE.iter().find(|live| path.starts_with(live));
+            if path == Path::new("/") || live.is_some() {
+                return Err(Error::Policy(format!("{what} {} would show the running host", path.display())));
+            }
         }
     }
     if let Some(home) = &policy.home {

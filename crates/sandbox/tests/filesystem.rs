@@ -99,6 +99,107 @@ fn hidden_paths_are_absent_and_their_folder_is_not() {
 }
 
 #[test]
+fn hidden_paths_cannot_be_read_wherever_they_lie() {
+    use std::os::unix::fs::symlink;
+    let script = |path: &std::path::Path| {
+        let at = path.display();
+        format!(
+            "for f in {at}/token {at}/keys/one; do cat $f 2>/dev/null; done; cat {at}/open; echo x 2>/dev/null > {at}/token; true"
+        )
+    };
+    let fill = |path: &std::path::Path| {
+        std::fs::create_dir(path.join("keys")).unwrap();
+        for name in ["token", "keys/one"] {
+            std::fs::write(path.join(name), "secret").unwrap();
+        }
+        std::fs::write(path.join("open"), "open").unwrap();
+        symlink("/etc", path.join("link")).unwrap();
+    };
+    for kind in ["read-only", "cache", "read-write", "copy"] {
+        let folder = Folder::new();
+        let path = folder.path.clone();
+        fill(&path);
+        let mut policy = Policy::default();
+        match kind {
+            "read-only" => policy.read_only = vec![path.clone()],
+            "cache" => policy.caches = vec![path.clone()],
+            "read-write" => policy.read_write = vec![path.clone()],
+            _ => {
+                let dir = path.clone();
+                policy.workspaces = vec![agentic_sandbox::Workspace {
+                    path: path.clone(),
+                    source: agentic_sandbox::Source::Copy { dir },
+                }];
+            }
+        }
+        let control = shell(policy.clone(), Limits::default(), &format!("cat {0}/token {0}/keys/one", path.display()));
+        assert_eq!(printed(&control), "secretsecret", "{kind}: the control");
+        policy.hide = ["token", "keys", "link/hostname", "absent"].map(|name| path.join(name)).into();
+        let output = shell(policy, Limits::default(), &format!("{}; cat /etc/hostname", script(&path)));
+        assert_eq!(printed(&output), "opensandbox\n", "{kind}");
+        assert_eq!(std::fs::read_to_string(path.join("token")).unwrap(), "secret", "{kind}");
+    }
+}
+
+#[test]
+fn the_running_host_cannot_be_shown() {
+    for path in ["/", "/proc", "/proc/1", "/sys/fs/cgroup", "/dev", "/dev/pts"] {
+        for policy in [
+            Policy { read_only: vec![path.into()], ..Policy::default() },
+            Policy { caches: vec![path.into()], ..Policy::default() },
+            Policy { read_write: vec![path.into()], ..Policy::default() },
+        ] {
+            let error = agentic_sandbox::Command::new("/bin/true").policy(policy).output(sandbox()).unwrap_err();
+            assert!(matches!(error, agentic_sandbox::Error::Policy(_)), "{path}: {error}");
+        }
+    }
+}
+
+/// Root's files in a folder that only root can enter, other people's among them.
+#[test]
+fn started_as_root_a_workspace_of_any_owner_below_a_closed_folder_works_and_keeps_its_owners() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+    if !agentic_testkit::is_root() {
+        agentic_testkit::report_skip("only root has files of several owners");
+        return;
+    }
+    for owner in [0, 1, 1000, 4242, 65_534, 200_000] {
+        let (folder, shared) = (Folder::new(), Folder::new());
+        std::fs::set_permissions(folder.beside(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        for (name, whose) in [("own", owner), ("roots", 0), ("others", 1234)] {
+            std::fs::write(folder.path.join(name), name).unwrap();
+            std::fs::set_permissions(folder.path.join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+            chown(folder.path.join(name), Some(whose), Some(whose)).unwrap();
+        }
+        for path in [folder.path.clone(), folder.upper(), folder.beside().join("work"), shared.path.clone()] {
+            chown(path, Some(owner), Some(owner)).unwrap();
+        }
+        let policy = Policy { read_write: vec![shared.path.clone()], ..folder.policy() };
+        let script = format!(
+            "cat own; echo; cat roots 2>/dev/null || echo closed; cat others 2>/dev/null || echo closed; echo x > made; echo x > {0}/made; chmod 6755 made {0}/made; id -u; id -G",
+            shared.path.display()
+        );
+        let roots = if owner == 0 { "roots" } else { "closed\n" };
+        let expected = format!("own\n{roots}closed\n1000\n1000\n");
+        let output = shell(policy, Limits::default(), &script);
+        assert_eq!((printed(&output), output.stderr.text()), (expected, String::new()), "owner {owner}");
+        for made in [folder.upper().join("made"), shared.path.join("made")] {
+            let made = std::fs::metadata(&made).unwrap_or_else(|error| panic!("{}: {error}, owner {owner}", made.display()));
+            assert_eq!((made.uid(), made.gid()), (owner, owner));
+        }
+        let kept = std::fs::metadata(folder.path.join("others")).unwrap();
+        assert_eq!((kept.uid(), kept.mode() & 0o7777), (1234, 0o600));
+    }
+}
+
+#[test]
+fn set_id_bits_give_nothing_inside() {
+    let text = "import os, shutil, subprocess\nshutil.copy('/usr/bin/id', '/tmp/id'); os.chmod('/tmp/id', 0o6755)\nprint(oct(os.stat('/tmp/id').st_mode & 0o6000), subprocess.run(['/tmp/id', '-u'], capture_output=True, text=True).stdout.strip())\n\
+        print([l for l in open('/proc/self/mountinfo') if 'nosuid' not in l.split()[5]])";
+    assert_eq!(printed(&code(Policy::default(), Limits::default(), text)), "0o6000 1000\n[]\n");
+}
+
+#[test]
 fn a_read_write_path_is_written_through_and_a_read_only_one_is_not() {
     let (folder, shared) = (Folder::new(), Folder::new());
     std::fs::write(shared.path.join("old"), "before").unwrap();
@@ -190,4 +291,15 @@ fn a_layer_mounted_for_the_tools_outside_shows_the_merged_folder_and_takes_write
     assert!(openat(&again, "new", OFlags::RDONLY, Mode::empty()).is_ok());
     drop(again);
     assert_eq!(printed(&shell(folder.policy(), Limits::default(), "cat old new")), "beforemade");
+}
+
+#[test]
+fn a_read_only_path_that_is_a_link_is_shown_with_what_it_leads_to() {
+    let (folder, shared) = (Folder::new(), Folder::new());
+    std::fs::create_dir(shared.path.join("lib")).unwrap();
+    std::fs::write(shared.path.join("lib/file"), "text").unwrap();
+    std::os::unix::fs::symlink("lib", shared.path.join("lib64")).unwrap();
+    let policy = Policy { read_only: vec![shared.path.join("lib"), shared.path.join("lib64")], ..folder.policy() };
+    let script = format!("cd {} && cat lib/file lib64/file && readlink lib64", shared.path.display());
+    assert_eq!(printed(&shell(policy, Limits::default(), &script)), "texttextlib\n");
 }

@@ -27,6 +27,22 @@ fn memory_is_bounded_for_the_whole_tree() {
             "import os\nf = os.memfd_create('x')\nb = b'x' * (1 << 20)\nfor _ in range(2048): os.write(f, b)\nprint('done')",
         ),
         (
+            "shared",
+            "import mmap, time\nm = mmap.mmap(-1, 1 << 30)\nfor i in range(0, 1 << 30, 4096): m[i] = 1\ntime.sleep(3); print('done')",
+        ),
+        (
+            "mapped memfd without a descriptor",
+            "import os, mmap, time\nf = os.memfd_create('x'); os.ftruncate(f, 1 << 30)\nm = mmap.mmap(f, 1 << 30); os.close(f)\nfor i in range(0, 1 << 30, 4096): m[i] = 1\ntime.sleep(3); print('done')",
+        ),
+        (
+            "memfd of an undumpable process",
+            "import os, ctypes, time\nctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\nf = os.memfd_create('x')\nb = b'x' * (1 << 20)\nfor _ in range(1024): os.write(f, b)\ntime.sleep(3); print('done')",
+        ),
+        (
+            "threads whose first has ended",
+            "import threading, ctypes, time\ndef f():\n x = bytearray(1 << 30)\n for i in range(0, len(x), 4096): x[i] = 1\n time.sleep(3); print('done', flush=True)\nthreading.Thread(target=f).start()\nctypes.CDLL(None).syscall(60 if __import__('os').uname().machine == 'x86_64' else 93, 0)",
+        ),
+        (
             "children",
             "import os, time\nfor _ in range(20):\n if os.fork() == 0:\n  x = bytearray(30 << 20)\n  for i in range(0, len(x), 4096): x[i] = 1\n  time.sleep(60)\ntime.sleep(60)",
         ),
@@ -87,6 +103,26 @@ fn a_layer_on_disk_is_bounded() {
     assert_eq!(output.reason, ExitReason::DiskExceeded, "{}", output.stderr.text());
     assert_eq!(output.stdout.text(), "begun\n");
     assert!(matches!(output.enforced[&agentic_sandbox::Control::Disk], Enforcement::Degraded(_)));
+}
+
+#[test]
+fn a_layer_is_bounded_however_its_bytes_are_hidden() {
+    for (name, text) in [
+        // Longer than any path.
+        ("deep", "for i in range(600): os.mkdir('d' * 20); os.chdir('d' * 20)\nwith open('f', 'wb') as f: fill(f)"),
+        ("nameless", "f = open('f', 'wb'); os.unlink('f'); fill(f)"),
+        (
+            "nameless and undumpable",
+            "import ctypes; ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\nf = open('f', 'wb'); os.unlink('f'); fill(f)",
+        ),
+    ] {
+        let folder = Folder::new();
+        let text = format!(
+            "import os, time\ndef fill(f):\n for _ in range(128): f.write(b'x' * (1 << 20))\n f.flush(); time.sleep(30)\n{text}"
+        );
+        let output = code(folder.policy(), Limits { disk: 32 * MB, ..seconds(60) }, &text);
+        assert_eq!(output.reason, ExitReason::DiskExceeded, "{name}: {}", output.stderr.text());
+    }
 }
 
 #[test]

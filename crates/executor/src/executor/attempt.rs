@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::budget::Spent;
 use super::call::Request;
+use super::expectation;
 use super::recover::{Patient, Remedy};
 use super::run::Run;
 use crate::cause::Cause;
@@ -58,14 +59,14 @@ pub(super) fn execute(run: &Run<'_>, job: Job) -> Done {
         attempts += 1;
         let request =
             Request { step: &patient.step, attempt: attempts, memory: patient.memory, copy: patient.copy, consented };
-        let answered = door.call(&request);
+        let answered = run.call(&request, patient.alone);
         if let Some(edited) = answered.edited {
             patient.step.params = edited;
             run.edit(job.at, &patient.step, "a person changed the arguments");
         }
-        let result = answered.result;
+        let (result, settled) = expectation::judged(&patient.step, answered.result);
         let cause = result.cause.unwrap_or(Cause::Failed);
-        if result.is_success() || answered.aborted || run.is_over() || cause == Cause::Cancelled {
+        if result.is_success() || settled || answered.aborted || run.is_over() || cause == Cause::Cancelled {
             break (result, answered.aborted);
         }
         match patient.treat(&door, &result) {
@@ -92,6 +93,7 @@ pub(super) fn execute(run: &Run<'_>, job: Job) -> Done {
         result.metadata.insert("flaky".into(), true.into());
         run.recovery(&patient.step.id, Cause::Flaky, "flaky", "failed, then passed unchanged when run again");
     }
+    let result = expectation::given_up(&patient.step, result);
     Done {
         at: job.at,
         step: patient.step,

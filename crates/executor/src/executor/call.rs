@@ -15,8 +15,9 @@ use agentic_sandbox::Observer;
 use serde_json::{Map, Value};
 
 use super::approval::{Action, Answer, Asking};
+use super::late::{Inside, Kept};
 use super::record::Recorder;
-use super::{AgenticExecutor, lock, seams};
+use super::{AgenticExecutor, expectation, lock, seams};
 use crate::cancel::Cancel;
 use crate::cause::Cause;
 use crate::id::{CallId, StepId};
@@ -32,6 +33,8 @@ pub(super) struct Door<'a> {
     pub(super) recorder: &'a Arc<Recorder>,
     pub(super) cancel: &'a Cancel,
     pub(super) asking: &'a Asking,
+    /// Gathers the layers that were committed.
+    pub(super) kept: &'a Kept,
 }
 
 /// One attempt that is asked for.
@@ -186,12 +189,17 @@ impl Door<'_> {
             memory: request.memory,
             on_output: self.observer(request.step, &call.id),
         };
+        let inside = Inside::call();
         let result = match catch_unwind(AssertUnwindSafe(|| tool.execute(call, &context))) {
             Ok(result) => with_cause(result),
             Err(panic) => panicked(tool.name(), &*panic),
         };
-        drop(context);
+        drop((context, inside));
+        let layer = attempt.name();
         let (result, changes) = settle(request.step, access, attempt, result);
+        if let (Some(layer), Some(_)) = (layer, changes.as_ref().filter(|set| !set.changes.is_empty())) {
+            self.kept.add(layer, step_id(request.step));
+        }
         self.finish(request.step, call, result, changes, began.elapsed())
     }
 
@@ -228,7 +236,8 @@ impl Door<'_> {
     fn roots(&self, access: Access, declared: Option<Vec<PathBuf>>) -> Vec<PathBuf> {
         match (access, declared) {
             (Access::None, _) => Vec::new(),
-            (_, Some(roots)) => roots,
+            // Relative folders of a tool mean those of the workspace.
+            (_, Some(roots)) => roots.iter().map(|root| self.executor.config.workspace.join(root)).collect(),
             (_, None) => vec![self.executor.config.workspace.clone()],
         }
     }
@@ -259,7 +268,7 @@ impl Door<'_> {
 /// Commits or drops what the call wrote, by the step's policy.
 fn settle(step: &PlanStep, access: Access, attempt: Attempt, result: ToolResult) -> (ToolResult, Option<ChangeSet>) {
     let wanted = match step.commit {
-        CommitPolicy::OnSuccess => result.is_success(),
+        CommitPolicy::OnSuccess => expectation::is_met(step, &result),
         CommitPolicy::Always => {
             let fault = matches!(result.cause, Some(Cause::Cancelled | Cause::Internal));
             result.is_success() || (!fault && step.on_failure != OnFailure::Rollback)
@@ -316,7 +325,7 @@ fn unrecorded(error: &JournalError) -> ToolResult {
     ToolResult::failure(Cause::Internal, format!("{error}; a call that cannot be recorded is not made"))
 }
 
-fn workspace_failure(action: &str, error: &WorkspaceError) -> ToolResult {
+pub(super) fn workspace_failure(action: &str, error: &WorkspaceError) -> ToolResult {
     let cause = match error {
         WorkspaceError::Conflict(_) | WorkspaceError::NotApplied(_) | WorkspaceError::Busy { .. } => Cause::Conflict,
         WorkspaceError::Root { path, .. } if !path.exists() => Cause::NotFound,

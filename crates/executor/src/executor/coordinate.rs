@@ -55,6 +55,10 @@ impl State {
     pub(super) fn is_item(&self) -> bool {
         self.parent.is_some()
     }
+    /// The `for_each` step that made it.
+    pub(super) fn parent(&self) -> Option<usize> {
+        self.parent
+    }
 }
 
 /// Decides what happens next.
@@ -68,6 +72,8 @@ pub(super) struct Coordinator<'r, 'a> {
     pub(super) causes: HashSet<Cause>,
     /// The step that failed first, and how.
     pub(super) first_failure: Option<(StepId, String)>,
+    /// Why it is not known whether everything was applied.
+    pub(super) unsettled: Option<String>,
     replans: u32,
 }
 
@@ -98,6 +104,7 @@ impl<'r, 'a> Coordinator<'r, 'a> {
             declined: false,
             causes: HashSet::new(),
             first_failure: None,
+            unsettled: None,
             replans: 0,
         }
     }

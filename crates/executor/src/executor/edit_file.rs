@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::cause::Cause;
-use crate::tools::{Access, Resources, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
+use crate::tools::{
+    Access, FileReadTool, FileWriteTool, Resources, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult,
+};
 
 pub(super) const NAME: &str = "edit_file";
 
@@ -19,10 +21,12 @@ pub(super) struct EditFile {
 }
 
 impl EditFile {
-    /// Over the registered tools, or the name of the one that is missing.
-    pub(super) fn over(registry: &ToolRegistry) -> Result<Self, &'static str> {
-        let find = |name| registry.get(name).ok_or(name);
-        Ok(Self { read: find("file_read")?, write: find("file_write")? })
+    /// Over the registered tools; the built-in ones where there are none.
+    pub(super) fn over(registry: &ToolRegistry) -> Self {
+        Self {
+            read: registry.get("file_read").unwrap_or_else(|| Arc::new(FileReadTool::new())),
+            write: registry.get("file_write").unwrap_or_else(|| Arc::new(FileWriteTool::new())),
+        }
     }
 }
 

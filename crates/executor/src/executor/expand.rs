@@ -111,6 +111,7 @@ pub(super) fn unanswered(step: &PlanStep) -> PlanStep {
         retry_count: 0,
         retry: step.retry.clone(),
         commit: step.commit,
+        expect: step.expect,
         timeout: step.timeout,
         on_failure: step.on_failure.clone(),
         when: step.when.clone(),

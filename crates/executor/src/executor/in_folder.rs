@@ -50,6 +50,7 @@ impl Tool for InFolder {
     }
     fn roots(&self, params: &Map<String, Value>) -> Option<Vec<PathBuf>> {
         let own = self.tool.roots(params);
+        let own = own.map(|roots| roots.iter().map(|root| self.folder.join(root)).collect());
         Some(own.unwrap_or_else(|| vec![self.folder.clone()]))
     }
     fn resources(&self, params: &Map<String, Value>) -> Resources {

@@ -15,7 +15,7 @@ use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::journal::{Event, Journal};
 use crate::planner::{CommitPolicy, ExecutionPlan, OnFailure, PlanError, PlanStep, RetryPolicy, TaskPlanner};
-use crate::tools::{ToolRegistry, ToolResult};
+use crate::tools::{RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
 use crate::workspace::Workspaces;
 
 mod approval;
@@ -27,7 +27,9 @@ mod coordinate;
 mod edit_file;
 mod error;
 mod expand;
+mod expectation;
 mod in_folder;
+mod late;
 mod outcome;
 mod record;
 mod recover;
@@ -222,7 +224,11 @@ impl AgenticExecutor {
         let params = Map::from_iter([("code".to_owned(), seams::escape(code))]);
         let mut step = PlanStep::new("step_1", "run_code", params, description);
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
-        let mut result = self.run(&self.registry, one_step(description, step), Map::new());
+        let registry = match self.only("run_code", || Arc::new(RunCodeTool::new())) {
+            Ok(registry) => registry,
+            Err(error) => return ExecutionResult::bad_input(description, error.to_string()),
+        };
+        let mut result = self.run(&registry, one_step(description, step), Map::new());
         for step in &mut result.steps {
             if step.tool == "run_code" {
                 step.tool = "sandbox".into();
@@ -238,11 +244,8 @@ impl AgenticExecutor {
         let task = format!("Edit {path}");
         // A registry of its own: cloning one shares it.
         let registry = ToolRegistry::new();
-        let added = edit_file::EditFile::over(&self.registry).map(|tool| registry.register(Arc::new(tool)));
-        match added {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return ExecutionResult::bad_input(&task, error.to_string()),
-            Err(missing) => return ExecutionResult::bad_input(&task, format!("Unknown tool: {missing}")),
+        if let Err(error) = registry.register(Arc::new(edit_file::EditFile::over(&self.registry))) {
+            return ExecutionResult::bad_input(&task, error.to_string());
         }
         let params = [("path", path), ("old_content", old), ("new_content", new)];
         let params = params.map(|(name, text)| (name.to_owned(), seams::escape(text)));
@@ -259,19 +262,15 @@ impl AgenticExecutor {
     #[must_use = "a failure is told in the result"]
     pub fn run_tests(&self, command: Option<&str>, working_dir: Option<&Path>) -> ExecutionResult {
         let command = command.unwrap_or("pytest");
-        let registry = match working_dir {
-            None => self.registry.clone(),
-            Some(folder) => {
-                let registry = ToolRegistry::new();
-                let folder = self.config.workspace.join(folder);
-                let added =
-                    self.registry.get("shell").map(|tool| registry.register(Arc::new(InFolder { tool, folder })));
-                match added {
-                    Some(Err(error)) => return ExecutionResult::bad_input("Run tests", error.to_string()),
-                    // Without the tool the step says so.
-                    Some(Ok(())) | None => registry,
-                }
+        let registry = self.only("shell", || Arc::new(ShellTool::new())).and_then(|registry| {
+            if let (Some(folder), Some(tool)) = (working_dir, registry.get("shell")) {
+                registry.register(Arc::new(InFolder { tool, folder: self.config.workspace.join(folder) }))?;
             }
+            Ok(registry)
+        });
+        let registry = match registry {
+            Ok(registry) => registry,
+            Err(error) => return ExecutionResult::bad_input("Run tests", error.to_string()),
         };
         let params = Map::from_iter([("command".to_owned(), seams::escape(command))]);
         let mut step = PlanStep::new("step_1", "shell", params, format!("Run tests: {command}"));
@@ -290,16 +289,26 @@ impl AgenticExecutor {
         };
         let recorder = Arc::new(Recorder::new(journal, self.subscribers.clone()));
         let asking = approval::Asking::new(self.prompt.clone());
+        let kept = late::Kept::default();
         let door = Door {
             executor: self,
             registry: &self.registry,
             recorder: &recorder,
             cancel: &self.cancel,
             asking: &asking,
+            kept: &kept,
         };
         let step = PlanStep::new("", tool, params, format!("Call {tool}"));
         let request = Request { step: &step, attempt: 1, memory: None, copy: false, consented: false };
-        door.call(&request).result
+        let result = door.call(&request).result;
+        match kept.settle(&self.workspaces) {
+            Ok(late) => late.into_iter().next().map_or(result, |late| {
+                // A journal in memory that cannot take it tells nobody less.
+                recorder.record(late.event()).ok();
+                late.result
+            }),
+            Err(error) => call::workspace_failure("apply what was written", &error),
+        }
     }
 
     /// The plan for a task, without running it.
@@ -349,6 +358,14 @@ impl AgenticExecutor {
     /// Replaces everyone who is told of ended steps by one, or by nobody.
     pub fn set_on_step_complete(&mut self, subscriber: Option<StepSubscriber>) {
         self.subscribers.steps = subscriber.into_iter().collect();
+    }
+
+    /// A registry with one tool: the registered one, else a built-in one. Our own commands work whatever a
+    /// program registered for its plans.
+    fn only(&self, name: &str, built_in: impl FnOnce() -> Arc<dyn Tool>) -> Result<ToolRegistry, RegistryError> {
+        let registry = ToolRegistry::new();
+        registry.register(self.registry.get(name).unwrap_or_else(built_in))?;
+        Ok(registry)
     }
 
     fn run(&self, registry: &ToolRegistry, plan: ExecutionPlan, context: Map<String, Value>) -> ExecutionResult {

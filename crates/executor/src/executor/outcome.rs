@@ -29,6 +29,7 @@ impl Coordinator<'_, '_> {
     pub(super) fn finish(mut self, elapsed: Duration) -> ExecutionResult {
         let stop = self.run.stopped();
         self.end_what_is_open(stop.as_ref());
+        let not_applied = self.settle_layers();
         let counts = self.count();
         let stop_reason = self.reason(stop.as_ref(), &counts);
         let success = stop_reason == StopReason::Succeeded;
@@ -52,7 +53,7 @@ impl Coordinator<'_, '_> {
                 "skipped": counts.skipped,
             }),
         );
-        for (name, list) in [("skipped", skipped), ("recoveries", recoveries)] {
+        for (name, list) in [("skipped", skipped), ("recoveries", recoveries), ("not_applied", not_applied)] {
             if !list.is_empty() {
                 metadata.insert(name.into(), list.into());
             }
@@ -75,6 +76,68 @@ impl Coordinator<'_, '_> {
             metadata,
             run_id: self.run.recorder.run().clone(),
         }
+    }
+
+    /// Waits until every layer of the run is applied. A step whose layer could not be has failed after all.
+    fn settle_layers(&mut self) -> Vec<Value> {
+        let late = match self.run.kept.settle(&self.run.executor.workspaces) {
+            Ok(late) => late,
+            Err(error) => {
+                self.causes.insert(Cause::Conflict);
+                self.unsettled = Some(format!("failed to apply what steps wrote: {error}"));
+                return Vec::new();
+            }
+        };
+        let mut told = Vec::new();
+        for late in late {
+            self.run.record(late.event());
+            told.push(json!({ "step": late.step, "paths": late.paths, "folder": late.folder.to_string_lossy() }));
+            let id = late.step.clone();
+            let at = lock(&self.run.plan).steps.iter().position(|step| Some(&step.id) == id.as_ref());
+            if let Some(at) = at {
+                self.undone(at, late.result);
+            }
+        }
+        told
+    }
+
+    /// A step that had completed, and the `for_each` step it is an item of, fail.
+    fn undone(&mut self, at: usize, result: ToolResult) {
+        self.fail_late(at, result);
+        if let Some(parent) = self.states[at].parent() {
+            let result = self.aggregated(parent).result;
+            self.fail_late(parent, result);
+        }
+    }
+
+    fn fail_late(&mut self, at: usize, result: ToolResult) {
+        let cause = result.cause.unwrap_or(Cause::Conflict);
+        let error = result.error.clone().unwrap_or_default();
+        let (id, tool, attempts) = {
+            let mut plan = lock(&self.run.plan);
+            let step = &mut plan.steps[at];
+            step.status = StepStatus::Failed;
+            step.error = Some(error.clone());
+            let output = step.result.take().map(|before| before.output);
+            step.result = Some(ToolResult { output: output.unwrap_or_default(), ..result });
+            (step.id.clone(), step.tool.clone(), step.retry_count + 1)
+        };
+        let plan = lock(&self.run.plan);
+        let executed = self.executed.iter_mut().find(|step| step.step_id == id);
+        let duration = executed.as_ref().map_or(0.0, |step| step.duration());
+        if let Some(executed) = executed {
+            executed.result.clone_from(&plan.steps[at].result);
+        }
+        drop(plan);
+        self.causes.insert(cause);
+        self.first_failure.get_or_insert_with(|| (id.clone(), format!("{id} ({tool}): {error}")));
+        self.run.record(EventBody::StepFinished {
+            step: id,
+            status: StepStatus::Failed,
+            attempts,
+            error: Some(error),
+            duration: Duration::try_from_secs_f64(duration).unwrap_or_default(),
+        });
     }
 
     fn end_what_is_open(&mut self, stop: Option<&Stop>) {
@@ -134,7 +197,7 @@ impl Coordinator<'_, '_> {
     }
 
     fn reason(&self, stop: Option<&Stop>, counts: &Counts) -> StopReason {
-        let all_done = counts.failed == 0 && counts.skipped == counts.blameless;
+        let all_done = self.unsettled.is_none() && counts.failed == 0 && counts.skipped == counts.blameless;
         match stop {
             _ if all_done => StopReason::Succeeded,
             Some(Stop::Cancelled) => StopReason::Cancelled,
@@ -147,7 +210,7 @@ impl Coordinator<'_, '_> {
     }
 
     fn error(&self, stop: Option<&Stop>) -> String {
-        let first = self.first_failure.as_ref().map(|(_, said)| said.clone());
+        let first = self.first_failure.as_ref().map(|(_, said)| said.clone()).or_else(|| self.unsettled.clone());
         match stop {
             Some(Stop::Limit(spent)) => match first {
                 Some(error) => format!("{spent}; {error}"),

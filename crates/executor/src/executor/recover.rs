@@ -25,6 +25,8 @@ pub(super) struct Patient {
     pub(super) step: PlanStep,
     pub(super) memory: Option<u64>,
     pub(super) copy: bool,
+    /// It met a conflict: no other call of the run beside it.
+    pub(super) alone: bool,
     /// A red test was run again.
     pub(super) reran: bool,
     taken: HashMap<StrategyKind, u32>,
@@ -45,7 +47,7 @@ pub(super) struct Remedy {
 impl Patient {
     pub(super) fn new(step: PlanStep) -> Self {
         let waits = Backoff::new(&step.retry);
-        Self { step, memory: None, copy: false, reran: false, taken: HashMap::new(), waits }
+        Self { step, memory: None, copy: false, alone: false, reran: false, taken: HashMap::new(), waits }
     }
 
     /// What to try next after `failed`, or why nothing is left.
@@ -123,7 +125,10 @@ impl Patient {
                 let detail = self.alternative_command(failed)?;
                 remedy(detail, true)
             }
-            StrategyKind::RetryConflict => remedy("running again over the workspace as it is now".into(), false),
+            StrategyKind::RetryConflict => {
+                self.alone = true;
+                remedy("running again over the workspace as it is now".into(), false)
+            }
             StrategyKind::RetryOnCopy => {
                 self.copy = true;
                 remedy("running again on a copy of the workspace, where folders can be renamed".into(), false)

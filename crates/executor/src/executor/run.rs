@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
@@ -14,8 +14,9 @@ use serde_json::{Map, Value};
 use super::approval::Asking;
 use super::attempt::{Done, Job, execute};
 use super::budget::{Budget, Spent};
-use super::call::Door;
+use super::call::{Answered, Door, Request};
 use super::coordinate::Coordinator;
+use super::late::Kept;
 use super::record::Recorder;
 use super::{AgenticExecutor, ExecutionMode, ExecutionResult, lock};
 use crate::cancel::Cancel;
@@ -50,6 +51,9 @@ pub(super) struct Run<'a> {
     /// What the run was given.
     pub(super) context: Map<String, Value>,
     pub(super) recoveries: Mutex<Vec<Value>>,
+    pub(super) kept: Kept,
+    /// Held alone by a call that met a conflict with another step, so that it cannot meet the next.
+    floor: RwLock<()>,
     cancel: Cancel,
     stop: Mutex<Option<Stop>>,
 }
@@ -70,8 +74,21 @@ impl<'a> Run<'a> {
             plan: Mutex::new(plan),
             context,
             recoveries: Mutex::default(),
+            kept: Kept::default(),
+            floor: RwLock::default(),
             cancel: Cancel::new(),
             stop: Mutex::default(),
+        }
+    }
+    /// Makes a call, beside others or alone.
+    pub(super) fn call(&self, request: &Request<'_>, alone: bool) -> Answered {
+        let door = self.door();
+        if alone {
+            let _alone = self.floor.write().unwrap_or_else(PoisonError::into_inner);
+            door.call(request)
+        } else {
+            let _beside = self.floor.read().unwrap_or_else(PoisonError::into_inner);
+            door.call(request)
         }
     }
     pub(super) fn door(&self) -> Door<'_> {
@@ -81,6 +98,7 @@ impl<'a> Run<'a> {
             recorder: &self.recorder,
             cancel: &self.cancel,
             asking: &self.asking,
+            kept: &self.kept,
         }
     }
     /// The request to end of this run: made by the executor's, or by a stop.

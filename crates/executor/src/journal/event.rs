@@ -172,6 +172,19 @@ pub enum EventBody {
         /// What it does here, in words.
         detail: String,
     },
+    /// A step had completed, and what it wrote met a conflict when it was applied. Its second `StepFinished` follows.
+    LayerNotApplied {
+        /// The step; none for a bare call.
+        step: Option<StepId>,
+        /// The layer, as its `CallIntended` names it.
+        layer: String,
+        /// The paths that somebody else changed.
+        paths: Vec<String>,
+        /// The folder that keeps what the step wrote.
+        folder: String,
+        /// The same in words.
+        error: String,
+    },
     /// A step reached its end.
     StepFinished {
         /// The step.
@@ -215,6 +228,7 @@ impl EventBody {
             Self::CallOutput { .. } => "call_output",
             Self::CallFinished { .. } => "call_finished",
             Self::RecoveryTaken { .. } => "recovery_taken",
+            Self::LayerNotApplied { .. } => "layer_not_applied",
             Self::StepFinished { .. } => "step_finished",
             Self::RunFinished { .. } => "run_finished",
             Self::Unrecognized { .. } => "unrecognized",

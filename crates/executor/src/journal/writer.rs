@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
 use super::{Event, EventBody, Journal, JournalError, lock, schema};
 
@@ -245,6 +245,15 @@ fn project(transaction: &rusqlite::Transaction<'_>, row: &Row) -> rusqlite::Resu
             )?
             .execute(params![row.run, step, tool, description, row.time]),
         Projection::StepEnd { step, status, attempts, error } => {
+            // A step that had completed fails when what it wrote could not be applied in the end.
+            let before: Option<String> = transaction
+                .prepare_cached("SELECT status FROM steps WHERE run = ? AND step = ?")?
+                .query_row([&row.run, step], |found| found.get(0))
+                .optional()?;
+            if before.as_deref() == Some("completed") {
+                let uncount = "UPDATE runs SET completed = completed - 1 WHERE run = ?";
+                transaction.prepare_cached(uncount)?.execute([&row.run])?;
+            }
             transaction
                 .prepare_cached(
                     "INSERT INTO steps (run, step, tool, description, status, attempts, error, finished)

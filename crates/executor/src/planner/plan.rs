@@ -61,6 +61,18 @@ pub enum CommitPolicy {
     Never,
 }
 
+/// What a step expects of its call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Expect {
+    /// That it succeeds.
+    #[default]
+    Success,
+    /// That tests run and some fail (cause `test_failure`): for plans that show a bug before they mend it. Success
+    /// fails the step, and so does any other cause.
+    Failure,
+}
+
 /// What follows when a step has failed for good.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -147,6 +159,9 @@ pub struct PlanStep {
     /// When its writes reach the workspace.
     #[serde(default)]
     pub commit: CommitPolicy,
+    /// What it expects of its call.
+    #[serde(default)]
+    pub expect: Expect,
     /// Seconds it may take. Precedence: the tool's own argument, this, the tool's default.
     #[serde(default)]
     pub timeout: Option<Duration>,
@@ -181,6 +196,7 @@ impl PlanStep {
             retry_count: 0,
             retry: RetryPolicy::default(),
             commit: CommitPolicy::default(),
+            expect: Expect::default(),
             timeout: None,
             on_failure: OnFailure::default(),
             when: None,
@@ -316,6 +332,9 @@ impl ExecutionPlan {
         for (index, step) in self.steps.iter().enumerate() {
             let (number, status) = (index + 1, step.status.as_str());
             let _ = write!(text, "\n  {number}. [{status}] {} - {}", step.tool, step.description);
+            if step.expect == Expect::Failure {
+                text.push_str(" (expects failed tests)");
+            }
             if !step.depends_on.is_empty() {
                 let ids: Vec<&str> = step.depends_on.iter().map(StepId::as_str).collect();
                 let _ = write!(text, " (depends on: {})", ids.join(", "));
@@ -374,9 +393,12 @@ mod tests {
         assert_eq!(keys(&plan.steps[0].to_dict()), base);
         plan.steps[0].timeout = Some(Duration::from_secs(600));
         plan.steps[0].commit = CommitPolicy::Always;
+        plan.steps[0].expect = Expect::Failure;
         let dict = plan.steps[0].to_dict();
         assert_eq!((&dict["timeout"], &dict["commit"]), (&json!(600), &json!("always")));
-        assert_eq!(keys(&dict).len(), base.len() + 2);
+        assert_eq!(dict["expect"], "failure");
+        assert_eq!(keys(&dict).len(), base.len() + 3);
+        assert!(plan.summary().contains("Find occurrences (expects failed tests)"));
     }
 
     #[test]

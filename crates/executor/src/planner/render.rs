@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::file::PlanFile;
-use super::plan::{ExecutionPlan, PlanStep};
+use super::plan::{ExecutionPlan, Expect, PlanStep};
 use crate::id::StepId;
 
 /// How a plan is shown.
@@ -68,6 +68,9 @@ fn edges(plan: &ExecutionPlan) -> Vec<(usize, usize, bool)> {
 
 fn lines(number: usize, step: &PlanStep) -> Vec<String> {
     let mut lines = vec![format!("{number}. {} ({})", step.description, step.tool)];
+    if step.expect == Expect::Failure {
+        lines.push("expects failed tests".into());
+    }
     if step.for_each.is_some() {
         lines.push("for each item".into());
     }

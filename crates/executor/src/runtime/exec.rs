@@ -100,7 +100,10 @@ pub fn prepare(
     request: &Request,
     attempt: &Attempt,
 ) -> Result<Invocation, RuntimeError> {
-    prepare_over(runtimes, config, request, attempt.mounts())
+    let invocation = prepare_over(runtimes, config, request, attempt.mounts())?;
+    // What the program cannot see it must not replace.
+    attempt.hide(invocation.prepared.policy.hide.iter().cloned());
+    Ok(invocation)
 }
 
 pub(super) fn prepare_over(

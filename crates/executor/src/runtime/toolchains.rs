@@ -253,6 +253,7 @@ impl Toolchains {
             }
         }
         probe.user_site(host);
+        probe.virtual_environments(host);
         probe.path_folders(host);
         probe.tidy();
         probe
@@ -297,6 +298,22 @@ impl Toolchains {
         for name in entries.map(|entry| entry.file_name()) {
             if name.to_string_lossy().starts_with("python") {
                 self.consider(host, lib.join(name), "pip", ReadOnly, "~/.local/lib/python*");
+            }
+        }
+    }
+    /// The activated Python environments: `bin` alone would start an interpreter that knows none of its packages.
+    /// Part by part, for an environment can have been made in a folder that holds other things.
+    fn virtual_environments(&mut self, host: &Host) {
+        let named = host.env.get(OsStr::new("VIRTUAL_ENV")).map(PathBuf::from);
+        let path = host.env.get(OsStr::new("PATH")).map(|path| std::env::split_paths(path).collect::<Vec<_>>());
+        let on_path = path.iter().flatten().filter(|folder| folder.ends_with("bin")).filter_map(|bin| bin.parent());
+        let found: Vec<PathBuf> = named.into_iter().chain(on_path.map(Path::to_owned)).collect();
+        for root in found.iter().filter(|root| root.is_absolute() && root.join("pyvenv.cfg").is_file()) {
+            for part in ["pyvenv.cfg", "bin", "lib", "lib64", "include", "share"] {
+                let path = root.join(part);
+                if !self.shows(&path) {
+                    self.consider(host, path, "venv", ReadOnly, "an activated Python environment");
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use super::commands::{self, BLOCKED_BY_DEFAULT};
 use crate::cause::Cause;
 use crate::runtime::diagnose::Circumstances;
 use crate::runtime::{Language, Runtimes, host_policy};
-use crate::tools::{Tool, ToolCall, ToolContext, ToolResult};
+use crate::tools::{Resources, Tool, ToolCall, ToolContext, ToolResult};
 
 /// The kernel takes 131,072 bytes for one argument, the final NUL included.
 const MOST_COMMAND: usize = (128 << 10) - 1;
@@ -118,6 +118,10 @@ impl Tool for ShellTool {
     fn roots(&self, _params: &Map<String, Value>) -> Option<Vec<PathBuf>> {
         self.settings().working_dir.map(|folder| vec![folder])
     }
+    fn resources(&self, _params: &Map<String, Value>) -> Resources {
+        // Each command has its own layer; two that wrote the same path are told apart at commit.
+        Resources::Independent
+    }
     fn default_timeout(&self) -> Option<Duration> {
         Some(self.settings().timeout)
     }
@@ -178,7 +182,10 @@ impl ShellTool {
         let config = context.config;
         let mounts = context.attempt.mounts();
         let roots: Vec<PathBuf> = mounts.iter().map(|mount| mount.path.clone()).collect();
-        let dir = settings.working_dir.clone().unwrap_or_else(|| config.workspace.clone());
+        let dir =
+            settings.working_dir.as_ref().map_or_else(|| config.workspace.clone(), |dir| config.workspace.join(dir));
+        // Roots are without links; the folder may have been named through one.
+        let dir = dir.canonicalize().unwrap_or(dir);
         if !within_roots(&dir, &roots) {
             let message = format!("{} is not a folder of the open workspace", dir.display());
             return Err(Box::new(ToolResult::failure(Cause::PermissionDenied, message)));
@@ -191,6 +198,7 @@ impl ShellTool {
             return Err(Box::new(ToolResult::failure(Cause::InvalidArguments, error.to_string())));
         }
         let mut prepared = host_policy(config, mounts);
+        context.attempt.hide(prepared.policy.hide.iter().cloned());
         let mut command = match self.runtimes.find(config, Language::Bash) {
             Ok(bash) => {
                 let missing = bash.prefixes.iter().filter(|path| !prepared.policy.read_only.contains(path));

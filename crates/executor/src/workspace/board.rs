@@ -17,8 +17,9 @@ use super::stamp::Stamp;
 use super::store::Store;
 use super::view::{View, lookup};
 
-/// Waiting layers on one root at most: overlayfs takes many more lowers, but each one slows every lookup.
-pub(super) const MOST_WAITING: usize = 32;
+/// Waiting layers on one root at most. A mount option is a text of 255 bytes at most, which is 14 lowers by descriptor;
+/// the folder itself and a mask over hidden paths are two of them.
+pub(super) const MOST_WAITING: usize = 12;
 
 /// A finished set of layers.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ pub(super) struct Board {
     own: Own,
     next: u64,
     finished: u64,
-    pub(super) asides: Vec<Aside>,
+    asides: Vec<Aside>,
 }
 
 /// What applying needs besides the board.
@@ -110,8 +111,15 @@ impl Board {
             self.own.clear();
         }
     }
-    pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Whether a finished layer waits that is one of these.
+    pub(super) fn is_waiting(&self, one_of: &dyn Fn(&str) -> bool) -> bool {
+        self.waiting.iter().any(|finished| one_of(&name(&finished.folder)))
+    }
+    /// Takes the layers among these that could not be applied.
+    pub(super) fn take_asides(&mut self, one_of: &dyn Fn(&str) -> bool) -> Vec<Aside> {
+        let (taken, left) = std::mem::take(&mut self.asides).into_iter().partition(|aside| one_of(&aside.layer()));
+        self.asides = left;
+        taken
     }
     /// Whether a new attempt on `root` has to wait: too many layers below it, or one that is not over this very root.
     pub(super) fn must_wait(&self, root: &Path) -> bool {
@@ -320,6 +328,10 @@ impl Board {
         }
         found
     }
+}
+
+fn name(folder: &Path) -> String {
+    folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn touches(layers: &[Layer], readings: &[Reading]) -> HashMap<PathBuf, Touch> {

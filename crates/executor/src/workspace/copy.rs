@@ -17,7 +17,7 @@ use super::error::WorkspaceError;
 use super::path::Dir;
 use super::resolve::{open_for_write, stat_in};
 use super::stamp::{Identity, Stamp};
-use super::view::{View, kind, lookup, open_dir};
+use super::view::{View, kind, lookup, open_dir, unless_gone};
 
 /// How much the copy backend copies at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ pub(super) fn copy_tree(
                     continue;
                 }
                 FileType::Symlink => {
-                    let text = view.read_link(&path, &found).map_err(failed())?;
+                    let Some(text) = unless_gone(view.read_link(&path, &found)).map_err(failed())? else { continue };
                     rustix::fs::symlinkat(&text, &target, &name).map_err(|e| failed()(e.into()))?;
                 }
                 FileType::RegularFile => {
@@ -119,7 +119,17 @@ pub(super) fn copy_tree(
                         let copy = open_for_write(target.as_fd(), Path::new(&name), flags, Mode::from(0o600));
                         let copy = File::from(copy.map_err(failed())?);
                         // A file that we may not read, the step may not read either: it is there, empty and closed.
-                        if let Ok(from) = view.open(&path, &found) {
+                        // One that vanished since it was listed is not there.
+                        let from = match view.open(&path, &found) {
+                            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+                            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                                rustix::fs::unlinkat(&target, &name, AtFlags::empty())
+                                    .map_err(|e| failed()(e.into()))?;
+                                continue;
+                            }
+                            other => Some(other.map_err(failed())?),
+                        };
+                        if let Some(from) = from {
                             copy_bytes(&from, &copy).map_err(failed())?;
                             attributes::copy(&from, &copy).map_err(failed())?;
                         }

@@ -21,6 +21,13 @@ pub struct Aside {
     pub folder: PathBuf,
 }
 
+impl Aside {
+    /// The layer's name, as [`super::Attempt::name`] said it.
+    pub fn layer(&self) -> String {
+        self.folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
 /// What keeps a layer from being opened, read or applied.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -29,7 +36,7 @@ pub enum WorkspaceError {
     #[error("conflict on {}", conflicts(.0))]
     Conflict(Vec<Conflict>),
     /// Finished layers met conflicts when they were applied; what they wrote is kept.
-    #[error("{} finished layer(s) not applied: {}", .0.len(), asides(.0))]
+    #[error("{}", asides(.0))]
     NotApplied(Vec<Aside>),
     /// A root that no layer can be opened on.
     #[error("workspace {} refused: {reason}", .path.display())]
@@ -114,6 +121,8 @@ fn conflicts(conflicts: &[Conflict]) -> String {
 }
 
 fn asides(asides: &[Aside]) -> String {
-    let each = asides.iter().map(|one| format!("{}; kept in {}", conflicts(&one.conflicts), one.folder.display()));
+    let each = asides.iter().map(|one| {
+        format!("conflict on {}; what the step wrote is kept in {}", conflicts(&one.conflicts), one.folder.display())
+    });
     each.collect::<Vec<_>>().join(", ")
 }

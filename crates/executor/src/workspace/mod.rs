@@ -29,6 +29,7 @@ mod change_set;
 mod commit;
 mod copy;
 mod error;
+mod known;
 mod layer;
 mod path;
 mod reading;
@@ -43,6 +44,7 @@ pub use apply::{Moment, Watcher};
 pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_to_text};
 pub use copy::CopyLimits;
 pub use error::{Aside, Conflict, WorkspaceError};
+use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use store::{ContentHash, Store};
@@ -50,6 +52,9 @@ pub use store::{ContentHash, Store};
 use crate::tools::Access;
 use board::{Board, Ground};
 use layer::{Layer, Root};
+
+/// Roots as they were given, and without links.
+type Spellings = Vec<(PathBuf, PathBuf)>;
 
 /// How long opening waits for mounts to end where it must.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
@@ -188,7 +193,7 @@ impl Workspaces {
             folder: Some(folder.clone()),
             layers: Vec::new(),
             spellings,
-            hidden: Vec::new(),
+            hidden: Mutex::default(),
             degraded: None,
         };
         for (index, (root, lowers)) in roots.into_iter().zip(lowers).enumerate() {
@@ -235,10 +240,21 @@ impl Workspaces {
         let pair = (device(&self.shared.state), device(&root.path));
         let mut probes = self.shared.probes.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.shared.state.join("layers").join(format!("probe-{}", uuid::Uuid::now_v7().simple()));
-        probes.entry(pair).or_insert_with(|| layer::probe(root, &folder, &self.shared.sandbox)).clone()
+        let tried = || {
+            let known = Known::of(&self.shared.state, pair);
+            if known.as_ref().is_some_and(Known::holds) {
+                return None;
+            }
+            let outcome = layer::probe(root, &folder, &self.shared.sandbox);
+            if let (None, Some(known)) = (&outcome, known) {
+                known.keep();
+            }
+            outcome
+        };
+        probes.entry(pair).or_insert_with(tried).clone()
     }
     /// The outermost of the roots, and every spelling that leads to one.
-    fn roots(&self, given: &[PathBuf]) -> Result<(Vec<Root>, Vec<(PathBuf, PathBuf)>), WorkspaceError> {
+    fn roots(&self, given: &[PathBuf]) -> Result<(Vec<Root>, Spellings), WorkspaceError> {
         let state = &self.shared.state;
         let mut real = Vec::new();
         for path in given {
@@ -279,14 +295,27 @@ impl Workspaces {
     /// [`WorkspaceError::NotApplied`]: conflicts that showed only when a finished layer was applied, with the folder
     /// that keeps what its step wrote. Each is told once.
     pub fn settle(&self) -> Result<(), WorkspaceError> {
+        self.settle_only(&|_| true)
+    }
+    /// As [`Self::settle`], of the layers whose [`Attempt::name`] is one of these: several runs share a workspace.
+    ///
+    /// # Errors
+    /// As [`Self::settle`]; [`WorkspaceError::Busy`] when other attempts on the folder did not end in ten minutes.
+    pub fn settle_only(&self, one_of: &dyn Fn(&str) -> bool) -> Result<(), WorkspaceError> {
+        let started = Instant::now();
         let mut board = self.shared.board();
         loop {
             board.drain(&self.shared.ground(&self.shared.asides()));
-            if !board.is_waiting() {
-                let asides = std::mem::take(&mut board.asides);
+            if !board.is_waiting(one_of) {
+                let asides = board.take_asides(one_of);
                 return if asides.is_empty() { Ok(()) } else { Err(WorkspaceError::NotApplied(asides)) };
             }
-            board = self.shared.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
+            let left = LONGEST_WAIT.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                let reason = "finished layers wait for other steps on the same folder to end".to_owned();
+                return Err(WorkspaceError::Busy { path: self.shared.state.join("layers"), reason });
+            }
+            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }
@@ -299,8 +328,8 @@ pub struct Attempt {
     folder: Option<PathBuf>,
     layers: Vec<Layer>,
     /// Roots as they were given, and without links.
-    spellings: Vec<(PathBuf, PathBuf)>,
-    hidden: Vec<PathBuf>,
+    spellings: Spellings,
+    hidden: Mutex<Vec<PathBuf>>,
     degraded: Option<String>,
 }
 
@@ -331,8 +360,8 @@ impl Attempt {
         self.degraded.as_deref()
     }
     /// Paths (absolute) that the policy hides from the step: what it makes there is a conflict.
-    pub fn hide(&mut self, paths: impl IntoIterator<Item = PathBuf>) {
-        self.hidden.extend(paths);
+    pub fn hide(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
     }
     /// The merged root that holds `path` (absolute) and the path beneath it; `None` when no root holds it. The first
     /// use mounts the layer for this process, until the attempt ends.
@@ -388,7 +417,7 @@ impl Attempt {
         layers.iter_mut().for_each(Layer::unmount);
         let mut board = self.shared.board();
         board.unmount(self.id);
-        let hidden = std::mem::take(&mut self.hidden);
+        let hidden = std::mem::take(&mut *self.hidden.lock().unwrap_or_else(PoisonError::into_inner));
         let outcome = board.finish(self.id, layers, &folder, hidden, &self.shared.ground(&self.shared.asides()));
         drop(board);
         if outcome.is_err() {

@@ -19,7 +19,7 @@ use super::copy::Manifest;
 use super::error::WorkspaceError;
 use super::path::{Dir, FileKind, entries};
 use super::resolve::{open_beneath, stat_in};
-use super::view::{Found, View, is_opaque, is_whiteout, kind, marked, open_dir};
+use super::view::{Found, View, is_opaque, is_whiteout, kind, marked, open_dir, unless_gone};
 
 /// The kernel takes no path longer than this, so nothing longer could be applied.
 const LONGEST: usize = 3_900;
@@ -212,7 +212,8 @@ impl Reading {
                 let same = kind(&found.stat) == kind(&stat)
                     && match file {
                         Some(file) => same_bytes(&file, &stat, view, &path, found)?,
-                        None => upper.read_link(&path)? == view.read_link(&path, found)?,
+                        None => unless_gone(view.read_link(&path, found))?
+                            .is_some_and(|text| upper.read_link(&path).is_ok_and(|own| own == text)),
                     };
                 if !same {
                     self.push(path, Act::Put { upper: stat, copied_up }, Some(found.stat));
@@ -299,8 +300,16 @@ fn same_bytes(file: &File, stat: &Stat, view: &View, path: &Path, found: &Found)
         return Ok(false);
     }
     let below = match view.open(path, found) {
-        // What may not be read cannot have been copied up, so this is another file.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        // What may not be read cannot have been copied up, so this is another file; what vanished just now is
+        // different too, and the check before the change will say so.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(false);
+        }
         other => other?,
     };
     if attributes::travelling(file)? != attributes::travelling(&below)? {

@@ -64,12 +64,13 @@ impl View {
             if kind(&stat) != FileType::Directory {
                 break;
             }
-            let open = open_dir(dir, rel)?;
+            // Other programs go on working in the folder: what vanishes between two looks is not there.
+            let Some(open) = unless_gone(open_dir(dir, rel))? else { continue };
             for entry in entries(&open)? {
                 if merged.contains_key(&entry.name) {
                     continue;
                 }
-                let stat = stat_in(&open, &entry.name)?;
+                let Some(stat) = unless_gone(stat_in(&open, &entry.name))? else { continue };
                 let whiteout = is_layer && is_whiteout(&open, &entry.name, &stat)?;
                 merged.insert(entry.name, (!whiteout).then_some(Found { stat, from }));
             }
@@ -101,6 +102,15 @@ impl View {
     /// The text of a link of the view.
     pub(super) fn read_link(&self, rel: &Path, found: &Found) -> io::Result<PathBuf> {
         self.dir(found.from).read_link(rel)
+    }
+}
+
+/// `None` for what is not there any more, or has become something else.
+pub(super) fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -6,11 +6,26 @@
 //! eight comparisons instead of a list of hundreds. Classic BPF jumps forward by at most 255 instructions, so the
 //! program is emitted from its end, where every target's distance is known, with far jumps bridged.
 
+use std::sync::OnceLock;
+
 use libc::sock_filter;
 
 use super::rules::{Clauses, Rule, Test, Ticket};
 use super::{Answer, Arch, Decision, Entry, Openings, table};
 use crate::Profile;
+
+/// Every profile's filter and the nest init's own. The spawner fills it once, and every process that it clones starts with a copy.
+static PREPARED: OnceLock<Prepared> = OnceLock::new();
+
+#[derive(Debug)]
+struct Prepared {
+    profiles: [(Profile, Program); 4],
+    nest_init: Program,
+}
+
+/// Stands for the ticket in a prepared filter. No other operand has these values; a test counts them.
+const PLACEHOLDER: Ticket =
+    Ticket { fd: 0xF1F1_0000, path: 0xF1F1_0001_F1F1_0002, argv: 0xF1F1_0003_F1F1_0004, envp: 0xF1F1_0005_F1F1_0006 };
 
 /// A system-call filter for one architecture and profile.
 #[derive(Debug, Clone)]
@@ -19,6 +34,45 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Builds every filter ahead of the first run; see [`Self::of`].
+    pub(crate) fn prepare() {
+        if let Some(arch) = Arch::native() {
+            PREPARED.get_or_init(|| Prepared::new(arch));
+        }
+    }
+    /// As [`Self::build`] for this architecture, from what [`Self::prepare`] built where it was called. `None` where
+    /// there are no filters for this architecture.
+    pub(crate) fn of(profile: Profile, ticket: Option<&Ticket>) -> Option<Self> {
+        let arch = Arch::native()?;
+        let prepared = PREPARED.get_or_init(|| Prepared::new(arch));
+        let (_, program) = prepared.profiles.iter().find(|(known, _)| *known == profile)?;
+        match ticket {
+            Some(ticket) if profile.closes_exec() => Some(program.with_ticket(ticket)),
+            None if profile.closes_exec() => Some(Self::build(arch, profile, None)),
+            _ => Some(program.clone()),
+        }
+    }
+    /// What the nest init itself may still call once the program runs.
+    pub(crate) fn nest_init() -> Option<Self> {
+        let arch = Arch::native()?;
+        Some(PREPARED.get_or_init(|| Prepared::new(arch)).nest_init.clone())
+    }
+    /// A prepared filter with this ticket in the placeholder's place.
+    fn with_ticket(&self, ticket: &Ticket) -> Self {
+        let mut program = self.clone();
+        let words = |ticket: &Ticket| {
+            let halves = [ticket.path, ticket.argv, ticket.envp].map(|word| [word as u32, (word >> 32) as u32]);
+            [ticket.fd].into_iter().chain(halves.into_iter().flatten())
+        };
+        for instruction in &mut program.instructions {
+            if matches!(instruction.code, EQUAL | SUBTRACT)
+                && let Some((_, to)) = words(&PLACEHOLDER).zip(words(ticket)).find(|(from, _)| *from == instruction.k)
+            {
+                instruction.k = to;
+            }
+        }
+        program
+    }
     /// The filter of a profile. Where the profile closes exec, `ticket` admits the one `execveat` that starts the
     /// program; without it nothing can be executed. Elsewhere the ticket is not needed and ignored.
     pub(crate) fn build(arch: Arch, profile: Profile, ticket: Option<&Ticket>) -> Self {
@@ -33,7 +87,16 @@ impl Program {
         let mut entries: Vec<(u32, Decision)> =
             arch.numbers().filter_map(|(name, number)| Some((number, decision(name)?))).collect();
         entries.sort_unstable_by_key(|(number, _)| *number);
-
+        Self::assemble(arch, entries, Answer::ENOSYS, open, ticket)
+    }
+    /// A filter of these entries, in the order of their numbers, and one answer for all that they leave out.
+    fn assemble(
+        arch: Arch,
+        entries: Vec<(u32, Decision)>,
+        otherwise: Answer,
+        open: Openings,
+        ticket: Option<&Ticket>,
+    ) -> Self {
         let mut emit = Emitter::default();
         let mut ranges: Vec<(u32, Label)> = Vec::new();
         let mut from = |first: u32, leaf: Label| match ranges.last_mut() {
@@ -43,7 +106,7 @@ impl Program {
         };
         // One block a rule: `sendto` and `recvfrom` share theirs.
         let mut rules: Vec<(Rule, Label)> = Vec::new();
-        let unknown = emit.answer(Answer::ENOSYS);
+        let unknown = emit.answer(otherwise);
         from(0, unknown);
         for (number, decision) in entries {
             let leaf = match decision {
@@ -80,6 +143,22 @@ impl Program {
     /// The instructions, in the order the kernel takes.
     pub(crate) fn instructions(&self) -> &[sock_filter] {
         &self.instructions
+    }
+}
+
+impl Prepared {
+    fn new(arch: Arch) -> Self {
+        let profiles = [Profile::Default, Profile::NoExec, Profile::NoInet, Profile::Pure];
+        let mut calls: Vec<(u32, Decision)> = arch
+            .numbers()
+            .filter(|(name, _)| table::NEST_INIT.contains(name))
+            .map(|(_, number)| (number, Decision::Allow))
+            .collect();
+        calls.sort_unstable_by_key(|(number, _)| *number);
+        Self {
+            profiles: profiles.map(|profile| (profile, Program::build(arch, profile, Some(&PLACEHOLDER)))),
+            nest_init: Program::assemble(arch, calls, Answer::EPERM, Profile::Default.into(), None),
+        }
     }
 }
 
@@ -253,5 +332,41 @@ impl Emitter {
     fn finish(mut self) -> Vec<sock_filter> {
         self.backwards.reverse();
         self.backwards
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prepared_filter_is_the_one_that_would_be_built() {
+        let ticket = Ticket { fd: 9, path: 0x7123_4567_89ab, argv: 0x1_0000_0000, envp: u64::MAX };
+        let plain = |program: &Program| -> Vec<_> {
+            program.instructions.iter().map(|at| (at.code, at.jt, at.jf, at.k)).collect()
+        };
+        let Some(arch) = Arch::native() else { return };
+        for profile in [Profile::Default, Profile::NoExec, Profile::NoInet, Profile::Pure] {
+            for ticket in [None, Some(&ticket)] {
+                let prepared = Program::of(profile, ticket).unwrap();
+                assert_eq!(plain(&prepared), plain(&Program::build(arch, profile, ticket)), "{profile:?}");
+            }
+            let placed = Program::build(arch, profile, Some(&PLACEHOLDER));
+            let places = placed.instructions.iter().filter(|at| at.k & 0xFFFF_FFF8 == 0xF1F1_0000).count();
+            assert_eq!(places, if profile.closes_exec() { 7 } else { 0 }, "{profile:?}");
+        }
+    }
+
+    #[test]
+    fn the_nest_inits_own_calls_exist_and_leave_out_what_it_is_done_with() {
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            for name in table::NEST_INIT {
+                let either = Arch::X86_64.number(name).or(Arch::Aarch64.number(name));
+                assert!(either.is_some(), "{name} is no call");
+            }
+            for name in ["execve", "mount", "clone", "socket", "ptrace", "unshare", "setns", "bpf"] {
+                assert!(arch.number(name).is_some() && !table::NEST_INIT.contains(&name), "{name}");
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ pub(super) enum Rule {
     NoHugetlb { flags: u8 },
     ShmNoHugetlb,
     Clone,
+    CloseRange,
     Execve,
     Execveat,
     Kill,
@@ -144,7 +145,16 @@ impl Rule {
             Self::ShmNoHugetlb => {
                 Clauses::new(errno(libc::ENOMEM)).when([none_of_bits(2, libc::SHM_HUGETLB as u32)], Allow)
             }
-            Self::Clone => Clauses::new(Answer::EPERM).when([none_of_bits(0, CLONE_CLOSED)], Allow),
+            Self::Clone => Clauses::new(Answer::EPERM)
+                // A thread with descriptors of its own would hide them from the nest init, which looks at processes.
+                .when(
+                    [Test::Low { arg: 0, mask: CLONE_THREAD_TABLE, one_of: &[libc::CLONE_THREAD as u32] }],
+                    Answer::EPERM,
+                )
+                .when([none_of_bits(0, CLONE_CLOSED)], Allow),
+            Self::CloseRange => {
+                Clauses::new(errno(libc::EINVAL)).when([none_of_bits(2, libc::CLOSE_RANGE_UNSHARE)], Allow)
+            }
             Self::Execve if open.exec => Clauses::new(Allow),
             Self::Execve => Clauses::new(Answer::EPERM),
             Self::Execveat => {
@@ -243,6 +253,8 @@ const CLONE_CLOSED: u32 = (libc::CLONE_NEWNS
     | libc::CLONE_PARENT
     | libc::CLONE_UNTRACED
     | libc::CLONE_PTRACE) as u32;
+
+const CLONE_THREAD_TABLE: u32 = (libc::CLONE_THREAD | libc::CLONE_FILES) as u32;
 
 /// Requests that put input into a terminal, or make a line discipline load a module.
 const INJECTING_IOCTLS: &[u32] = &[libc::TIOCSTI as u32, TIOCLINUX, TIOCSETD, libc::TIOCCONS as u32];

@@ -21,6 +21,59 @@ const fn by_argument(name: &'static str, rule: Rule, reason: &'static str) -> En
     Entry { name, decision: Decision::ByArgument(rule), reason }
 }
 
+/// What the nest init may call once the program runs (`init/watch.rs`); all else is EPERM. It has capabilities that
+/// the program lacks and reads what the program writes, so it keeps only what looking, ending and reporting take.
+pub(super) const NEST_INIT: &[&str] = &[
+    // Waiting, reaping, ending.
+    "poll",
+    "ppoll",
+    "wait4",
+    "kill",
+    "exit",
+    "exit_group",
+    "getrusage",
+    "clock_gettime",
+    "restart_syscall",
+    // Reading /proc and the layers.
+    "openat",
+    "read",
+    "pread64",
+    "lseek",
+    "close",
+    "fcntl",
+    "fstat",
+    "newfstatat",
+    "statx",
+    "fstatfs",
+    "getdents64",
+    "readlink",
+    "readlinkat",
+    "pidfd_open",
+    "pidfd_getfd",
+    "memfd_create",
+    // Reporting, on the control socket and, in a panic, on standard error.
+    "sendmsg",
+    "write",
+    "writev",
+    "getpid",
+    "gettid",
+    "tgkill",
+    // The C library's and the standard library's own: memory, locks, hash seeds, signals.
+    "brk",
+    "mmap",
+    "munmap",
+    "mremap",
+    "mprotect",
+    "madvise",
+    "futex",
+    "getrandom",
+    "sched_yield",
+    "rt_sigprocmask",
+    "rt_sigaction",
+    "rt_sigreturn",
+    "sigaltstack",
+];
+
 /// The list. Order is for the reader; numbers come from the architecture's own table.
 pub(super) const TABLE: &[Entry] = &[
     // Reading and writing descriptors: what is open was opened through the view.
@@ -39,7 +92,7 @@ pub(super) const TABLE: &[Entry] = &[
     allow("copy_file_range", "copy between files; coreutils, Go and CPython use it"),
     allow("splice", "pipes in bulk: GNU cat, Go and Rust std use it; a strict profile should refuse it"),
     allow("tee", "duplicate pipe contents; a strict profile should refuse it"),
-    allow("vmsplice", "memory into a pipe; a strict profile should refuse it"),
+    absent("vmsplice", "keeps pages in a pipe after they were unmapped, where only a cgroup counts them"),
     allow("fsync", "durability of one file"),
     allow("fdatasync", "durability of one file's data"),
     allow("sync_file_range", "durability of a range; git's batched fsync uses it"),
@@ -57,7 +110,7 @@ pub(super) const TABLE: &[Entry] = &[
     allow("dup2", "descriptor bookkeeping"),
     allow("dup3", "descriptor bookkeeping"),
     allow("close", "descriptor bookkeeping"),
-    allow("close_range", "descriptor bookkeeping; CPython and glibc close in bulk"),
+    by_argument("close_range", Rule::CloseRange, "CPython and glibc close in bulk; no table of its own for a thread"),
     allow("pipe", "own pipe"),
     allow("pipe2", "own pipe"),
     // Names and files: the view decides what is there, the layer takes what is written.

@@ -3,16 +3,18 @@
 //!
 //! The story, in order; each stage comes where it does for the reason given:
 //! 1. Close everything but the control socket: nothing of the spawner may leak into an enclosure.
-//! 2. Receive the spec. Until it comes the parent can still put this process into a cgroup.
+//! 2. Receive the spec, which does not pass through the spawner.
 //! 3. Become the inside user, then ask to die with the spawner (a credential change resets that), then
 //!    become undumpable, so that the program can neither read nor trace this process.
 //! 4. Cut mount propagation, bring the loopback up.
 //! 5. Build the root detached from the host's, pivot into it, make it read-only; forbid nested namespaces.
-//! 6. Start the program as pid 2: as pid 1 it would survive its own fatal signals.
+//! 6. Wait until the parent has put this process into its cgroup, then start the program as pid 2: as pid 1 it would survive its own fatal signals.
 //! 7. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
 
+mod disk;
 mod payload;
 mod root;
+pub(crate) mod tree;
 mod watch;
 
 use std::io;
@@ -21,8 +23,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::process::{DumpableBehavior, Signal};
 
 use crate::channel;
-use crate::linux::sys;
-use crate::linux::{mounts, network};
+use crate::filters::Program;
+use crate::linux::{mounts, network, seccomp, sys};
 use crate::output::Control;
 use crate::spec::{FailureKind, Purpose, Spec, State, Status};
 use crate::view::INSIDE_ID;
@@ -99,7 +101,14 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     if spec.own_network {
         network::loopback_up().stage("bring the loopback up")?;
     }
-    let layers = root::build(&spec, &handed, &mut enforced)?;
+    let root = root::build(&spec, &handed, &mut enforced)?;
+    // The parent has put this process into its cgroup: what is started from here on is in it, too.
+    if channel::receive::<u8>(control).stage("wait for the start")?.is_none() {
+        sys::exit_now(0);
+    }
+    // Not with `clone3`: in v1 this process was moved into its group afterwards, and a cgroup namespace's root is the
+    // group that it is made in.
+    sys::own_cgroup_namespace().stage("make a cgroup namespace")?;
     // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
     forbid_nesting();
     let child_ended = sys::child_signal().stage("watch for ended children")?;
@@ -108,7 +117,8 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
         None => handed.stdio,
     };
     let started = payload::start(&spec, stdio, &mut enforced)?;
-    watch::until_the_end(&spec, control, &child_ended, &started, &layers, enforced)
+    narrow()?;
+    watch::until_the_end(&spec, control, &child_ended, &started, &root, enforced)
 }
 
 /// A terminal of the enclosure's own devpts: the parent gets one end, the program the other, three times.
@@ -125,10 +135,19 @@ fn terminal(control: &OwnedFd, (rows, columns): (u16, u16)) -> Result<[OwnedFd; 
     Ok([copy()?, copy()?, program])
 }
 
-/// No further namespaces below this one: belt to the system-call filter's braces.
+/// No further user namespace below this one, and so no other either: belt to the system-call filter's braces.
 fn forbid_nesting() {
-    for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"] {
-        // A kernel built without one of them has no such file; the filter refuses the call in any case.
-        let _ = std::fs::write(format!("/proc/sys/user/max_{kind}_namespaces"), "0");
-    }
+    // A kernel that bounds them otherwise has no such file; the filter refuses the call in any case.
+    let _ = std::fs::write("/proc/sys/user/max_user_namespaces", "0");
+}
+
+/// From here on this process looks, ends and reports. Its capabilities stay, and with them it can do no more than that.
+fn narrow() -> Result<(), Failure> {
+    tree::prepare();
+    let program = Program::nest_init().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS));
+    program.and_then(|program| seccomp::install(&program)).map_err(|error| Failure {
+        kind: FailureKind::Unenforceable(Control::Seccomp),
+        stage: "install the nest init's own system-call filter".into(),
+        error,
+    })
 }

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
 
 use super::{Enforced, Failure, Stage};
-use crate::filters::{Arch, Program};
+use crate::filters::Program;
 use crate::linux::seccomp::Departure;
 use crate::linux::sys::{self, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
@@ -27,6 +28,22 @@ pub(super) struct Started {
     pub(super) pid: Pid,
 }
 
+/// What the process says before it becomes the program, while it still runs nothing but our code.
+#[derive(Serialize, Deserialize)]
+enum Said {
+    /// What the kernel answered when the domain was entered: no file of `/proc` shows it from outside.
+    Landlock(State),
+    /// It could not become the program.
+    Failed { kind: FailureKind, stage: String, errno: i32 },
+}
+
+fn say(report: &OwnedFd, said: &Said) {
+    if let Ok(bytes) = postcard::to_stdvec(said) {
+        // The reader takes an incomplete report for a failure.
+        let _ = rustix::io::write(report, &bytes);
+    }
+}
+
 /// Starts the program and returns once it has replaced its copy of this process.
 pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -> Result<Started, Failure> {
     // The write end closes at a successful exec; anything that arrives before is the failure.
@@ -35,10 +52,8 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
         Forked::Child => {
             drop(read);
             let Err(failure) = enter(spec, &stdio, &write) else { sys::exit_now(127) };
-            let report = (failure.kind, failure.stage, failure.error.raw_os_error().unwrap_or(libc::EIO));
-            if let Ok(bytes) = postcard::to_stdvec(&report) {
-                let _ = rustix::io::write(&write, &bytes);
-            }
+            let errno = failure.error.raw_os_error().unwrap_or(libc::EIO);
+            say(&write, &Said::Failed { kind: failure.kind, stage: failure.stage, errno });
             sys::exit_now(127)
         }
         Forked::Parent(pid, _) => pid,
@@ -53,11 +68,25 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
             n => bytes.extend_from_slice(&buffer[..n]),
         }
     }
-    if !bytes.is_empty() {
-        let (kind, stage, errno): (FailureKind, String, i32) =
-            postcard::from_bytes(&bytes).map_err(io::Error::other).stage("read the program's failure")?;
-        return Err(Failure { kind, stage, error: io::Error::from_raw_os_error(errno) });
+    let mut rest = &bytes[..];
+    let mut landlock = None;
+    while !rest.is_empty() {
+        let (said, after) =
+            postcard::take_from_bytes(rest).map_err(io::Error::other).stage("read the program's report")?;
+        rest = after;
+        match said {
+            Said::Landlock(state) => landlock = Some(state),
+            Said::Failed { kind, stage, errno } => {
+                return Err(Failure { kind, stage, error: io::Error::from_raw_os_error(errno) });
+            }
+        }
     }
+    let landlock = landlock.ok_or_else(|| Failure {
+        kind: FailureKind::Stage,
+        stage: "hear from the process that became the program".into(),
+        error: io::ErrorKind::UnexpectedEof.into(),
+    })?;
+    enforced.push((Control::Landlock, landlock));
     verify(pid, spec, enforced)?;
     Ok(Started { pid })
 }
@@ -96,18 +125,10 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     landlock::no_new_privs().stage("set no_new_privs")?;
     let writable: Vec<PathBuf> =
         spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
-    if let Err(error) = landlock::restrict(&["/".into()], &writable)
-        && !spec.allow_degraded.contains(&Control::Landlock)
-    {
-        return Err(Failure {
-            kind: FailureKind::Unenforceable(Control::Landlock),
-            stage: error.to_string(),
-            error: io::Error::from_raw_os_error(libc::EPERM),
-        });
-    }
-    let installed = Arch::native().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|arch| {
-        seccomp::install(&Program::build(arch, spec.profile, departure.as_ref().map(Departure::ticket)))
-    });
+    say(report, &Said::Landlock(enter_domain(spec, &writable)?));
+    let installed = Program::of(spec.profile, departure.as_ref().map(Departure::ticket))
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
+        .and_then(|program| seccomp::install(&program));
     if let Err(error) = installed {
         return Err(Failure {
             kind: FailureKind::Unenforceable(Control::Seccomp),
@@ -194,16 +215,28 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
             });
         }
     }
-    enforced.push((Control::Landlock, landlock_state(spec)));
     Ok(())
 }
 
-/// The domain was entered with everything this kernel's ABI has, or the program would not have started.
-fn landlock_state(spec: &Spec) -> State {
-    if spec.allow_degraded.contains(&Control::Landlock) {
-        return State::Off("given up by name".into());
+/// Enters the Landlock domain, and asks the kernel whether its scope holds: without it this process could signal the
+/// nest init, which has the same uid.
+fn enter_domain(spec: &Spec, writable: &[PathBuf]) -> Result<State, Failure> {
+    let refused = |why: String| match spec.allow_degraded.contains(&Control::Landlock) {
+        true => Ok(State::Off(why)),
+        false => Err(Failure {
+            kind: FailureKind::Unenforceable(Control::Landlock),
+            stage: why,
+            error: io::Error::from_raw_os_error(libc::EPERM),
+        }),
+    };
+    let status = match landlock::restrict(&["/".into()], writable) {
+        Ok(status) => status,
+        Err(error) => return refused(error.to_string()),
+    };
+    if status.scoped && rustix::process::test_kill_process(Pid::INIT) != Err(rustix::io::Errno::PERM) {
+        return refused("the scope of the Landlock domain does not hold".into());
     }
-    match landlock::status_for(landlock::abi()) {
+    Ok(match status {
         landlock::LandlockStatus { abi: 0, .. } => State::Off("this kernel has no Landlock".into()),
         landlock::LandlockStatus { fs: false, abi, .. } => {
             State::Degraded(format!("ABI {abi} has no usable file rules (2 and later have)"))
@@ -212,7 +245,7 @@ fn landlock_state(spec: &Spec) -> State {
             State::Degraded(format!("ABI {abi} has no scopes for abstract sockets and signals (6 and later have)"))
         }
         _ => State::Active,
-    }
+    })
 }
 
 /// A refusal that says by itself what was attempted.

@@ -20,6 +20,25 @@ const COPY_MOST: u64 = 1 << 20;
 /// Where mounts are prepared before they go to their place; gone before the program starts.
 const STAGING: &str = ".staging";
 
+/// What is left of the building: the places that take writes.
+pub(super) struct Root {
+    /// Folders on disk that take writes: no tmpfs bounds them.
+    pub(super) layers: Vec<OwnedFd>,
+    /// The scratch space, a tmpfs of its own. Held by descriptor, since the view may put anything at `/tmp`.
+    scratch: OwnedFd,
+}
+
+impl Root {
+    /// Bytes of the files in the scratch space: they are memory.
+    pub(super) fn scratch_used(&self) -> u64 {
+        rustix::fs::fstatvfs(&self.scratch).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_frsize)
+    }
+    /// Whether a write there has met its end, or is about to.
+    pub(super) fn scratch_is_full(&self) -> bool {
+        rustix::fs::fstatvfs(&self.scratch).is_ok_and(|fs| fs.f_bfree == 0 || fs.f_ffree == 0)
+    }
+}
+
 struct Builder<'a> {
     root: OwnedFd,
     scratch: OwnedFd,
@@ -28,14 +47,16 @@ struct Builder<'a> {
     /// Host paths that could not be shown as overlays.
     bound: Vec<String>,
     counter: usize,
+    /// Folders that are there.
+    folders: HashSet<PathBuf>,
     /// Mounts that came along and are attached.
     staged: HashSet<usize>,
     /// Folders on disk that take writes.
     layers: Vec<OwnedFd>,
 }
 
-/// Builds the root and pivots into it. Returns the folders on disk that take writes: no tmpfs bounds them.
-pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Result<Vec<OwnedFd>, Failure> {
+/// Builds the root and pivots into it.
+pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Result<Root, Failure> {
     let mut builder = Builder::new(spec, handed)?;
     for entry in &spec.entries {
         let at = Path::new(&entry.at);
@@ -59,7 +80,7 @@ pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Re
         ))
     };
     enforced.push((Control::View, state));
-    Ok(builder.layers)
+    Ok(Root { layers: builder.layers, scratch: builder.scratch })
 }
 
 /// The first entry's overlay, detached, for the tools outside.
@@ -93,6 +114,7 @@ impl<'a> Builder<'a> {
             handed,
             bound: Vec::new(),
             counter: 0,
+            folders: HashSet::new(),
             staged: HashSet::new(),
             layers: Vec::new(),
         })
@@ -124,12 +146,11 @@ impl<'a> Builder<'a> {
                 let mount = mounts::bind(node.as_fd(), false).stage("bind a device node")?;
                 self.parents(at)?;
                 self.write(at, b"")?;
-                mounts::restrict(
-                    mount.as_fd(),
-                    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-                    false,
-                )
-                .stage("restrict a device node")?;
+                // Read-only concerns the node's times and modes, not what the device takes.
+                let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+                    | MountAttrFlags::MOUNT_ATTR_NOEXEC
+                    | MountAttrFlags::MOUNT_ATTR_RDONLY;
+                mounts::restrict(mount.as_fd(), attributes, false).stage("restrict a device node")?;
                 self.attach(mount.as_fd(), at)
             }
             What::Scratch { mode } => {
@@ -144,7 +165,7 @@ impl<'a> Builder<'a> {
                 let mount = self.read_only(source.as_fd(), directory, hide, from)?;
                 self.place(mount.as_fd(), at, directory)
             }
-            What::Private { from } => {
+            What::Private { from, hide } => {
                 let source = self.open(from)?;
                 let mount = match from {
                     Layer::Path(_) => mounts::bind(source.as_fd(), true).stage("bind")?,
@@ -153,9 +174,9 @@ impl<'a> Builder<'a> {
                 mounts::restrict(mount.as_fd(), mounts::plain(), true).stage("restrict")?;
                 self.place(mount.as_fd(), at, true)?;
                 self.layers.push(source);
-                Ok(())
+                hide.iter().try_for_each(|path| self.cover(&at.join(path)))
             }
-            What::ReadWrite { from } => {
+            What::ReadWrite { from, hide } => {
                 let source = self.open(from)?;
                 let directory = mounts::is_dir(source.as_fd()).stage("look at the source")?;
                 let mount = match from {
@@ -163,15 +184,18 @@ impl<'a> Builder<'a> {
                     _ => mounts::bind(source.as_fd(), false).stage("bind a prepared mount")?,
                 };
                 mounts::restrict(mount.as_fd(), mounts::plain(), directory).stage("restrict")?;
-                self.place(mount.as_fd(), at, directory)
+                self.place(mount.as_fd(), at, directory)?;
+                hide.iter().try_for_each(|path| self.cover(&at.join(path)))
             }
-            What::Cache { from } => {
+            What::Cache { from, hide } => {
                 let source = self.open(from)?;
+                let mask = if hide.is_empty() { None } else { Some(self.mask(source.as_fd(), hide)?) };
+                let lowers: Vec<_> = mask.iter().chain([&source]).map(AsFd::as_fd).collect();
                 let (upper, work) = (self.name(), self.name());
                 let upper = folder(self.scratch.as_fd(), &upper, 0o755)?;
                 let work = folder(self.scratch.as_fd(), &work, 0o755)?;
-                let mount = mounts::overlay(&[source.as_fd()], Some((upper.as_fd(), work.as_fd())))
-                    .stage("mount a cache overlay")?;
+                let mount =
+                    mounts::overlay(&lowers, Some((upper.as_fd(), work.as_fd()))).stage("mount a cache overlay")?;
                 self.place(mount.as_fd(), at, true)
             }
             What::Overlay { lowers, upper, work, hide } => {
@@ -180,7 +204,9 @@ impl<'a> Builder<'a> {
             }
             What::Proc => {
                 let mount = mounts::proc().stage("mount proc")?;
-                self.place(mount.as_fd(), at, true)
+                self.place(mount.as_fd(), at, true)?;
+                // It lists the keys of the uid, whatever the namespace: as an ordinary user, the caller's.
+                self.cover(&at.join("keys"))
             }
             What::Pts => {
                 let mount = mounts::devpts().stage("mount devpts")?;
@@ -311,14 +337,17 @@ impl<'a> Builder<'a> {
         PathBuf::from(self.counter.to_string())
     }
 
-    fn parents(&self, at: &Path) -> Result<(), Failure> {
+    fn parents(&mut self, at: &Path) -> Result<(), Failure> {
         match at.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => self.folder(parent),
             _ => Ok(()),
         }
     }
 
-    fn folder(&self, at: &Path) -> Result<(), Failure> {
+    fn folder(&mut self, at: &Path) -> Result<(), Failure> {
+        if !self.folders.insert(at.to_owned()) {
+            return Ok(());
+        }
         let made = mounts::create_dirs(self.root.as_fd(), at, 0o755);
         match made {
             // Below a read-only folder of the host the place must be there already.
@@ -344,7 +373,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn place(&self, mount: BorrowedFd<'_>, at: &Path, directory: bool) -> Result<(), Failure> {
+    fn place(&mut self, mount: BorrowedFd<'_>, at: &Path, directory: bool) -> Result<(), Failure> {
         if directory {
             self.folder(at)?;
         } else {
@@ -354,9 +383,37 @@ impl<'a> Builder<'a> {
         self.attach(mount, at)
     }
 
+    /// Covers a file or folder, if it is there, with one that reads as empty and takes no writes. For what is shown as
+    /// it is; in an overlay a whiteout makes it absent.
+    fn cover(&self, at: &Path) -> Result<(), Failure> {
+        use rustix::fs::ResolveFlags;
+        // A link on the way is the workspace's doing and must not lead the cover elsewhere.
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(target) = rustix::fs::openat2(&self.root, at, flags, Mode::empty(), resolve) else { return Ok(()) };
+        let stage = || format!("hide {}", at.display());
+        let mount = if mounts::is_dir(target.as_fd()).stage(stage())? {
+            let mount = mounts::bind(self.empty.as_fd(), false).stage(stage())?;
+            mounts::restrict(mount.as_fd(), mounts::plain() | MountAttrFlags::MOUNT_ATTR_RDONLY, false)
+                .stage(stage())?;
+            mount
+        } else {
+            let null = mounts::open_path(Path::new("/dev/null")).stage(stage())?;
+            let mount = mounts::bind(null.as_fd(), false).stage(stage())?;
+            mounts::restrict(mount.as_fd(), device(), false).stage(stage())?;
+            mount
+        };
+        mounts::attach(mount.as_fd(), target.as_fd(), Path::new("")).stage(stage())
+    }
+
     fn attach(&self, mount: BorrowedFd<'_>, at: &Path) -> Result<(), Failure> {
         mounts::attach(mount, self.root.as_fd(), at).stage("attach")
     }
+}
+
+/// What a device node is mounted with. Read-only concerns the node's times and modes, not what the device takes.
+fn device() -> MountAttrFlags {
+    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC | MountAttrFlags::MOUNT_ATTR_RDONLY
 }
 
 fn folder(root: BorrowedFd<'_>, name: &Path, mode: u32) -> Result<OwnedFd, Failure> {

@@ -15,6 +15,9 @@ fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// From the kernel's `linux/sched.h`. The libc crate is about to change its constant's type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Which side of a clone or fork this is.
 pub(crate) enum Forked {
     /// The new process.
@@ -35,7 +38,7 @@ pub(crate) fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
     args.pidfd = &raw mut pidfd as u64;
     args.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: neither CLONE_VM nor a stack is given, so the child runs on its own copy of this stack
@@ -48,6 +51,12 @@ pub(crate) fn clone_into(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resu
     // SAFETY: the kernel has just made this descriptor for us (CLONE_PIDFD) and nothing else owns it.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
     Ok(Forked::Parent(pid_of(pid), Some(pidfd)))
+}
+
+/// A cgroup namespace rooted at the groups that this process is in.
+pub(crate) fn own_cgroup_namespace() -> io::Result<()> {
+    // SAFETY: takes no pointers; CLONE_NEWCGROUP shares and unshares no memory or descriptors.
+    check(libc::c_long::from(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) })).map(drop)
 }
 
 /// `fork` of a single-threaded process.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::executor::ExecutionMode;
-use crate::planner::plan::{CommitPolicy, OnFailure, PlanStep, RetryPolicy};
+use crate::planner::plan::{CommitPolicy, Expect, OnFailure, PlanStep, RetryPolicy};
 
 /// A plan for Agentic Code Executor: steps with tools, dependencies and policies.
 #[derive(Debug, Default, Serialize, JsonSchema)]
@@ -82,6 +82,10 @@ pub(in crate::planner) struct Policies {
     /// When what it wrote reaches the workspace. Default: on_success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit: Option<CommitPolicy>,
+    /// What it expects of its call; `failure` completes the step when tests ran and some failed, and only then.
+    /// Default: success.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expect: Option<Expect>,
     /// What follows when it has failed for good. Default: stop.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     on_failure: Option<OnFailureForm>,
@@ -106,6 +110,7 @@ impl Policies {
             }),
             timeout: step.timeout.map(TimeoutForm::of),
             commit: (step.commit != CommitPolicy::default()).then_some(step.commit),
+            expect: (step.expect != Expect::default()).then_some(step.expect),
             on_failure: (step.on_failure != OnFailure::default()).then(|| OnFailureForm::of(&step.on_failure)),
             when: step.when.clone().map(WhenForm::Expression),
             for_each: step.for_each.as_ref().map(|each| ForEachForm {

@@ -10,7 +10,7 @@ use super::{FileProblem, PlanFile};
 use crate::executor::ExecutionMode;
 use crate::id::StepId;
 use crate::planner::error::PlanProblem;
-use crate::planner::plan::{CommitPolicy, ExecutionPlan, ForEach, OnFailure, PlanStep, RetryPolicy};
+use crate::planner::plan::{CommitPolicy, ExecutionPlan, Expect, ForEach, OnFailure, PlanStep, RetryPolicy};
 use crate::planner::validate::nearest;
 
 /// The longest timeout and wait: a week. More is a slip of the pen.
@@ -19,7 +19,7 @@ const LONGEST: f64 = 604_800.0;
 const RETRIES: u32 = 1000;
 
 const PLAN_KEYS: [&str; 6] = ["task", "workspace", "mode", "context", "steps", "metadata"];
-const STEP_KEYS: [&str; 14] = [
+const STEP_KEYS: [&str; 15] = [
     "id",
     "tool",
     "params",
@@ -28,6 +28,7 @@ const STEP_KEYS: [&str; 14] = [
     "retries",
     "timeout",
     "commit",
+    "expect",
     "on_failure",
     "when",
     "for_each",
@@ -193,6 +194,10 @@ impl Reader {
                         ("never", CommitPolicy::Never),
                     ];
                     step.commit = self.word("commit", node, &words).unwrap_or_default();
+                }
+                "expect" => {
+                    let words = [("success", Expect::Success), ("failure", Expect::Failure)];
+                    step.expect = self.word("expect", node, &words).unwrap_or_default();
                 }
                 "on_failure" => step.on_failure = self.on_failure(node, &mut places),
                 "when" => {

@@ -94,6 +94,28 @@ fn the_host_view_shows_tools_and_not_what_lies_beside_them() {
 }
 
 #[test]
+fn an_activated_environment_is_shown_and_what_lies_beside_it_is_not() {
+    let mut world = World::new();
+    for path in ["envs/one/pyvenv.cfg", "envs/one/bin/python", "envs/one/lib/python3/x.py", "envs/one/.env"] {
+        world.file(path, "");
+    }
+    world.file("envs/none/bin/python", "");
+    let probe = Toolchains::probe(&world.config.host);
+    assert!(!probe.shows(&world.home.join("envs/one/lib")));
+    for variable in ["VIRTUAL_ENV", "PATH"] {
+        let mut world = world.config.host.clone();
+        let one = world.home.clone().unwrap().join("envs/one");
+        let value = if variable == "PATH" { one.join("bin") } else { one.clone() };
+        world.env.insert(variable.into(), value.into());
+        let probe = Toolchains::probe(&world);
+        assert!(probe.shows(&one.join("lib/python3/x.py")) && probe.shows(&one.join("pyvenv.cfg")), "{variable}");
+        assert!(!probe.shows(&one.join(".env")), "{variable}");
+    }
+    world.set("VIRTUAL_ENV", world.home.join("envs/none"));
+    assert!(!Toolchains::probe(&world.config.host).shows(&world.home.join("envs/none/bin")), "no environment");
+}
+
+#[test]
 fn variables_cannot_make_home_or_secrets_visible() {
     let mut world = World::new();
     world.file(".ssh/bin/x", "");
@@ -289,8 +311,7 @@ fn code_is_an_argument_until_it_is_too_large_for_one() {
     let mut world = World::new();
     with_python(&mut world);
     let small = prepared(&world, &Request::new(Language::Python, Program::Code(b"print(1)".to_vec()))).unwrap();
-    let shown = format!("{:?}", small.command);
-    assert!(shown.contains(r#"args: ["-c", "print(1)"]"#), "{shown}");
+    assert_eq!(small.command.get_args(), ["-c", "print(1)"]);
     assert!(!world.config.state.join("code").exists());
 
     let code = vec![b'#'; 300 << 10];
@@ -337,14 +358,18 @@ fn only_an_import_policy_brings_the_bootstrap() {
     with_python(&mut world);
     let shown = |world: &World, program: Program| {
         let invocation = prepared(world, &Request::new(Language::Python, program)).unwrap();
-        (format!("{:?}", invocation.command), invocation.notes.get(&Control::Imports).cloned())
+        let args: Vec<OsString> = invocation.command.get_args().to_vec();
+        let profile = invocation.command.get_policy().profile;
+        ((args, profile), invocation.notes.get(&Control::Imports).cloned())
     };
-    assert!(shown(&world, Program::File("a.py".into())).0.contains(r#"args: ["a.py"]"#));
-    assert!(shown(&world, Program::Stdin).0.contains(r#"args: ["-"]"#));
-    assert!(shown(&world, Program::File("-c".into())).0.contains(r#"args: ["./-c"]"#));
+    assert_eq!(shown(&world, Program::File("a.py".into())).0.0, ["a.py"]);
+    assert_eq!(shown(&world, Program::Stdin).0.0, ["-"]);
+    assert_eq!(shown(&world, Program::File("-c".into())).0.0, ["./-c"]);
+    assert_eq!(shown(&world, Program::Stdin).0.1, Profile::Default);
     assert_eq!(shown(&world, Program::Stdin).1, None);
     world.config.sandbox.blocked_imports = vec!["socket".into()];
-    let (command, note) = shown(&world, Program::File("a.py".into()));
-    assert!(command.contains("POLICY = ") && command.contains("NoInet"), "{command}");
+    let ((args, profile), note) = shown(&world, Program::File("a.py".into()));
+    assert!(args[0] == "-c" && args.iter().any(|arg| arg.to_string_lossy().contains("POLICY = ")), "{args:?}");
+    assert_eq!(profile, Profile::NoInet);
     assert_eq!(note, Some(Enforcement::Active));
 }

@@ -157,7 +157,8 @@ fn text(args: &ReadArgs, place: &Place<'_>, encoding: TextEncoding, bytes: &[u8]
         Some(marked) if encoding == TextEncoding::Utf8 => marked,
         _ => encoding,
     };
-    let decoded = encoding.decode(bytes).or_else(|at| if args.lossy { Ok(encoding.decode_lossy(bytes)) } else { Err(at) });
+    let decoded =
+        encoding.decode(bytes).or_else(|at| if args.lossy { Ok(encoding.decode_lossy(bytes)) } else { Err(at) });
     let decoded = decoded.map_err(|at: Option<usize>| {
         let at = at.map(|at| format!(" at byte {at}")).unwrap_or_default();
         let message = format!(

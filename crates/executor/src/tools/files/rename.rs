@@ -114,9 +114,10 @@ mod tests {
 
     #[test]
     fn marks_that_are_no_letters_end_a_name() {
-        assert_eq!(renamed("\u{FEFF}get “get” —get… get\u{A0}get 日get get\u{301}"), (
-            "\u{FEFF}fetch “fetch” —fetch… fetch\u{A0}fetch 日get get\u{301}".into(), 5,
-        ));
+        assert_eq!(
+            renamed("\u{FEFF}get “get” —get… get\u{A0}get 日get get\u{301}"),
+            ("\u{FEFF}fetch “fetch” —fetch… fetch\u{A0}fetch 日get get\u{301}".into(), 5,)
+        );
     }
 
     #[test]
