@@ -184,7 +184,8 @@ fn started_as_root_a_workspace_of_any_owner_below_a_closed_folder_works_and_keep
         let output = shell(policy, Limits::default(), &script);
         assert_eq!((printed(&output), output.stderr.text()), (expected, String::new()), "owner {owner}");
         for made in [folder.upper().join("made"), shared.path.join("made")] {
-            let made = std::fs::metadata(&made).unwrap_or_else(|error| panic!("{}: {error}, owner {owner}", made.display()));
+            let made =
+                std::fs::metadata(&made).unwrap_or_else(|error| panic!("{}: {error}, owner {owner}", made.display()));
             assert_eq!((made.uid(), made.gid()), (owner, owner));
         }
         let kept = std::fs::metadata(folder.path.join("others")).unwrap();

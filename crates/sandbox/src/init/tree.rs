@@ -37,8 +37,10 @@ impl SharedMemory {
 /// What a scan looks at.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Look {
-    /// Memory, and where the shared kind lies.
-    pub(super) memory: Option<SharedMemory>,
+    /// Memory.
+    pub(super) memory: bool,
+    /// Where the shared kind lies: its files are no files on disk, whether or not memory is looked at.
+    pub(super) shared: Option<SharedMemory>,
     /// Files on disk that are open and have no name.
     pub(super) nameless: bool,
 }
@@ -72,14 +74,14 @@ impl Tree {
         for pid in numbers("/proc").filter(|pid| *pid > 1) {
             // A process may end between the listing and any of these reads: then it holds nothing.
             tree.stat(pid);
-            if let Some(shared) = look.memory {
+            if let Some(shared) = look.shared.filter(|_| look.memory) {
                 tree.process_memory(pid, shared);
             }
-            if look.memory.is_some() || look.nameless {
+            if look.memory || look.nameless {
                 tree.open_files(pid, look);
             }
         }
-        if look.memory.is_some() {
+        if look.memory {
             tree.private += shared_segments();
         }
         tree
@@ -168,7 +170,7 @@ impl Tree {
     }
 
     fn file(&mut self, device: u64, inode: u64, links: u64, bytes: u64, look: Look) {
-        if look.memory.is_some_and(|shared| shared.device == device) {
+        if look.shared.is_some_and(|shared| shared.device == device) {
             self.shared.entry((device, inode)).or_default().0 = bytes;
         } else if look.nameless && links == 0 {
             self.nameless.insert((device, inode), bytes);

@@ -69,7 +69,7 @@ pub(super) fn until_the_end(
         }
     };
     // A fork bomb can be over between two samples: what it left tells, itself no longer among them.
-    let tree = Tree::scan(Look { memory: None, nameless: false });
+    let tree = Tree::scan(Look { memory: false, shared: None, nameless: false });
     if tree.processes + 1 >= u64::from(spec.limits.processes) {
         watch.hit(LimitKind::Processes);
     }
@@ -115,7 +115,7 @@ impl<'a> Watch<'a> {
             root,
             started: Instant::now(),
             cost: Duration::ZERO,
-            shared: spec.watch_memory.then(SharedMemory::find).transpose()?,
+            shared: (spec.watch_memory || !root.layers.is_empty()).then(SharedMemory::find).transpose()?,
             walk: Walk::new(&root.layers),
             nameless: 0,
             peak: 0,
@@ -152,7 +152,7 @@ impl<'a> Watch<'a> {
         let limits = &self.spec.limits;
         // Nameless files are looked for once a walk of the layers.
         let nameless = self.walk.due() && !self.walk.underway();
-        let tree = Tree::scan(Look { memory: self.shared, nameless });
+        let tree = Tree::scan(Look { memory: self.spec.watch_memory, shared: self.shared, nameless });
         if nameless {
             self.nameless = tree.nameless();
         }
