@@ -126,6 +126,13 @@ fn a_file_in_memory_that_is_written_passes_its_memory() {
 }
 
 #[test]
+fn a_file_in_memory_is_none_on_disk() {
+    // The control of the two above, and more than the scratch space holds.
+    let code = "import os, time\nf = os.memfd_create('x')\nfor i in range(180): os.write(f, b'x' * (1 << 20))\ntime.sleep(2)\nprint('had it all')";
+    Scene::new().run(["exec", "--memory", "256", "-e", code]).ends(0).prints("had it all");
+}
+
+#[test]
 fn twenty_children_pass_their_memory_together() {
     passes_its_memory(
         "children",

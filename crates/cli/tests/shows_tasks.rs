@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use agentic_testkit::{find_program, skip};
+use agentic_testkit::{find_program, is_root, skip};
 use scene::{Scene, Seen};
 use serde_json::Value;
 
@@ -135,13 +135,9 @@ fn a_function_is_renamed_everywhere_and_nothing_else_changes() {
         .file("binary.bin", b"\0\x01getUserData\0\xff")
         .file("picture.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR getUserData \xff")
         .file("paper.pdf", b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n getUserData \n")
-        .file("read_only.py", "getUserData()\n")
         .file("run.sh", "#!/bin/sh\ngetUserData\n")
         .file("empty.txt", "");
-    let mode =
-        |name: &str, mode| std::fs::set_permissions(scene.work(name), std::fs::Permissions::from_mode(mode)).unwrap();
-    mode("read_only.py", 0o444);
-    mode("run.sh", 0o755);
+    set_mode(&scene, "run.sh", 0o755);
     std::os::unix::fs::symlink("src/api.ts", scene.work("link.ts")).unwrap();
     std::os::unix::fs::symlink("nowhere/getUserData", scene.work("broken")).unwrap();
     std::fs::write(scene.path("beside.py"), "getUserData()\n").unwrap();
@@ -155,21 +151,36 @@ fn a_function_is_renamed_everywhere_and_nothing_else_changes() {
     assert_eq!(result["stop_reason"], "succeeded");
     // It says what it did, file by file.
     let said = result.to_string();
-    for name in [
-        "src/api.ts",
-        "src/deep/er/use.ts",
-        "lib/util.py",
-        "docs/README.md",
-        "tests/windows.cs",
-        "tests/latin.txt",
-        "read_only.py",
-    ] {
+    for name in
+        ["src/api.ts", "src/deep/er/use.ts", "lib/util.py", "docs/README.md", "tests/windows.cs", "tests/latin.txt"]
+    {
         assert!(said.contains(&format!("Renamed getUserData to fetchUserProfile in {name}")), "{name}: {said}");
     }
     // Once more there is nothing to do.
     let once = tree(&scene.path("work"));
     scene.run(TASK).ends(0);
     assert!(once == tree(&scene.path("work")), "the second run changed something");
+}
+
+fn set_mode(scene: &Scene, name: &str, mode: u32) {
+    std::fs::set_permissions(scene.work(name), std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn a_file_that_may_not_be_written_is_named_and_the_others_are_renamed() {
+    let scene = Scene::new();
+    scene.file("a.py", "getUserData()\n").file("b.py", "getUserData()\n").file("c.py", "getUserData()\n");
+    set_mode(&scene, "b.py", 0o444);
+    let before = tree(&scene.path("work"));
+    let seen = scene.run(TASK);
+    if is_root() {
+        // Root may write it, and does; it stays read-only.
+        seen.ends(0);
+        assert_renamed(&before, &tree(&scene.path("work")), &[]);
+    } else {
+        seen.ends(3).prints("failed to rename in b.py: Permission denied").prints("Changed 2 paths: a.py, c.py");
+        assert_renamed(&before, &tree(&scene.path("work")), &["b.py"]);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::part::{Part, is_noise};
 use super::{Planning, text};
 use crate::planner::error::PlanError;
-use crate::planner::plan::{ForEach, PlanStep};
+use crate::planner::plan::{ForEach, OnFailure, PlanStep};
 use crate::planner::words::Word;
 
 /// The endings by which people call languages.
@@ -427,6 +427,8 @@ impl Planning<'_> {
         let mut read = self.step(part, "file_read", shown(), "Read files")?;
         let transform = json!({"rename_identifier": {"from": old, "to": new}});
         let mut write = self.step(part, "file_write", object([("transform", transform)]), "Update files")?;
+        // One file that may not be written keeps its old name and is told; the others get the new one.
+        write.on_failure = OnFailure::Continue;
         let earlier = self.since.clone();
         search.depends_on = self.before_observing();
         let found = self.push(search);
