@@ -138,7 +138,8 @@ fn variables_cannot_make_home_or_secrets_visible() {
         probe.shown.iter().filter(|shown| world.home.starts_with(&shown.path) || shown.path.starts_with(&world.home));
     assert_eq!(under_home.count(), 0, "{:?}", probe.shown);
     assert!(
-        probe.left_out.iter().any(|(path, why)| *path == world.home && why.contains("home")),
+        // Why depends on where this test's home lies: it is home, or it lies in a folder that is fresh inside.
+        probe.left_out.iter().any(|(path, why)| *path == world.home && (why.contains("home") || why.contains("tmp"))),
         "{:?}",
         probe.left_out
     );
