@@ -340,7 +340,7 @@ fn a_layer_can_be_kept_aside() {
 #[test]
 fn what_the_policy_hides_is_a_conflict_when_made() {
     let world = world();
-    let mut attempt = world.open();
+    let attempt = world.open();
     attempt.hide([world.root.join(".env")]);
     step(&attempt, &world.root).write(".env", "planted");
     step(&attempt, &world.root).write(".envrc", "fine");
