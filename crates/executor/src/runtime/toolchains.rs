@@ -355,7 +355,7 @@ fn may_show(path: &Path, host: &Host) -> Result<(), String> {
         }
         let kernels = ["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/var/tmp", "/etc", "/boot"];
         // In a container the home folder may lie in /tmp: what is the user's own is told by the names below.
-        let own = |folder: &str| folder.ends_with("/tmp") && homes().any(|home| seen.starts_with(home) && seen != home);
+        let own = |folder: &str| folder.ends_with("/tmp") && homes().any(|home| seen.starts_with(home));
         if let Some(folder) = kernels.iter().find(|folder| seen.starts_with(folder) && !own(folder)) {
             return Err(format!("it lies in {folder}"));
         }
