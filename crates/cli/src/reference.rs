@@ -223,9 +223,9 @@ fn every_event_fits_its_schema() {
         EventBody::LayerNotApplied {
             step: Some("step_1".into()),
             layer: "0190".into(),
-            paths: vec!["/work/a".into()],
+            paths: vec!["/srv/a".into()],
             folder: "/state/aside/0190".into(),
-            error: "conflict on /work/a".into(),
+            error: "conflict on /srv/a".into(),
         },
         EventBody::StepFinished {
             step: "step_1".into(),

@@ -33,7 +33,7 @@ fn the_last_rule_that_matches_decides() {
     for (tool, arguments, action) in [
         ("file_read", json!({ "path": "src/a.py" }), Action::Allow),
         ("file_read", json!({ "path": "secrets/key" }), Action::Deny),
-        ("file_read", json!({ "path": "/work/secrets/key" }), Action::Deny),
+        ("file_read", json!({ "path": "/srv/secrets/key" }), Action::Deny),
         ("file_read", json!({ "path": "src/../secrets/key" }), Action::Deny),
         ("file_read", json!({ "path": "src/../../etc/passwd" }), Action::Deny),
         ("edit", json!({ "edits": [{ "path": "a" }, { "path": "secrets/key" }] }), Action::Deny),
