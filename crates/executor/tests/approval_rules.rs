@@ -15,7 +15,7 @@ fn rules(toml: &str) -> Approval {
 }
 
 fn judged(approval: &Approval, tool: &str, arguments: Value) -> Action {
-    approval.judge(tool, &params(arguments), "/work".as_ref()).action
+    approval.judge(tool, &params(arguments), "/srv".as_ref()).action
 }
 
 #[test]
