@@ -4,15 +4,19 @@
 //! that a machine which slows down slows all of them; quoted are medians and the median of the ratios to the
 //! bare interpreter within each round. Nothing is asserted: a figure is no test.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const CODE: &str = "print(1)";
 
+/// Runs `print(1)` for each line it reads and answers with the seconds that took.
+const RESIDENT: &str = "import sys, time, sandlock\nfor line in sys.stdin:\n s = sandlock.Sandbox(fs_readable=['/usr', '/lib', '/lib64', '/etc', '/bin'])\n t = time.perf_counter()\n r = s.run([sys.argv[1], '-I', '-S', '-c', 'print(1)'])\n t = time.perf_counter() - t\n print(t if r.stdout.strip() in (b'1', '1') else 'failed: %r' % r, flush=True)";
+
 struct Contender {
-    name: String,
-    command: Box<dyn Fn() -> Command>,
+    name: &'static str,
+    once: Box<dyn FnMut() -> Duration>,
     times: Vec<Duration>,
 }
 
@@ -24,91 +28,117 @@ fn main() {
     };
     let place = std::env::temp_dir().join(format!("agentic-bench-{}", std::process::id()));
     std::fs::create_dir_all(&place).expect("a folder to work in");
-    let mut contenders = contenders(&python, &place);
     machine(&python);
+    let mut contenders = contenders(&python, &place);
     for round in 0..rounds + 3 {
         for contender in &mut contenders {
-            let mut command = (contender.command)();
-            let began = Instant::now();
-            let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().expect("a contender");
-            let took = began.elapsed();
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert_eq!(said.trim(), "1", "{}: {}", contender.name, String::from_utf8_lossy(&output.stderr));
+            let took = (contender.once)();
             // The first rounds fill caches.
             if round >= 3 {
                 contender.times.push(took);
             }
         }
     }
-    println!("\n{:<44} {:>10} {:>10} {:>8}", "whole process, print(1)", "p50", "p95", "÷ bare");
-    let bare = contenders[0].times.clone();
+    println!("\n{:<48} {:>10} {:>10} {:>11} {:>8}", "print(1)", "p50", "p95", "÷ -I -S -c", "÷ -c");
+    let (isolated, plain) = (contenders[0].times.clone(), contenders[1].times.clone());
     for contender in &contenders {
-        let mut ratios: Vec<f64> =
-            contender.times.iter().zip(&bare).map(|(time, bare)| time.as_secs_f64() / bare.as_secs_f64()).collect();
-        ratios.sort_by(f64::total_cmp);
+        let ratio = |base: &[Duration]| {
+            let mut ratios: Vec<f64> =
+                contender.times.iter().zip(base).map(|(time, base)| time.as_secs_f64() / base.as_secs_f64()).collect();
+            ratios.sort_by(f64::total_cmp);
+            ratios[ratios.len() / 2]
+        };
         let mut times = contender.times.clone();
         times.sort();
         let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize].as_secs_f64() * 1000.0;
-        println!("{:<44} {:>7.2} ms {:>7.2} ms {:>8.2}", contender.name, at(0.5), at(0.95), ratios[ratios.len() / 2]);
+        println!(
+            "{:<48} {:>7.2} ms {:>7.2} ms {:>11.2} {:>8.2}",
+            contender.name,
+            at(0.5),
+            at(0.95),
+            ratio(&isolated),
+            ratio(&plain)
+        );
     }
     let _ = std::fs::remove_dir_all(place);
 }
 
-fn contenders(python: &Path, place: &Path) -> Vec<Contender> {
-    let mut list = Vec::new();
-    let mut add = |name: &str, command: Box<dyn Fn() -> Command>| {
-        list.push(Contender { name: name.to_owned(), command, times: Vec::new() });
+/// A whole process, from its start to its end.
+fn process(name: &'static str, build: impl Fn() -> Command + 'static) -> Contender {
+    let once = move || {
+        let mut command = build();
+        let began = Instant::now();
+        let output = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().expect("a contender");
+        let took = began.elapsed();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(said.trim(), "1", "{name}: {}", String::from_utf8_lossy(&output.stderr));
+        took
     };
-    let (interpreter, folder) = (python.to_owned(), place.to_owned());
-    add(
-        "python3 -I -S -c, no sandbox",
-        Box::new(move || {
+    Contender { name, once: Box::new(once), times: Vec::new() }
+}
+
+fn contenders(python: &Path, place: &Path) -> Vec<Contender> {
+    let bare = |flags: &'static [&'static str]| {
+        let (interpreter, folder) = (python.to_owned(), place.to_owned());
+        move || {
             let mut command = Command::new(&interpreter);
-            command.args(["-I", "-S", "-c", CODE]).current_dir(&folder);
+            command.args(flags).args(["-c", CODE]).current_dir(&folder);
             command
-        }),
-    );
+        }
+    };
+    let mut list = vec![
+        process("python3 -I -S -c, no sandbox", bare(&["-I", "-S"])),
+        process("python3 -c, no sandbox", bare(&[])),
+    ];
     let (interpreter, folder) = (python.to_owned(), place.to_owned());
     // Beside the workspace, as the state folder of a user lies beside his projects.
     let state = place.with_extension("state");
-    add(
-        "agentic exec, every layer, workspace included",
-        Box::new(move || {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_agentic"));
-            command.arg("exec").arg("--runtime").arg(&interpreter).args(["-e", CODE]).current_dir(&folder);
-            command.env("AGENTIC_STATE", &state);
-            command
-        }),
-    );
+    list.push(process("agentic exec (runs python3 -c)", move || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agentic"));
+        command.arg("exec").arg("--runtime").arg(&interpreter).args(["-e", CODE]).current_dir(&folder);
+        command.env("AGENTIC_STATE", &state);
+        command
+    }));
     if let Some(bubblewrap) = find("bwrap") {
-        let prefix = python.ancestors().nth(2).unwrap_or(Path::new("/usr")).to_owned();
         let interpreter = python.to_owned();
-        add(
-            "bubblewrap --unshare-all",
-            Box::new(move || {
-                let mut command = Command::new(&bubblewrap);
-                command.args(["--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib"]);
-                command.args(["--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin"]);
-                command.arg("--ro-bind").arg(&prefix).arg(&prefix).args(["--proc", "/proc", "--dev", "/dev"]);
-                command.args(["--tmpfs", "/w", "--dir", "/w", "--die-with-parent", "--new-session", "--clearenv"]);
-                command.args(["--cap-drop", "ALL", "--chdir", "/w"]).arg(&interpreter).args(["-I", "-S", "-c", CODE]);
-                command
-            }),
-        );
+        list.push(process("bubblewrap --unshare-all (runs python3 -I -S -c)", move || {
+            let mut command = Command::new(&bubblewrap);
+            command.args(["--unshare-all", "--ro-bind", "/usr", "/usr", "--symlink", "usr/lib", "/lib"]);
+            command.args(["--symlink", "usr/lib64", "/lib64", "--symlink", "usr/bin", "/bin"]);
+            command.args(["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/w", "--dir", "/w", "--die-with-parent"]);
+            command.args(["--new-session", "--clearenv", "--cap-drop", "ALL", "--chdir", "/w"]);
+            command.arg(&interpreter).args(["-I", "-S", "-c", CODE]);
+            command
+        }));
     }
-    if let Some(sandlock) = find("sandlock") {
-        let interpreter = python.to_owned();
-        add(
-            "sandlock run",
-            Box::new(move || {
-                let mut command = Command::new(&sandlock);
-                command.args(["run", "-r", "/usr", "-r", "/lib", "-r", "/lib64", "-r", "/etc", "--"]);
-                command.arg(&interpreter).args(["-I", "-S", "-c", CODE]);
-                command
-            }),
-        );
-    }
+    list.extend(sandlock(python));
     list
+}
+
+/// Sandlock's Python package, from a process that runs already: its import is not counted.
+fn sandlock(python: &Path) -> Option<Contender> {
+    let resident = std::env::var_os("SANDLOCK_PYTHON").map(PathBuf::from).or_else(|| find("python3"))?;
+    let has = Command::new(&resident).args(["-c", "import sandlock"]).stderr(Stdio::null()).status();
+    if !has.is_ok_and(|status| status.success()) {
+        println!("sandlock: not installed (SANDLOCK_PYTHON names a Python that has it), not measured");
+        return None;
+    }
+    let mut child = Command::new(resident)
+        .args(["-c", RESIDENT])
+        .arg(python)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("sandlock's Python");
+    let (mut to, from) = (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
+    let mut from = BufReader::new(from);
+    let once = move || {
+        writeln!(to, "go").expect("sandlock's Python");
+        let mut line = String::new();
+        from.read_line(&mut line).expect("its answer");
+        Duration::from_secs_f64(line.trim().parse().unwrap_or_else(|_| panic!("sandlock: {line}")))
+    };
+    Some(Contender { name: "sandlock, from a running process (-I -S -c)", once: Box::new(once), times: Vec::new() })
 }
 
 /// The machine, so that nobody quotes a figure without it.
@@ -124,8 +154,8 @@ fn machine(python: &Path) {
         read("/proc/loadavg").split(' ').next().unwrap_or("?"),
         python.display()
     );
-    for missing in ["bwrap", "sandlock"].into_iter().filter(|name| find(name).is_none()) {
-        println!("{missing}: not installed, not measured");
+    if find("bwrap").is_none() {
+        println!("bwrap: not installed, not measured");
     }
 }
 
