@@ -5,10 +5,13 @@
 //!                                            └─► Event ─► journal (SQLite) · subscribers
 //! ```
 //!
-//! Every tool call, from any front end, goes through one function, [`executor::call`]: it validates the
-//! arguments, asks for approval, records the intent, runs the tool over a private layer, commits or drops
-//! the layer, and records the outcome. Modules use only what stands below them: `executor` uses `planner`,
-//! `journal`, `tools`, `workspace`; `tools` use `workspace` and the sandbox; `workspace` uses the sandbox.
+//! Every tool call, from any front end, goes through one function, `Door::call` in `executor/call.rs`: it
+//! validates the arguments, asks for approval, opens a private layer, records the intent, runs the tool,
+//! commits or drops the layer, and records the outcome. [`AgenticExecutor`] is what a front end holds; a
+//! whole program around it is `examples/library.rs`.
+//!
+//! Modules use only what stands below them, from above: [`executor`], [`journal`], [`planner`], [`tools`],
+//! [`runtime`], [`workspace`], and the sandbox, which is a crate of its own ([`sandbox`]).
 #![forbid(unsafe_code)]
 
 pub mod cancel;
