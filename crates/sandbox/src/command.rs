@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::launch::{Child, Sandbox};
+use crate::child::Child;
+use crate::launch::Sandbox;
 use crate::{Limits, Output, Policy, Result};
 
 /// Where standard input comes from. The program always sees a pipe, never the caller's descriptor.

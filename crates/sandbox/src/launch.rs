@@ -1,4 +1,4 @@
-//! Parent side: prepare a run, hand it to the spawner, and give out the handle to it.
+//! Parent side: prepare a run, hand it to the spawner, and give out the handle to it ([`Child`]).
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::channel;
+use crate::child::{Child, Killer};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, Slot};
 use crate::linux::cgroup::{Group, Support};
-use crate::output::{Control, Enforced, Enforcement, Output};
+use crate::output::{Control, Enforced, Enforcement};
 use crate::policy::{Network, Source};
 use crate::spawner::Client;
 use crate::spec::{Entry, FailureKind, Layer, Purpose, Report, Request, Spec, Status, What};
-use crate::supervise::{Pipes, Supervised, supervise};
+use crate::supervise::{Pipes, Supervised};
 use crate::view::View;
 use crate::{Command, Limits};
 
@@ -173,7 +174,6 @@ impl Sandbox {
         // A nest that has failed meanwhile does not hear this; what it said is heard at the wait.
         let _ = channel::send(&nest.control, &GO, &[]);
         let [input, stdout, stderr] = pipes.ours;
-        let killer = Killer { state: Arc::new(Mutex::new(KillState { pidfd: nest.pidfd, cancelled: false })) };
         let supervised = Supervised {
             began,
             report: nest.report,
@@ -187,11 +187,11 @@ impl Sandbox {
             limits: command.limits.clone(),
             group,
             enforced,
-            killer: killer.clone(),
+            killer: Killer::new(nest.pidfd),
             _slot: slot,
             _client: nest._client,
         };
-        Ok(Child { supervised: Some(supervised), killer })
+        Ok(Child::new(supervised))
     }
 
     /// As root, host paths that only root can traverse or own enter as detached mounts, id-mapped so that
@@ -437,78 +437,4 @@ fn namespaces(enforced: &mut Enforced, own_network: bool) {
     let network =
         if own_network { Enforcement::Active } else { Enforcement::Off("the host's network was asked for".into()) };
     enforced.insert(Control::NetworkNamespace, network);
-}
-
-/// A started run. Dropping it ends the run.
-pub struct Child {
-    supervised: Option<Supervised>,
-    killer: Killer,
-}
-
-impl std::fmt::Debug for Child {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Child").field("killer", &self.killer).finish_non_exhaustive()
-    }
-}
-
-impl Child {
-    /// Waits for the end of the whole tree. The wall limit counts from the start, and is kept while waiting.
-    ///
-    /// # Errors
-    /// Whatever keeps the program from starting inside; see [`Error`].
-    pub fn wait(mut self) -> Result<Output> {
-        match self.supervised.take() {
-            Some(supervised) => supervise(supervised),
-            None => Err(Error::Spawner("this run was waited for already".into())),
-        }
-    }
-    /// A handle that can end the run from another thread.
-    pub fn killer(&self) -> Killer {
-        self.killer.clone()
-    }
-}
-
-impl Drop for Child {
-    fn drop(&mut self) {
-        if self.supervised.is_some() {
-            self.killer.kill();
-        }
-    }
-}
-
-/// Ends a run from another thread; the run then reports [`crate::ExitReason::Cancelled`].
-#[derive(Debug, Clone)]
-pub struct Killer {
-    state: Arc<Mutex<KillState>>,
-}
-
-#[derive(Debug)]
-struct KillState {
-    pidfd: OwnedFd,
-    cancelled: bool,
-}
-
-impl Killer {
-    /// Ends the whole tree at once. Harmless when it has ended.
-    pub fn kill(&self) {
-        self.state().cancelled = true;
-        self.end_tree();
-    }
-    /// Kills the nest init: the kernel ends everything in its pid namespace with it.
-    pub(crate) fn end_tree(&self) {
-        let _ = rustix::process::pidfd_send_signal(&self.state().pidfd, rustix::process::Signal::KILL);
-    }
-    /// Waits until the nest init, and so the whole tree, has ended; false when it has not.
-    pub(crate) fn wait(&self, most: std::time::Duration) -> bool {
-        let Ok(pidfd) = self.state().pidfd.try_clone() else { return false };
-        let mut ended = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
-        let most = rustix::event::Timespec { tv_sec: most.as_secs() as i64, tv_nsec: most.subsec_nanos().into() };
-        matches!(rustix::io::retry_on_intr(|| rustix::event::poll(&mut ended, Some(&most))), Ok(1..))
-    }
-    pub(crate) fn cancelled(&self) -> bool {
-        self.state().cancelled
-    }
-    fn state(&self) -> std::sync::MutexGuard<'_, KillState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }

@@ -5,6 +5,8 @@
 //! private layer; no capability, `no_new_privs`, Landlock and a system-call allow-list; and limits on
 //! everything it can spend, for its whole tree. What could not be enforced is refused or named in the result.
 //!
+//! A run begins with [`Command`] and [`Sandbox`], and comes back as an [`Output`].
+//!
 //! Three processes of ours take part. The *engine* is the caller. The *spawner* ([`spawner_hook`]) is a
 //! small single-threaded process that clones. The *nest init* is pid 1 of each enclosure: it builds the
 //! view, starts the program as pid 2 and reports. Of these only the program runs bytes that are not ours.
@@ -13,6 +15,7 @@
 
 mod capture;
 mod channel;
+mod child;
 mod command;
 mod error;
 mod filters;
@@ -29,9 +32,10 @@ mod spec;
 mod supervise;
 mod view;
 
+pub use child::{Child, Killer};
 pub use command::{Command, Observer, Stdin, Stream};
 pub use error::{Error, Result};
-pub use launch::{Child, Killer, Sandbox, Spawner};
+pub use launch::{Sandbox, Spawner};
 pub use limits::{LimitError, Limits, MB};
 pub use linux::lease::has_writer;
 pub use linux::sys::with_fs_identity;

@@ -15,10 +15,11 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::capture::Capture;
 use crate::channel;
+use crate::child::Killer;
 use crate::command::{Stdin, Stream, WindowSize};
 use crate::error::{Error, Result};
 use crate::identity::Slot;
-use crate::launch::{Killer, failure};
+use crate::launch::failure;
 use crate::limits::Limits;
 use crate::linux::cgroup::Group;
 use crate::output::{Enforced, ExitReason, LimitKind, Output, Usage};

@@ -17,14 +17,14 @@ use serde_json::{Map, Value};
 use super::approval::{Action, Answer, Asking};
 use super::late::{Inside, Kept};
 use super::record::Recorder;
-use super::{AgenticExecutor, expectation, lock, seams};
+use super::{AgenticExecutor, expectation, lock};
 use crate::cancel::Cancel;
 use crate::cause::Cause;
 use crate::id::{CallId, StepId};
 use crate::journal::{EventBody, JournalError};
 use crate::planner::{CommitPolicy, OnFailure, PlanStep};
 use crate::tools::{Access, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult, ToolStatus};
-use crate::workspace::{Attempt, ChangeSet, WorkspaceError};
+use crate::workspace::{Attempt, Backend, ChangeSet, WorkspaceError};
 
 /// What a call passes through, for one run or one bare call.
 pub(super) struct Door<'a> {
@@ -162,7 +162,14 @@ impl Door<'_> {
             Err(panic) => return panicked(tool.name(), &*panic),
         };
         let roots = self.roots(access, roots);
-        let attempt = match seams::open(&self.executor.workspaces, &roots, access, request.copy) {
+        let workspaces = &self.executor.workspaces;
+        // On a copy where overlayfs could not do what the step wanted.
+        let opened = if request.copy && access == Access::Write {
+            workspaces.open_with(&roots, access, Backend::Copy)
+        } else {
+            workspaces.open(&roots, access)
+        };
+        let attempt = match opened {
             Ok(attempt) => attempt,
             Err(error) => return workspace_failure("open the workspace", &error),
         };

@@ -15,7 +15,7 @@ use super::attempt::{Done, Job, now};
 use super::expand::{Prepared, aggregate, child, prepare, unanswered};
 use super::run::{Run, Stop};
 use super::schedule::Schedule;
-use super::seams::Sight;
+use super::sight::Sight;
 use super::{ExecutionMode, ExecutionStep, call, lock};
 use crate::cause::Cause;
 use crate::id::StepId;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::seams::Sight;
+use super::sight::Sight;
 use crate::cause::Cause;
 use crate::id::StepId;
 use crate::planner::{ExecutionPlan, OnFailure, PlanStep, StepStatus};

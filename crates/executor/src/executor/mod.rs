@@ -14,9 +14,12 @@ use serde_json::{Map, Value};
 use crate::cancel::Cancel;
 use crate::config::Config;
 use crate::journal::{Event, Journal};
-use crate::planner::{CommitPolicy, ExecutionPlan, OnFailure, PlanError, PlanStep, RetryPolicy, TaskPlanner};
+use crate::planner::references::escape;
+use crate::planner::{
+    CommitPolicy, ExecutionPlan, NoProject, OnFailure, PlanError, PlanStep, RetryPolicy, TaskPlanner,
+};
 use crate::tools::{RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
-use crate::workspace::Workspaces;
+use crate::workspace::{Dir, Workspaces};
 
 mod approval;
 mod attempt;
@@ -28,6 +31,7 @@ mod edit_file;
 mod error;
 mod expand;
 mod expectation;
+mod find_file;
 mod in_folder;
 mod late;
 mod outcome;
@@ -36,7 +40,7 @@ mod recover;
 mod result;
 mod run;
 mod schedule;
-mod seams;
+mod sight;
 mod wait;
 
 pub use approval::{Action, Answer, Approval, Judged, Pattern, Prompt, Rule};
@@ -221,7 +225,7 @@ impl AgenticExecutor {
     /// tool `run_code`. Code that fails is not run again.
     #[must_use = "a failure is told in the result"]
     pub fn execute_code(&self, code: &str, description: &str) -> ExecutionResult {
-        let params = Map::from_iter([("code".to_owned(), seams::escape(code))]);
+        let params = Map::from_iter([("code".to_owned(), escape(code).into())]);
         let mut step = PlanStep::new("step_1", "run_code", params, description);
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
         let registry = match self.only("run_code", || Arc::new(RunCodeTool::new())) {
@@ -248,7 +252,7 @@ impl AgenticExecutor {
             return ExecutionResult::bad_input(&task, error.to_string());
         }
         let params = [("path", path), ("old_content", old), ("new_content", new)];
-        let params = params.map(|(name, text)| (name.to_owned(), seams::escape(text)));
+        let params = params.map(|(name, text)| (name.to_owned(), escape(text).into()));
         let step = PlanStep::new("step_1", edit_file::NAME, Map::from_iter(params), task.as_str());
         let mut result = self.run(&registry, one_step(&task, step), Map::new());
         // The one step's own words are the whole story.
@@ -272,7 +276,7 @@ impl AgenticExecutor {
             Ok(registry) => registry,
             Err(error) => return ExecutionResult::bad_input("Run tests", error.to_string()),
         };
-        let params = Map::from_iter([("command".to_owned(), seams::escape(command))]);
+        let params = Map::from_iter([("command".to_owned(), escape(command).into())]);
         let mut step = PlanStep::new("step_1", "shell", params, format!("Run tests: {command}"));
         step.commit = CommitPolicy::Always;
         step.timeout = Some(Duration::from_secs(600));
@@ -316,7 +320,11 @@ impl AgenticExecutor {
     /// # Errors
     /// [`PlanError::NotUnderstood`] with the list of what is understood, and the planner's other refusals.
     pub fn plan(&self, task: &str, context: &Map<String, Value>) -> Result<ExecutionPlan, PlanError> {
-        seams::plan(&self.planner, task, context, &self.config.workspace)
+        match Dir::open_root(&self.config.workspace) {
+            Ok(project) => self.planner.plan(task, context, &project.read_only()),
+            // The workspace is refused when a step opens it, with the reason; a plan may need no project.
+            Err(_) => self.planner.plan(task, context, &NoProject),
+        }
     }
 
     /// The tools; those registered later are called, too. The planner keeps the names it was built with.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::call::{Door, Request};
-use super::seams;
+use super::find_file::files_named;
 use super::wait::Backoff;
 use crate::cause::Cause;
 use crate::config::Config;
@@ -149,7 +149,7 @@ impl Patient {
         if path.is_absolute() && !path.starts_with(&config.workspace) {
             return Err(format!("`{missing}` is outside the workspace"));
         }
-        let found = seams::files_named(&config.workspace, name, 6).map_err(|error| error.to_string())?;
+        let found = files_named(&config.workspace, name, 6).map_err(|error| error.to_string())?;
         match found.as_slice() {
             [] => Err(format!("no file in the workspace is called `{}`", name.display())),
             [only] => {

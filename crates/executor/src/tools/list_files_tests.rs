@@ -1,3 +1,5 @@
+//! `list_files`: order, switches, several folders, links and odd names, refusals.
+
 use std::os::unix::ffi::OsStrExt;
 
 use serde_json::json;

@@ -1,3 +1,5 @@
+//! Arguments against their schema: each mistake at its JSON pointer, and paths as tools resolve them.
+
 use serde_json::json;
 
 use super::*;

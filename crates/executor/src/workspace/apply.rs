@@ -1,10 +1,10 @@
 //! Executes plans on the folders: all of them, or none.
 //!
-//! One function, [`apply`], in four phases. 1. *Stage*: new content is written beside its target under a hidden
-//! name and synced; the folder is not changed yet. 2. *Swap*: names are exchanged; after each exchange what came
-//! out is compared with what was checked. 3. *Settle*: nobody may have a displaced original open for writing
-//! (read lease), and the folders are synced. 4. *Clear*: displaced originals are removed. Anything unexpected
-//! before phase 4 undoes everything in reverse and keeps every byte it meets.
+//! One function, [`apply`], in four phases. 1. *Stage* (`apply/stage.rs`): new content is written beside its target
+//! under a hidden name and synced; no name is changed yet. 2. *Swap*: names are exchanged; after each exchange what
+//! came out is compared with what was checked. 3. *Settle* (`apply/settle.rs`): nobody may have a displaced original
+//! open for writing (read lease), and the folders are synced. 4. *Clear*: displaced originals are removed. Anything
+//! unexpected before phase 4 undoes everything in reverse (`apply/undo.rs`) and keeps every byte it meets.
 //!
 //! What remains: a writer that opened a file before its exchange and is still between the kernel's lookup and its
 //! open while the lease is asked; and hosts where leases cannot be had, where a program that keeps writing into
@@ -19,14 +19,18 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Uid};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
+
+mod settle;
+mod stage;
+mod undo;
 
 use super::attributes;
 use super::commit::{Op, Plan};
 use super::copy::{copy_bytes, set_times, stat_now};
 use super::error::{Conflict, WorkspaceError};
-use super::path::{Dir, entries, sync_folder, temporary};
+use super::path::Dir;
 use super::reading::BITS;
 use super::resolve::{open_beneath, open_for_write};
 use super::stamp::Identity;
@@ -209,98 +213,6 @@ impl Transaction<'_> {
         }
     }
 
-    // Phase 1.
-
-    fn stage(&mut self, part: usize) -> Result<(), Stop> {
-        let plan = self.parts[part].plan;
-        let new: BTreeSet<&Path> = plan
-            .ops
-            .iter()
-            .filter_map(|op| if let Op::MakeDir { path, .. } = op { Some(&**path) } else { None })
-            .collect();
-        let mut firsts: HashMap<(u64, u64), Temp> = HashMap::new();
-        for op in &plan.ops {
-            let Op::Put { path, upper, over } = op else { continue };
-            // A new folder does not exist yet: its content waits in the nearest one that does.
-            let (mut folder, _) = split(path);
-            while new.contains(folder) {
-                folder = split(folder).0;
-            }
-            self.open_folder(part, folder, path)?;
-            let first = firsts.get(&(upper.st_dev, upper.st_ino)).cloned();
-            let temp = self
-                .stage_one(part, path, upper, over.as_ref(), folder, first.as_ref())
-                .map_err(self.failed("write the new content of", part, path))?;
-            if upper.st_nlink > 1 && kind(upper) == FileType::RegularFile {
-                firsts.entry((upper.st_dev, upper.st_ino)).or_insert_with(|| temp.clone());
-            }
-            self.staged.insert((part, path.clone()), temp);
-        }
-        Ok(())
-    }
-    fn stage_one(
-        &mut self,
-        part: usize,
-        path: &Path,
-        upper: &Stat,
-        over: Option<&Stat>,
-        folder: &Path,
-        first: Option<&Temp>,
-    ) -> io::Result<Temp> {
-        let open = self.folder(part, folder)?;
-        let layer = self.parts[part].layer;
-        if let Some(first) = first {
-            let name = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
-            let from = self.folder(part, &first.folder)?;
-            rustix::fs::linkat(&*from, &first.name, &*open, &name, AtFlags::empty())?;
-            return Ok(Temp { folder: folder.to_owned(), name, identity: first.identity });
-        }
-        if kind(upper) == FileType::Symlink {
-            let name = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
-            rustix::fs::symlinkat(layer.read_link(path)?, &*open, &name)?;
-            let stat = super::resolve::stat_in(&*open, &name)?;
-            return Ok(Temp { folder: folder.to_owned(), name, identity: Identity::of(&stat) });
-        }
-        let (name, file) = temporary(&open, 0o600)?;
-        let outcome = self.fill(part, path, upper, over, &open, &file);
-        match outcome {
-            Ok(stat) => Ok(Temp { folder: folder.to_owned(), name, identity: Identity::of(&stat) }),
-            Err(error) => {
-                let _ = rustix::fs::unlinkat(&*open, &name, AtFlags::empty());
-                Err(error)
-            }
-        }
-    }
-    fn fill(
-        &self,
-        part: usize,
-        path: &Path,
-        upper: &Stat,
-        over: Option<&Stat>,
-        folder: &OwnedFd,
-        file: &File,
-    ) -> io::Result<Stat> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        let from = File::from(open_beneath(self.parts[part].layer.fd(), path, flags, Mode::empty())?);
-        copy_bytes(&from, file)?;
-        attributes::copy(&from, file)?;
-        if rustix::process::geteuid().is_root() {
-            // Root writes for somebody: what was theirs stays theirs, what is new belongs to the folder's owner.
-            let owner = match over {
-                Some(over) => *over,
-                None => rustix::fs::fstat(folder)?,
-            };
-            rustix::fs::fchown(file, Some(Uid::from_raw(owner.st_uid)), Some(Gid::from_raw(owner.st_gid)))?;
-        } else if let Some(over) = over {
-            // An ordinary user may keep a group of their own and nothing more.
-            let _ = rustix::fs::fchown(file, None, Some(Gid::from_raw(over.st_gid)));
-        }
-        rustix::fs::fchmod(file, Mode::from(upper.st_mode & BITS))?;
-        set_times(file, upper)?;
-        file.sync_all()?;
-        Ok(rustix::fs::fstat(file)?)
-    }
-
     // Phase 2.
 
     fn swap(&mut self, part: usize, op: &Op) -> Result<(), Stop> {
@@ -470,141 +382,6 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    // Phase 3.
-
-    /// Whether everything that was displaced is still what was checked, with nobody writing into it.
-    fn verify(&mut self) -> Result<(), Stop> {
-        let displaced: Vec<_> = (0..self.done.len()).collect();
-        for index in displaced {
-            match &self.done[index] {
-                Done::Exchanged { part, path, temp, over } => {
-                    let (part, path, temp, over) = (*part, path.clone(), temp.clone(), *over);
-                    self.same_place(part, &path)?;
-                    let open =
-                        self.folder(part, &temp.folder).map_err(self.failed("open the folder of", part, &path))?;
-                    self.unwritten(part, &path, &open, &temp.name, &over)?;
-                }
-                Done::Placed { part, path, .. } => {
-                    let (part, path) = (*part, path.clone());
-                    self.same_place(part, &path)?;
-                }
-                Done::MovedAside { part, path, name, under } => {
-                    let (part, path, name, under) = (*part, path.clone(), name.clone(), under.clone());
-                    let open =
-                        self.folder(part, split(&path).0).map_err(self.failed("open the folder of", part, &path))?;
-                    let over = self.parts[part].plan.ops.iter().find_map(|op| match op {
-                        Op::Delete { path: deleted, over, .. } if *deleted == path => Some(*over),
-                        _ => None,
-                    });
-                    match over {
-                        Some(over) if kind(&over) == FileType::Directory => {
-                            self.unwritten_tree(part, &path, &open, &name, &under)?;
-                        }
-                        Some(over) => self.unwritten(part, &path, &open, &name, &Identity::of(&over))?,
-                        None => {}
-                    }
-                }
-                Done::Made { .. } | Done::Mode { .. } | Done::Rewrote { .. } => {}
-            }
-        }
-        Ok(())
-    }
-    /// Whether the folder we worked in is still found under its path.
-    fn same_place(&mut self, part: usize, path: &Path) -> Result<(), Stop> {
-        let (folder, _) = split(path);
-        let open = self.folder(part, folder).map_err(self.failed("open the folder of", part, path))?;
-        let ours = rustix::fs::fstat(&*open).map_err(self.failed("look at the folder of", part, path))?;
-        let now = super::view::lookup(self.parts[part].root, folder);
-        let now = now.map_err(self.failed("look at the folder of", part, path))?;
-        if now.is_none_or(|now| !Identity::of(&ours).is_same_inode(&now)) {
-            return Err(self.conflict(part, path, "its folder was moved meanwhile"));
-        }
-        Ok(())
-    }
-    fn unwritten(&self, part: usize, path: &Path, folder: &OwnedFd, name: &OsStr, over: &Identity) -> Result<(), Stop> {
-        let changed = || self.conflict(part, path, "was written to while the step's change was applied");
-        let now = stat_now(folder, name).map_err(self.failed("look at the original of", part, path))?;
-        let Some(now) = now else { return Err(changed()) };
-        if kind(&now) == FileType::RegularFile {
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-            match open_for_write(folder.as_fd(), Path::new(name), flags, Mode::empty()) {
-                Ok(file) => {
-                    let writer = agentic_sandbox::has_writer(&File::from(file));
-                    if writer.map_err(self.failed("lease", part, path))? == Some(true) {
-                        return Err(self.conflict(part, path, "is open for writing in another program"));
-                    }
-                }
-                // Not ours to read, so not ours to lease; it is compared like any other.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                Err(error) => return Err(self.failed("open the original of", part, path)(error)),
-            }
-        }
-        // After the lease: a writer that closed before it was asked for has left its mark.
-        let now = stat_now(folder, name).map_err(self.failed("look at the original of", part, path))?;
-        if now.is_none_or(|now| !over.is_same_content(&now)) { Err(changed()) } else { Ok(()) }
-    }
-    fn unwritten_tree(
-        &self,
-        part: usize,
-        path: &Path,
-        folder: &OwnedFd,
-        name: &OsStr,
-        under: &[(PathBuf, Identity, bool)],
-    ) -> Result<(), Stop> {
-        let expected: BTreeMap<&Path, &Identity> =
-            under.iter().map(|(path, identity, _)| (&**path, identity)).collect();
-        let mut next = vec![PathBuf::new()];
-        while let Some(inner) = next.pop() {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-            let open = open_beneath(folder.as_fd(), &Path::new(name).join(&inner), flags, Mode::empty());
-            let open = open.map_err(self.failed("open the removed", part, &path.join(&inner)))?;
-            for entry in entries(&open).map_err(self.failed("list the removed", part, &path.join(&inner)))? {
-                let rest = inner.join(&entry.name);
-                let whole = path.join(&rest);
-                let Some(identity) = expected.get(&*rest) else {
-                    return Err(self.conflict(part, &whole, "was created meanwhile in a folder that the step removed"));
-                };
-                if entry.kind == super::path::FileKind::Dir {
-                    next.push(rest);
-                } else {
-                    self.unwritten(part, &whole, &open, &entry.name, identity)?;
-                }
-            }
-        }
-        Ok(())
-    }
-    fn finish_folders(&mut self) -> Result<(), Stop> {
-        let mut made = Vec::new();
-        for done in &self.done {
-            if let Done::Made { part, path, mode, times } = done {
-                made.push((*part, path.clone(), *mode, *times));
-            }
-        }
-        // Deepest first: a folder may end without the right to enter it.
-        for (part, path, mode, times) in made.into_iter().rev() {
-            let open = self.folder(part, &path).map_err(self.failed("open the new folder", part, &path))?;
-            let outcome = (|| {
-                let now = rustix::fs::fstat(&*open)?;
-                if rustix::process::geteuid().is_root() {
-                    let above = self.folder(part, split(&path).0)?;
-                    let above = rustix::fs::fstat(&*above)?;
-                    rustix::fs::fchown(&*open, Some(Uid::from_raw(above.st_uid)), Some(Gid::from_raw(above.st_gid)))?;
-                }
-                rustix::fs::fchmod(&*open, Mode::from(mode | now.st_mode & 0o2000))?;
-                set_times(&*open, &times)?;
-                sync_folder(&open)
-            })();
-            outcome.map_err(self.failed("finish the new folder", part, &path))?;
-        }
-        for (part, path) in self.touched.keys().cloned().collect::<Vec<_>>() {
-            let open = self.folder(part, &path).map_err(self.failed("open the folder", part, &path))?;
-            sync_folder(&open).map_err(self.failed("sync the folder", part, &path))?;
-            let absolute = self.absolute(part, &path);
-            self.applied.folders.insert(absolute);
-        }
-        Ok(())
-    }
-
     // Phase 4.
 
     /// Removes what was displaced. Nothing here can fail the step: it stands.
@@ -664,126 +441,5 @@ impl Transaction<'_> {
             Ok(Some(left)) => Err(left),
             Err(error) => Err((place, io::Error::to_string(&error))),
         }
-    }
-
-    /// Puts everything back, last first. Whatever somebody else did in between stays; it is named.
-    fn undo(&mut self) -> Vec<String> {
-        let mut left = Vec::new();
-        for done in std::mem::take(&mut self.done).into_iter().rev() {
-            left.extend(self.undo_one(done).err());
-        }
-        for ((part, _), temp) in std::mem::take(&mut self.staged) {
-            let outcome = self.unlink_temp(part, &temp);
-            left.extend(outcome.err());
-        }
-        for (part, path) in self.touched.keys().cloned().collect::<Vec<_>>() {
-            if let Ok(open) = self.folder(part, &path) {
-                // What is not durable now is what was there before, or a temporary name.
-                let _ = sync_folder(&open);
-            }
-        }
-        left
-    }
-    fn undo_one(&mut self, done: Done) -> Result<(), String> {
-        match done {
-            Done::Made { part, path, .. } => {
-                let (folder, name) = split(&path);
-                self.folders.remove(&(part, path.clone()));
-                let said = |error: io::Error| format!("{} stays: {error}", self.absolute(part, &path).display());
-                let open = self.parts[part].root;
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-                let open = open_for_write(open.fd(), folder, flags, Mode::empty()).map_err(said)?;
-                match rustix::fs::unlinkat(open, name, AtFlags::REMOVEDIR) {
-                    Ok(()) | Err(Errno::NOENT) => Ok(()),
-                    Err(errno) => Err(said(errno.into())),
-                }
-            }
-            Done::Placed { part, path, temp } => {
-                let outcome = self.rename(part, &path, &temp, RenameFlags::NOREPLACE);
-                outcome.map_err(|error| format!("{} stays: {error}", self.absolute(part, &path).display()))?;
-                self.dispose(part, &path, &temp)
-            }
-            Done::Exchanged { part, path, temp, .. } => {
-                let aside = self.absolute(part, &temp.folder.join(&temp.name));
-                let whole = self.absolute(part, &path);
-                match self.rename(part, &path, &temp, RenameFlags::EXCHANGE) {
-                    Ok(()) => self.dispose(part, &path, &temp),
-                    // Somebody removed the new file: the original goes where it was.
-                    Err(Errno::NOENT) => self.rename_from(part, &temp.folder, &temp.name, &path).map_err(|error| {
-                        format!("the original of {} is {}: {error}", whole.display(), aside.display())
-                    }),
-                    Err(error) => Err(format!("the original of {} is {}: {error}", whole.display(), aside.display())),
-                }
-            }
-            Done::MovedAside { part, path, name, .. } => {
-                let folder = split(&path).0;
-                let aside = self.absolute(part, &folder.join(&name));
-                let whole = self.absolute(part, &path);
-                self.rename_from(part, folder, &name, &path)
-                    .map_err(|error| format!("the original of {} is {}: {error}", whole.display(), aside.display()))
-            }
-            Done::Mode { file, mode, path } => set_mode(&file, mode)
-                .map_err(|error| format!("the mode of {} is not {mode:o} again: {error}", path.display())),
-            Done::Rewrote { mut file, original, mtime, path } => {
-                let outcome = (|| {
-                    file.set_len(0).map_err(WorkspaceError::io("empty", &path))?;
-                    file.rewind().map_err(WorkspaceError::io("rewind", &path))?;
-                    self.store.copy(&original, &mut file)?;
-                    rustix::fs::fchmod(&file, Mode::from(mtime.st_mode & 0o7777))
-                        .map_err(WorkspaceError::io("set the mode of", &path))?;
-                    set_times(&file, &mtime).map_err(WorkspaceError::io("set the times of", &path))?;
-                    file.sync_all().map_err(WorkspaceError::io("sync", &path))
-                })();
-                outcome
-                    .map_err(|error| format!("the original of {} is store entry {original}: {error}", path.display()))
-            }
-        }
-    }
-    fn rename(&mut self, part: usize, path: &Path, temp: &Temp, flags: RenameFlags) -> Result<(), Errno> {
-        let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        let (folder, name) = split(path);
-        let (open, aside) =
-            (self.folder(part, folder).map_err(errno)?, self.folder(part, &temp.folder).map_err(errno)?);
-        rustix::fs::renameat_with(&*open, name, &*aside, &temp.name, flags)
-    }
-    fn rename_from(&mut self, part: usize, from: &Path, aside: &OsStr, path: &Path) -> Result<(), Errno> {
-        let errno = |error: io::Error| Errno::from_io_error(&error).unwrap_or(Errno::IO);
-        let (folder, name) = split(path);
-        let (open, from) = (self.folder(part, folder).map_err(errno)?, self.folder(part, from).map_err(errno)?);
-        rustix::fs::renameat_with(&*from, aside, &*open, name, RenameFlags::NOREPLACE)
-    }
-    /// Removes what undoing brought back under the temporary name, if it is ours and untouched; else it goes
-    /// where its owner put it, and what was there keeps the temporary name.
-    fn dispose(&mut self, part: usize, path: &Path, temp: &Temp) -> Result<(), String> {
-        let place = self.absolute(part, &temp.folder.join(&temp.name));
-        let whole = self.absolute(part, path);
-        let said = |error: io::Error| format!("{} stays: {error}", place.display());
-        let open = self.folder(part, &temp.folder).map_err(said)?;
-        let Some(now) = stat_now(&open, &temp.name).map_err(said)? else { return Ok(()) };
-        if temp.identity.is_same_content(&now) {
-            return rustix::fs::unlinkat(&*open, &temp.name, AtFlags::empty()).map_err(|errno| said(errno.into()));
-        }
-        let back = match self.rename(part, path, temp, RenameFlags::EXCHANGE) {
-            Err(Errno::NOENT) => self.rename_from(part, &temp.folder, &temp.name, path),
-            other => other,
-        };
-        Err(match back {
-            Ok(()) => format!(
-                "{} was changed once more and stays; what was there before, if anything, is {}",
-                whole.display(),
-                place.display()
-            ),
-            Err(errno) => format!("{} holds what somebody wrote to {}: {errno}", place.display(), whole.display()),
-        })
-    }
-    fn unlink_temp(&mut self, part: usize, temp: &Temp) -> Result<(), String> {
-        let place = self.absolute(part, &temp.folder.join(&temp.name));
-        let outcome = self.folder(part, &temp.folder).and_then(|open| {
-            match rustix::fs::unlinkat(&*open, &temp.name, AtFlags::empty()) {
-                Ok(()) | Err(Errno::NOENT) => Ok(()),
-                Err(errno) => Err(errno.into()),
-            }
-        });
-        outcome.map_err(|error| format!("{} stays: {error}", place.display()))
     }
 }

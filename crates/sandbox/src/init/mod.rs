@@ -7,9 +7,12 @@
 //! 3. Become the inside user, then ask to die with the spawner (a credential change resets that), then
 //!    become undumpable, so that the program can neither read nor trace this process.
 //! 4. Cut mount propagation, bring the loopback up.
-//! 5. Build the root detached from the host's, pivot into it, make it read-only; forbid nested namespaces.
-//! 6. Wait until the parent has put this process into its cgroup, then start the program as pid 2: as pid 1 it would survive its own fatal signals.
-//! 7. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
+//! 5. Build the root detached from the host's, pivot into it, make it read-only. The parent joins the cgroup meanwhile.
+//! 6. Wait for the start message, then make a cgroup namespace (its root is the group that it is made in) and forbid
+//!    further namespaces (not earlier: a detached mount counts as one).
+//! 7. Start the program as pid 2: as pid 1 it would survive its own fatal signals. Read its confinement from the kernel.
+//! 8. Install this process's own system-call filter: from here on it looks, ends and reports.
+//! 9. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
 
 mod disk;
 mod payload;

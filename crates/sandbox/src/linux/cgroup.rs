@@ -8,11 +8,10 @@
 //! counts too, but is reclaimed before anything is killed.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -24,11 +23,11 @@ use crate::linux::rlimit::NEST_INIT;
 use crate::output::Control;
 
 mod hierarchy;
+mod leftovers;
 #[cfg(test)]
 mod tests;
 
-/// Every group's name starts with it; what follows says whose it is, so that a leftover can be told.
-const PREFIX: &str = "agentic-";
+use leftovers::{own_name, sweep};
 
 /// Where this process can make groups, hierarchy by hierarchy: the folders that groups are made in.
 #[derive(Debug, Clone, Default)]
@@ -388,47 +387,6 @@ fn usable(parent: &Path, limit: Option<(&str, &str)>) -> Result<(), String> {
 fn probe_name() -> String {
     static PROBES: AtomicU32 = AtomicU32::new(0);
     format!("probe{}", PROBES.fetch_add(1, Ordering::Relaxed))
-}
-
-/// `agentic-PIDNS-PID-STARTED-NAME`: a group whose process is gone can be told from one whose process is in
-/// another pid namespace and cannot be seen.
-fn own_name(name: &str) -> io::Result<String> {
-    let namespace = fs::metadata("/proc/self/ns/pid")?.ino();
-    let pid = std::process::id();
-    let started = started(pid).ok_or_else(|| io::Error::other("/proc/self/stat cannot be read"))?;
-    Ok(format!("{PREFIX}{namespace}-{pid}-{started}-{name}"))
-}
-
-/// When a process started, in clock ticks since boot: with the pid, its identity.
-fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is the command in parentheses and may hold anything; `started` is the 22nd.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
-/// Whether a folder of this name belongs to a process of our pid namespace that is gone.
-fn is_stale(name: &OsStr, namespace: u64) -> bool {
-    let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else { return false };
-    let mut numbers = rest.splitn(4, '-').map(str::parse::<u64>);
-    let (Some(Ok(of)), Some(Ok(pid)), Some(Ok(at))) = (numbers.next(), numbers.next(), numbers.next()) else {
-        return false;
-    };
-    of == namespace && u32::try_from(pid).is_ok_and(|pid| started(pid) != Some(at))
-}
-
-/// Ends and removes groups that processes left behind by dying.
-fn sweep(parent: &Path) {
-    let (Ok(entries), Ok(own)) = (fs::read_dir(parent), fs::metadata("/proc/self/ns/pid")) else { return };
-    for entry in entries.flatten().filter(|entry| is_stale(&entry.file_name(), own.ino())) {
-        let folder = entry.path();
-        for _ in 0..20 {
-            kill_members(&folder);
-            if fs::remove_dir(&folder).is_ok() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    }
 }
 
 /// Signals every member and returns how many there were. A pid is signalled only when it is still a member after a

@@ -1,3 +1,5 @@
+//! What a failure is taken for, from typed results, exit statuses and the messages of each runtime.
+
 use agentic_sandbox::{Captured, Enforced, ExitReason, LimitKind, Output, Usage};
 
 use crate::cause::Cause;

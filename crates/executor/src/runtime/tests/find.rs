@@ -1,3 +1,5 @@
+//! Which interpreter is found, behind shims and in venvs, and what cannot be made to look like one.
+
 use std::path::{Path, PathBuf};
 
 use super::World;

@@ -1,3 +1,5 @@
+//! What each view shows and passes, as a policy and an environment; nothing is run.
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

@@ -1,3 +1,5 @@
+//! Which shell commands the lists let through, and which spellings do not get around them.
+
 use super::*;
 
 fn blocked(command: &str) -> bool {

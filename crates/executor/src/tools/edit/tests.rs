@@ -1,3 +1,5 @@
+//! `edit` through its whole call: matches, misses, many files, and what is refused.
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,3 +1,5 @@
+//! `file_read`: its facts, ranges, encodings, and what is refused.
+
 use serde_json::json;
 
 use super::*;

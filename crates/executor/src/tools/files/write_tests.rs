@@ -1,3 +1,5 @@
+//! `file_write` and renaming: new, replaced and appended files, modes, links, encodings, refusals.
+
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! `search`: what is found, in which files, and how much is shown.
+
 use std::time::Duration;
 
 use serde_json::json;

@@ -1,5 +1,9 @@
 //! Parsing against written-down files; the mechanism against whatever hierarchies this host lets us write.
 
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+
+use super::leftovers::{PREFIX, is_stale, started};
 use super::*;
 use crate::limits::MB;
 use crate::linux::child::{Ended, in_child, say};
