@@ -127,7 +127,11 @@ fn every_byte_of_both_survives_or_the_conflict_is_named() {
             Some(path) => {
                 assert!(!output.status.success(), "{}: no conflict was told", meeting.name);
                 let named = folder.join(path);
-                assert!(said.contains("conflict") && said.contains(named.to_str().unwrap()), "{}: {said}", meeting.name);
+                assert!(
+                    said.contains("conflict") && said.contains(named.to_str().unwrap()),
+                    "{}: {said}",
+                    meeting.name
+                );
             }
         }
         for (path, content) in meeting.after {
