@@ -60,6 +60,7 @@ fn main() {
             ratio(&plain)
         );
     }
+    let _ = std::fs::remove_dir_all(place.with_extension("state"));
     let _ = std::fs::remove_dir_all(place);
 }
 
