@@ -60,6 +60,7 @@ fn main() {
             ratio(&plain)
         );
     }
+    let _ = std::fs::remove_dir_all(place.with_extension("state"));
     let _ = std::fs::remove_dir_all(place);
 }
 
@@ -132,13 +133,25 @@ fn sandlock(python: &Path) -> Option<Contender> {
         .expect("sandlock's Python");
     let (mut to, from) = (child.stdin.take().expect("its input"), child.stdout.take().expect("its output"));
     let mut from = BufReader::new(from);
+    let resident = Resident(child);
     let once = move || {
+        let _lives_as_long = &resident;
         writeln!(to, "go").expect("sandlock's Python");
         let mut line = String::new();
         from.read_line(&mut line).expect("its answer");
         Duration::from_secs_f64(line.trim().parse().unwrap_or_else(|_| panic!("sandlock: {line}")))
     };
     Some(Contender { name: "sandlock, from a running process (-I -S -c)", once: Box::new(once), times: Vec::new() })
+}
+
+/// Ended when nobody asks it any more.
+struct Resident(std::process::Child);
+
+impl Drop for Resident {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The machine, so that nobody quotes a figure without it.

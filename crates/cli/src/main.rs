@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod exec;
 mod exit_code;
+mod findings;
 mod history;
 mod keep;
 mod plan;

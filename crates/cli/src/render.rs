@@ -10,6 +10,7 @@ use agentic_executor::{Event, EventBody, ExecutionPlan, ExecutionResult, StepSta
 use serde_json::{Map, Value};
 
 use crate::changes::Changes;
+use crate::findings::Findings;
 use crate::terminal::{Appearance, Colour, one_line};
 
 /// Lines of output that a failed step shows.
@@ -29,6 +30,8 @@ struct Step {
     gist: String,
     /// The line of a long error that decided.
     decided: Option<String>,
+    /// What is shown of its output when it went well.
+    found: Vec<String>,
 }
 
 /// Follows a run and tells it line by line.
@@ -37,12 +40,21 @@ pub(crate) struct Story {
     look: Appearance,
     steps: BTreeMap<String, Step>,
     changes: Changes,
+    findings: Findings,
+    /// The recovery that was told last: the change of plan that it makes is the same news.
+    told: String,
 }
 
 impl Story {
     /// A story for a stream that looks like this.
     pub(crate) fn new(look: Appearance) -> Self {
-        Self { look, steps: BTreeMap::new(), changes: Changes::default() }
+        Self {
+            look,
+            steps: BTreeMap::new(),
+            changes: Changes::default(),
+            findings: Findings::default(),
+            told: String::new(),
+        }
     }
 
     /// The lines that an event adds.
@@ -51,12 +63,17 @@ impl Story {
         match &event.body {
             EventBody::RunStarted { plan, workspace, .. } => {
                 self.changes = Changes::within(workspace);
+                self.know(plan);
                 opening(plan, look)
             }
             EventBody::RunFinished { .. } => {
                 self.changes.line().map(|line| look.foreign(&line).into_owned()).into_iter().collect()
             }
-            EventBody::PlanChanged { reason, .. } => {
+            EventBody::PlanChanged { reason, plan } => {
+                self.know(plan);
+                if !self.told.is_empty() && reason.ends_with(&self.told) {
+                    return Vec::new();
+                }
                 vec![format!("{} plan changed: {}", self.mark("~", Colour::Cyan), look.foreign(reason))]
             }
             EventBody::StepStarted { step, tool, description } => {
@@ -64,7 +81,11 @@ impl Story {
                     step.to_string(),
                     Step { tool: tool.clone(), description: description.clone(), ..Step::default() },
                 );
-                if look.live { Vec::new() } else { vec![format!("start    {}", self.title(step.as_str()))] }
+                if look.live || step.as_str().contains('[') {
+                    Vec::new()
+                } else {
+                    vec![format!("start    {}", self.title(step.as_str()))]
+                }
             }
             EventBody::CallIntended { step: Some(step), params, .. } => {
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
@@ -81,7 +102,10 @@ impl Story {
             }
             EventBody::CallFinished { step: Some(step), cause, error, output, metadata, changes, .. } => {
                 self.changes.add(changes.as_ref().unwrap_or(&ChangeSet::default()));
+                let found =
+                    self.steps.get(step.as_str()).map(|known| self.findings.lines(step.as_str(), &known.tool, output));
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
+                    step.found = found.unwrap_or_default();
                     step.cause = cause.map(|cause| cause.as_str());
                     step.error.clone_from(error);
                     step.decided = metadata.get("message").and_then(Value::as_str).map(str::to_owned);
@@ -100,18 +124,33 @@ impl Story {
                 cause.as_str(),
                 look.foreign(detail)
             )],
-            EventBody::RecoveryTaken { step, cause, strategy, detail } => vec![format!(
-                "{} {}: {} → {}: {}",
-                self.mark("again", Colour::Yellow),
-                step,
-                cause.as_str(),
-                strategy,
-                look.foreign(detail)
-            )],
+            EventBody::RecoveryTaken { step, cause, strategy, detail } => {
+                self.told.clone_from(detail);
+                vec![format!(
+                    "{} {}: {} → {}: {}",
+                    self.mark("again", Colour::Yellow),
+                    step,
+                    cause.as_str(),
+                    strategy,
+                    look.foreign(detail)
+                )]
+            }
             EventBody::StepFinished { step, status, attempts, error, duration } => {
                 self.ending(step.as_str(), *status, *attempts, error.as_deref(), *duration)
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// Takes in what a plan says of its steps: one that is skipped never starts.
+    fn know(&mut self, plan: &ExecutionPlan) {
+        self.findings = Findings::of(plan);
+        for step in plan.steps.iter().filter(|step| step.status == StepStatus::Pending) {
+            self.steps.entry(step.id.to_string()).or_insert_with(|| Step {
+                tool: step.tool.clone(),
+                description: step.description.clone(),
+                ..Step::default()
+            });
         }
     }
 
@@ -129,8 +168,12 @@ impl Story {
             StepStatus::Failed => ("FAILED", Colour::Red),
             StepStatus::Pending | StepStatus::Running => ("stopped", Colour::Yellow),
         };
-        let title = self.title(id);
+        let mut title = self.title(id);
         let step = self.steps.remove(id).unwrap_or_default();
+        // The items of one step differ in what they are called with alone.
+        if id.contains('[') && !step.gist.is_empty() {
+            title = format!("{title}: {}", self.look.foreign(&step.gist));
+        }
         let mut facts = vec![seconds(duration)];
         if attempts > 1 {
             facts.push(format!("{attempts} attempts"));
@@ -146,6 +189,11 @@ impl Story {
             self.mark(word, colour),
             self.look.paint(Colour::Dim, &format!("({})", facts.join(", ")))
         )];
+        if status == StepStatus::Completed {
+            for line in &step.found {
+                lines.push(format!("        {} {}", self.look.paint(Colour::Dim, "|"), self.look.foreign(line)));
+            }
+        }
         if status == StepStatus::Failed {
             if !step.gist.is_empty() {
                 lines.push(format!("        {}: {}", step.tool, self.look.foreign(&step.gist)));
@@ -352,6 +400,49 @@ mod tests {
         let mut plan = ExecutionPlan::new("run tests");
         plan.metadata.insert("assumptions".into(), json!(["test command: pytest"]));
         assert_eq!(opening(&plan, PIPE), ["Task: run tests", "  assumed: test command: pytest"]);
+    }
+
+    #[test]
+    fn what_was_asked_to_be_seen_is_shown_and_what_was_not_is_left_out() {
+        let plan: ExecutionPlan = serde_json::from_value(json!({"task": "t", "steps": [
+            {"id": "find", "tool": "search", "params": {"pattern": "x"}, "description": "Find"},
+            {"id": "look", "tool": "file_read", "params": {"path": "a"}, "description": "Look", "depends_on": ["find"]},
+            {"id": "use", "tool": "shell", "params": {"command": "echo ${{ steps.find.output }}"},
+             "description": "Use", "depends_on": ["find", "look"]},
+            {"id": "last", "tool": "shell", "params": {"command": "true"}, "description": "Last", "depends_on": ["use"]},
+        ]}))
+        .unwrap();
+        let findings = Findings::of(&plan);
+        let text = OutputRef::Inline(json!((0..30).map(|n| format!("  line {n}\n")).collect::<String>()));
+        assert!(findings.lines("find", "search", &text).is_empty(), "a later step takes it up");
+        let read = findings.lines("look", "file_read", &text);
+        assert_eq!((read.len(), read[0].as_str()), (21, "  line 0"));
+        assert_eq!(read[20], "… (10 more lines: see `agentic show`)");
+        assert!(findings.lines("use", "shell", &text).is_empty(), "others wait for it");
+        let said = findings.lines("last", "shell", &text);
+        assert_eq!((said.len(), said[9].as_str()), (10, "  line 29"));
+        assert!(findings.lines("last", "shell", &OutputRef::Inline(json!({"a": 1}))).is_empty(), "no text");
+    }
+
+    #[test]
+    fn a_step_that_never_starts_is_named_and_a_change_is_told_once() {
+        let plan: ExecutionPlan = serde_json::from_value(json!({"task": "t", "steps": [
+            {"id": "step_1", "tool": "shell", "params": {"command": "pytest"}, "description": "Run tests"},
+        ]}))
+        .unwrap();
+        let mut story = Story::new(PIPE);
+        let changed = |reason: &str| EventBody::PlanChanged { reason: reason.into(), plan: plan.clone() };
+        assert_eq!(tell(&mut story, changed("step_1: expanded")).len(), 1);
+        let taken = EventBody::RecoveryTaken {
+            step: "step_1".into(),
+            cause: Cause::MissingCommand,
+            strategy: "use_alternative_command".into(),
+            detail: "using python3".into(),
+        };
+        assert_eq!(tell(&mut story, taken).len(), 1);
+        assert!(tell(&mut story, changed("step_1: using python3")).is_empty());
+        let line = tell(&mut story, finished(StepStatus::Skipped)).remove(0);
+        assert!(line.starts_with("skipped  step_1  shell  Run tests"), "{line}");
     }
 
     #[test]

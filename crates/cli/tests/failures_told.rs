@@ -8,6 +8,10 @@ use agentic_testkit::{TestWorkspace, agentic_binary, processes_with_marker, wait
 fn agentic(workspace: &TestWorkspace, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     let mut command = Command::new(agentic_binary());
     command.args(arguments).arg("-C").arg(workspace.path()).stdin(Stdio::null());
+    // What the tests are told by is no setting of the program.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("AGENTIC_")) {
+        command.env_remove(name);
+    }
     command.env("XDG_STATE_HOME", workspace.state()).envs(environment.iter().copied());
     command.output().expect("start agentic")
 }

@@ -136,6 +136,10 @@ pub(super) fn of_host_view(config: &Config, visible: impl Fn(&Path) -> bool) -> 
     if config.sandbox.network == Network::None {
         // Cargo then resolves with what the cache holds instead of failing on the index.
         env.insert("CARGO_NET_OFFLINE".into(), "true".into());
+        // npm and pip would ask again for minutes what cannot be answered.
+        for (key, value) in [("npm_config_fetch_retries", "0"), ("PIP_RETRIES", "0")] {
+            env.insert(key.into(), value.into());
+        }
     }
     finish(&mut env, config)
 }

@@ -216,9 +216,11 @@ fn only_named_variables_pass() {
     assert!(shown.starts_with(&format!("{}:/usr/bin:", world.home.join(".cargo/bin").display())), "{shown}");
     assert!(!shown.contains(".absent") && !shown.contains("relative"), "{shown}");
     assert!(!get(&system, "PATH").unwrap().contains(".cargo"));
-    assert_eq!(get(&host, "CARGO_NET_OFFLINE"), Some("true"));
     world.config.sandbox.network = Network::Host;
-    assert_eq!(get(&env(&host_policy(&world.config, mounts(&world))), "CARGO_NET_OFFLINE"), None);
+    let open = env(&host_policy(&world.config, mounts(&world)));
+    for (name, closed) in [("CARGO_NET_OFFLINE", "true"), ("npm_config_fetch_retries", "0"), ("PIP_RETRIES", "0")] {
+        assert_eq!((get(&host, name), get(&open, name)), (Some(closed), None), "{name}");
+    }
 }
 
 #[test]
