@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use agentic_executor::Config;
 use agentic_executor::runtime::{self, Invocation, Request, Runtimes};
 use agentic_executor::workspace::Attempt;
-use agentic_sandbox::{Error, Limits, Stdin, Stream, View};
+use agentic_sandbox::{Control, Error, Limits, Stdin, Stream, View};
 
 use crate::args::Language;
 use crate::error::{Failure, Result};
@@ -212,6 +212,12 @@ pub(crate) fn refusal(error: &Error) -> Failure {
     };
     let failure = Failure::new(code, format!("failed to start the program: {error}"));
     match error {
+        // Without the others nothing is left that could be called an enclosure: giving them up changes nothing.
+        Error::Unenforceable { control, .. }
+            if !matches!(control, Control::Landlock | Control::Capabilities | Control::NoNewPrivs) =>
+        {
+            failure.hint("`agentic doctor` says what to do")
+        }
         Error::Unenforceable { control, .. } => {
             let name = serde_json::to_value(control).ok().and_then(|name| name.as_str().map(str::to_owned));
             failure.hint(format!(

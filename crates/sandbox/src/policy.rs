@@ -117,6 +117,7 @@ pub struct Policy {
     pub network: Network,
     /// Which system calls are answered.
     pub profile: Profile,
-    /// Controls the caller gives up by name where the host cannot enforce them.
+    /// Controls the caller gives up by name where the host cannot enforce them. Of use for [`crate::Control::Landlock`] and
+    /// for controls whose verification fails; without a namespace or the filter a run is refused in any case.
     pub allow_degraded: BTreeSet<Control>,
 }
