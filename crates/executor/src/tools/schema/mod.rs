@@ -2,7 +2,7 @@
 //!
 //! A typed argument struct (serde + schemars) or a list of [`ToolParameter`]s is turned into one plain object
 //! schema: everything inlined, no `$schema`, no Rust number formats, optional arguments simply not required.
-//! What providers want differs from that only in shape; [`provider`] derives theirs from it, so a tool is
+//! What providers want differs from that only in shape; `provider.rs` derives theirs from it, so a tool is
 //! described once.
 
 use schemars::JsonSchema;
