@@ -138,7 +138,17 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
             say(&format!("agentic: not kept: {}: {why}", path.display()));
         }
     }
-    Ok(output.reason.code())
+    for (name, stream) in [("output", &output.stdout), ("error", &output.stderr)] {
+        if let Some(number) = stream.refused {
+            let why = std::io::Error::from_raw_os_error(number);
+            say(&format!("agentic: failed to pass on all of the program's standard {name}: {why}"));
+        }
+    }
+    let lost = output.stdout.refused.or(output.stderr.refused).is_some();
+    match output.reason.code() {
+        0 if lost => Ok(ExitCode::Refused as i32),
+        code => Ok(code),
+    }
 }
 
 fn say(line: &str) {
@@ -213,6 +223,20 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         ViewName::Host => "host",
     });
     typed.text("sandbox.network", "--network", network)?.text("view", "--view", view)?;
+    for (flag, paths) in [("--ro", &args.ro), ("--rw", &args.rw)] {
+        for path in paths {
+            std::fs::symlink_metadata(path).map_err(|error| {
+                Failure::bad_input(format!("failed to show {} to the program ({flag}): {error}", path.display()))
+            })?;
+        }
+    }
+    for name in args.block_import.iter().chain(&args.allow_import) {
+        let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !name.trim().split('.').all(part) {
+            return Err(Failure::bad_input(format!("`{name}` is no name of a module"))
+                .hint("--block-import and --allow-import take one module each, for example `socket` or `os.path`"));
+        }
+    }
     for name in &args.allow_degraded {
         crate::settings::control(name)?;
     }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use agentic_executor::{Cancel, ToolResult};
 use serde_json::{Map, Value};
 
-use crate::args::{ToolArgs, ToolCommand};
+use crate::args::{SchemaFormat, ToolArgs, ToolCommand};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
@@ -36,6 +36,10 @@ pub(crate) fn run(args: ToolArgs) -> Result<ExitCode> {
         }
         ToolCommand::Call { name, params, json, place } => {
             let params = parameters(&params)?;
+            if !json {
+                // Before anything is opened, and with the names that there are.
+                engine::schemas(Some(&name), SchemaFormat::Plain)?;
+            }
             let found = Surroundings::find(place.directory.as_deref())?;
             let settings = Settings::decide(found, Typed::default())?;
             warn(&settings.warnings);

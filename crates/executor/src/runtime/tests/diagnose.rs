@@ -5,7 +5,7 @@ use crate::runtime::Language;
 use crate::runtime::diagnose::{Circumstances, Diagnosis, diagnose};
 
 fn output(reason: ExitReason, stdout: &str, stderr: &str) -> Output {
-    let captured = |text: &str| Captured { head: text.into(), tail: Vec::new(), total: text.len() as u64 };
+    let captured = |text: &str| Captured { head: text.into(), total: text.len() as u64, ..Captured::default() };
     Output {
         reason,
         stdout: captured(stdout),
