@@ -20,7 +20,7 @@ use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
 use crate::render::seconds;
 use crate::settings::table::Value;
-use crate::settings::{Settings, Surroundings, Typed};
+use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
 use crate::{keep, tty, warn};
@@ -39,6 +39,13 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     let cap = cap(args.max_output.as_deref())?;
     let mut settings = Settings::decide(found, typed)?;
     warn(&settings.warnings);
+    warn(home_is_open(&settings.config).as_slice());
+    if language != Language::Python && !(args.block_import.is_empty() && args.allow_import.is_empty()) {
+        warn(&[format!(
+            "--block-import and --allow-import name modules of Python; {} is only refused what the kernel closes for them",
+            language.as_str()
+        )]);
+    }
     program::place_state(&mut settings)?;
 
     let config = &settings.config;

@@ -17,7 +17,7 @@ use crate::progress::{Manner, Progress};
 use crate::prompt::{AlwaysYes, TerminalPrompt};
 use crate::render;
 use crate::settings::approval::Action;
-use crate::settings::{Settings, Surroundings, Typed};
+use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
 use crate::warn;
@@ -60,6 +60,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     }
     if !args.dry_run {
         writable(&settings)?;
+        warn(home_is_open(&settings.config).as_slice());
     }
 
     let look = Appearance::of_stdout();

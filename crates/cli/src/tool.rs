@@ -9,7 +9,7 @@ use crate::args::{SchemaFormat, ToolArgs, ToolCommand};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
-use crate::settings::{Settings, Surroundings, Typed};
+use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
 use crate::warn;
@@ -43,6 +43,7 @@ pub(crate) fn run(args: ToolArgs) -> Result<ExitCode> {
             let found = Surroundings::find(place.directory.as_deref())?;
             let settings = Settings::decide(found, Typed::default())?;
             warn(&settings.warnings);
+            warn(home_is_open(&settings.config).as_slice());
             let cancel = Cancel::new();
             let _watch = Watch::start(&cancel, || ())?;
             let engine = Engine::new(&settings, Parts { cancel, ..Parts::default() })?;

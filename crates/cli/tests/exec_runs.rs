@@ -237,3 +237,19 @@ fn a_path_or_module_that_cannot_be_is_refused() {
     scene.run(["exec", "--block-import", "so cket", "-e", "pass"]).ends(125).says("`so cket` is no name of a module");
     scene.run(["exec", "--block-import", "os.path", "-e", "pass"]).ends(0);
 }
+
+#[test]
+fn the_home_folder_as_the_workspace_is_warned_of() {
+    let scene = Scene::new();
+    let home = scene.work("").display().to_string();
+    let open = Scene::new().variable("HOME", &home);
+    open.run(["exec", "-C", &home, "-e", "print(1)"]).ends(0).says("holds your home folder").prints("1");
+    assert_eq!(scene.run(["exec", "-C", &home, "-e", "print(1)"]).ends(0).stderr, "", "another's folder is a folder");
+}
+
+#[test]
+fn an_import_policy_says_that_it_is_of_python() {
+    let scene = Scene::new();
+    let seen = scene.run(["exec", "--block-import", "json", "--lang", "bash", "-e", "echo ran"]);
+    seen.ends(0).prints("ran").says("name modules of Python");
+}
