@@ -235,6 +235,7 @@ fn what_a_task_finds_is_shown() {
     let renamed = scene.run(["run", "rename TODO to DONE"]);
     renamed.ends(0).prints("Update files: notes.txt").prints("| Renamed TODO to DONE in notes.txt, once");
     assert!(!renamed.stdout.contains("| first"), "food for a later step: {}", renamed.stdout);
+    scene.run(["run", "rename nowhereAtAll to somewhere"]).ends(0).prints("| No matches found");
 }
 
 #[test]
