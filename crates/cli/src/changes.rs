@@ -37,14 +37,33 @@ impl Changes {
     pub(crate) fn line(&self) -> Option<String> {
         let count = self.paths.len();
         let shown = |path: &PathBuf| path.strip_prefix(&self.workspace).unwrap_or(path).display().to_string();
-        let mut names: Vec<String> = self.paths.iter().take(NAMED).map(shown).collect();
+        let mut names: Vec<String> = self.paths.iter().map(shown).collect();
         if count > NAMED {
-            names.push(format!("and {} more", count - NAMED));
+            names = folded(&names);
+        }
+        let more = names.len().saturating_sub(NAMED);
+        names.truncate(NAMED);
+        if more > 0 {
+            names.push(format!("and {more} more"));
         }
         let paths = if count == 1 { "path" } else { "paths" };
         let least = if self.more { "more than " } else { "" };
         (count > 0).then(|| format!("Changed {least}{count} {paths}: {}", names.join(", ")))
     }
+}
+
+/// The same with the folders at the top in place of what lies in them: a build writes hundreds of paths.
+fn folded(names: &[String]) -> Vec<String> {
+    let mut tops: Vec<(&str, usize)> = Vec::new();
+    for name in names {
+        let top = name.trim_start_matches('/').split('/').next().unwrap_or_default();
+        match tops.last_mut() {
+            Some((last, count)) if *last == top => *count += 1,
+            _ => tops.push((top, 1)),
+        }
+    }
+    let line = |(top, count): (&str, usize)| if count == 1 { top.to_owned() } else { format!("{top}/ ({count})") };
+    if tops.len() == 1 { names.to_vec() } else { tops.into_iter().map(line).collect() }
 }
 
 #[cfg(test)]
@@ -64,5 +83,9 @@ mod tests {
         changes.add(&ChangeSet { changes: (0..12).map(change).collect(), left_out: Vec::new() });
         assert!(changes.line().unwrap().starts_with("Changed 12 paths: f00, f01, "), "{changes:?}");
         assert!(changes.line().unwrap().ends_with("f09, and 2 more"), "{changes:?}");
+        let built = |at: usize| Change { path: format!("/w/target/{at}").into(), ..change(at) };
+        let mut changes = Changes::within(Path::new("/w"));
+        changes.add(&ChangeSet { changes: (0..30).map(built).chain([change(1)]).collect(), left_out: Vec::new() });
+        assert_eq!(changes.line().unwrap(), "Changed 31 paths: f01, target/ (30)");
     }
 }

@@ -20,7 +20,7 @@ use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
 use crate::render::seconds;
 use crate::settings::table::Value;
-use crate::settings::{Settings, Surroundings, Typed};
+use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
 use crate::{keep, tty, warn};
@@ -39,6 +39,13 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     let cap = cap(args.max_output.as_deref())?;
     let mut settings = Settings::decide(found, typed)?;
     warn(&settings.warnings);
+    warn(home_is_open(&settings.config).as_slice());
+    if language != Language::Python && !(args.block_import.is_empty() && args.allow_import.is_empty()) {
+        warn(&[format!(
+            "--block-import and --allow-import name modules of Python; {} is only refused what the kernel closes for them",
+            language.as_str()
+        )]);
+    }
     program::place_state(&mut settings)?;
 
     let config = &settings.config;
@@ -138,7 +145,17 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
             say(&format!("agentic: not kept: {}: {why}", path.display()));
         }
     }
-    Ok(output.reason.code())
+    for (name, stream) in [("output", &output.stdout), ("error", &output.stderr)] {
+        if let Some(number) = stream.refused {
+            let why = std::io::Error::from_raw_os_error(number);
+            say(&format!("agentic: failed to pass on all of the program's standard {name}: {why}"));
+        }
+    }
+    let lost = output.stdout.refused.or(output.stderr.refused).is_some();
+    match output.reason.code() {
+        0 if lost => Ok(ExitCode::Refused as i32),
+        code => Ok(code),
+    }
 }
 
 fn say(line: &str) {
@@ -213,6 +230,20 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         ViewName::Host => "host",
     });
     typed.text("sandbox.network", "--network", network)?.text("view", "--view", view)?;
+    for (flag, paths) in [("--ro", &args.ro), ("--rw", &args.rw)] {
+        for path in paths {
+            std::fs::symlink_metadata(path).map_err(|error| {
+                Failure::bad_input(format!("failed to show {} to the program ({flag}): {error}", path.display()))
+            })?;
+        }
+    }
+    for name in args.block_import.iter().chain(&args.allow_import) {
+        let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
+        if !name.trim().split('.').all(part) {
+            return Err(Failure::bad_input(format!("`{name}` is no name of a module"))
+                .hint("--block-import and --allow-import take one module each, for example `socket` or `os.path`"));
+        }
+    }
     for name in &args.allow_degraded {
         crate::settings::control(name)?;
     }

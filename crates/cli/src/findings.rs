@@ -16,6 +16,8 @@ const READ_LINES: usize = 20;
 const SAID_LINES: usize = 10;
 /// Characters shown of a line.
 const LINE: usize = 200;
+/// What the reading tools answer when there is nothing.
+const NOTHING: [&str; 2] = ["No matches found", "No files found"];
 /// The tools whose output is what was asked for.
 const READING: [&str; 3] = ["file_read", "list_files", "search"];
 
@@ -54,7 +56,9 @@ impl Findings {
         let lines: Vec<&str> = text.trim_end().lines().collect();
         let cut_short = matches!(output, OutputRef::Stored { .. });
         if READING.contains(&tool) {
-            if self.taken_up.contains(whole) || whole != id {
+            // That there is nothing to go on with is news in any case.
+            let nothing = NOTHING.contains(&text.trim_end());
+            if whole != id || (self.taken_up.contains(whole) && !nothing) {
                 return Vec::new();
             }
             let mut shown: Vec<String> = lines.iter().take(READ_LINES).map(|line| short(line)).collect();

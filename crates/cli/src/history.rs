@@ -28,6 +28,9 @@ pub(crate) fn list(args: &RunsArgs) -> Result<ExitCode> {
         writeln!(out, "{}", json!(runs))?;
         return Ok(ExitCode::Succeeded);
     }
+    if runs.is_empty() && args.limit > 0 {
+        let _gone = writeln!(std::io::stderr(), "agentic: no runs yet; `agentic run` makes one");
+    }
     for run in runs {
         let ended = run.stop_reason.as_deref().unwrap_or("unfinished");
         let took = run.duration.and_then(|s| std::time::Duration::try_from_secs_f64(s).ok()).map(seconds);

@@ -18,6 +18,11 @@ const TAIL_LINES: usize = 15;
 /// Bytes of output kept per step for that.
 const TAIL_BYTES: usize = 16 * 1024;
 
+/// What the engine says where the closed network was what stopped a step.
+const CLOSED: &str = "the network is closed to steps";
+/// How it is opened.
+const OPEN: &str = "hint: AGENTIC_NETWORK=host opens it, or `network = \"host\"` under [sandbox] in your config.toml";
+
 /// What is remembered of a step while it runs.
 #[derive(Debug, Default)]
 struct Step {
@@ -117,13 +122,14 @@ impl Story {
                 }
                 Vec::new()
             }
-            EventBody::RecoveryTaken { step, cause, strategy, detail } if strategy == "give_up" => vec![format!(
-                "{} {}: {}: {}",
-                self.mark("given up", Colour::Yellow),
-                step,
-                cause.as_str(),
-                look.foreign(detail)
-            )],
+            EventBody::RecoveryTaken { step, cause, strategy, detail } if strategy == "give_up" => {
+                let mark = self.mark("given up", Colour::Yellow);
+                let mut lines = vec![format!("{mark} {step}: {}: {}", cause.as_str(), look.foreign(detail))];
+                if detail.contains(CLOSED) {
+                    lines.push(format!("        {OPEN}"));
+                }
+                lines
+            }
             EventBody::RecoveryTaken { step, cause, strategy, detail } => {
                 self.told.clone_from(detail);
                 vec![format!(

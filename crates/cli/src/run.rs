@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentic_executor::executor::ExecutionMode;
+use agentic_executor::planner::FACTS;
 use agentic_executor::{Cancel, ExecutionPlan};
 use serde_json::{Map, Value};
 
@@ -16,7 +17,7 @@ use crate::progress::{Manner, Progress};
 use crate::prompt::{AlwaysYes, TerminalPrompt};
 use crate::render;
 use crate::settings::approval::Action;
-use crate::settings::{Settings, Surroundings, Typed};
+use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
 use crate::warn;
@@ -59,6 +60,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     }
     if !args.dry_run {
         writable(&settings)?;
+        warn(home_is_open(&settings.config).as_slice());
     }
 
     let look = Appearance::of_stdout();
@@ -181,7 +183,12 @@ impl Asked {
         let context: Map<String, Value> =
             context.iter().map(|(key, value)| (key.clone(), Value::String(value.clone()))).collect();
         match self {
-            Self::Task(task) => engine.plan(&task, &context),
+            Self::Task(task) => {
+                let strange = context.keys().filter(|key| !FACTS.contains(&key.as_str()));
+                let line = |key| format!("-c {key}=… means nothing to the planner, which knows {}", FACTS.join(", "));
+                warn(&strange.map(line).collect::<Vec<_>>());
+                engine.plan(&task, &context)
+            }
             Self::Plan(plan, _) => engine.check(*plan, context),
         }
     }

@@ -5,11 +5,11 @@ use std::io::{Read, Write};
 use agentic_executor::{Cancel, ToolResult};
 use serde_json::{Map, Value};
 
-use crate::args::{ToolArgs, ToolCommand};
+use crate::args::{SchemaFormat, ToolArgs, ToolCommand};
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
-use crate::settings::{Settings, Surroundings, Typed};
+use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
 use crate::warn;
@@ -36,9 +36,14 @@ pub(crate) fn run(args: ToolArgs) -> Result<ExitCode> {
         }
         ToolCommand::Call { name, params, json, place } => {
             let params = parameters(&params)?;
+            if !json {
+                // Before anything is opened, and with the names that there are.
+                engine::schemas(Some(&name), SchemaFormat::Plain)?;
+            }
             let found = Surroundings::find(place.directory.as_deref())?;
             let settings = Settings::decide(found, Typed::default())?;
             warn(&settings.warnings);
+            warn(home_is_open(&settings.config).as_slice());
             let cancel = Cancel::new();
             let _watch = Watch::start(&cancel, || ())?;
             let engine = Engine::new(&settings, Parts { cancel, ..Parts::default() })?;

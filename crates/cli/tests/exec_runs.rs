@@ -209,3 +209,47 @@ fn a_program_in_the_home_folder_works() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(scene.path("home/here").exists());
 }
+
+#[test]
+fn output_that_cannot_be_passed_on_is_no_success() {
+    let scene = Scene::new();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |code: &str| {
+        let mut command = scene.command(["exec", "-e", code]);
+        let output = command.stdout(full()).stderr(Stdio::piped()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, said) = run("print('lost')");
+    assert_eq!(code, Some(125), "{said}");
+    assert!(said.contains("standard output: No space left on device"), "{said}");
+    assert_eq!(run("print('lost'); raise SystemExit(3)").0, Some(3), "the program's own status tells more");
+    assert_eq!(run("pass"), (Some(0), String::new()));
+}
+
+#[test]
+fn a_path_or_module_that_cannot_be_is_refused() {
+    let scene = Scene::new();
+    for flag in ["--ro", "--rw"] {
+        let seen = scene.run(["exec", flag, "/no/such/path", "-e", "print('ran')"]);
+        seen.ends(125).says("/no/such/path").says(flag);
+        assert_eq!(seen.stdout, "");
+    }
+    scene.run(["exec", "--block-import", "so cket", "-e", "pass"]).ends(125).says("`so cket` is no name of a module");
+    scene.run(["exec", "--block-import", "os.path", "-e", "pass"]).ends(0);
+}
+
+#[test]
+fn the_home_folder_as_the_workspace_is_warned_of() {
+    let scene = Scene::new();
+    let home = scene.work("").display().to_string();
+    let open = Scene::new().variable("HOME", &home);
+    open.run(["exec", "-C", &home, "-e", "print(1)"]).ends(0).says("holds your home folder").prints("1");
+    assert_eq!(scene.run(["exec", "-C", &home, "-e", "print(1)"]).ends(0).stderr, "", "another's folder is a folder");
+}
+
+#[test]
+fn an_import_policy_says_that_it_is_of_python() {
+    let scene = Scene::new();
+    let seen = scene.run(["exec", "--block-import", "json", "--lang", "bash", "-e", "echo ran"]);
+    seen.ends(0).prints("ran").says("name modules of Python");
+}

@@ -224,3 +224,33 @@ fn a_second_signal_ends_it_at_once() {
     let _ended = rustix::process::kill_process(pid, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
+
+#[test]
+fn what_a_task_finds_is_shown() {
+    let scene = Scene::new();
+    scene.file("notes.txt", "first\nTODO: mend\n").file("README.md", "# A title\n");
+    scene.run(["run", "search for TODO"]).ends(0).prints("| notes.txt:2: TODO: mend");
+    scene.run(["run", "search for nowhere-at-all"]).ends(0).prints("| No matches found");
+    scene.run(["run", "read README"]).ends(0).prints("| # A title");
+    let renamed = scene.run(["run", "rename TODO to DONE"]);
+    renamed.ends(0).prints("Update files: notes.txt").prints("| Renamed TODO to DONE in notes.txt, once");
+    assert!(!renamed.stdout.contains("| first"), "food for a later step: {}", renamed.stdout);
+    scene.run(["run", "rename nowhereAtAll to somewhere"]).ends(0).prints("| No matches found");
+}
+
+#[test]
+fn a_fact_that_the_planner_does_not_know_is_named() {
+    let scene = Scene::new();
+    scene.file("README.md", "# A title\n");
+    scene.run(["plan", "read README", "-c", "comand=x"]).ends(0).says("-c comand=… means nothing to the planner");
+    let quiet = scene.run(["plan", "read README", "-c", "path=README.md"]);
+    assert_eq!(quiet.ends(0).stderr, "");
+}
+
+#[test]
+fn a_closed_network_says_how_it_is_opened() {
+    let scene = Scene::new();
+    let plan = "task: ask\nsteps:\n- {id: ask, tool: shell, params: {command: \"echo 'getaddrinfo EAI_AGAIN nowhere.invalid' >&2; exit 1\"}}\n";
+    scene.file("plan.yaml", plan);
+    scene.run(["run", "plan.yaml"]).ends(1).prints("the network is closed to steps").prints("AGENTIC_NETWORK=host");
+}

@@ -24,6 +24,7 @@ pub(crate) struct Capture {
     passed: u64,
     total: u64,
     broken: bool,
+    refused: Option<i32>,
 }
 
 impl Capture {
@@ -42,6 +43,7 @@ impl Capture {
             passed: 0,
             total: 0,
             broken: false,
+            refused: None,
         }
     }
 
@@ -116,8 +118,10 @@ impl Capture {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
                 // The reader is gone (EPIPE): drain the program quietly, as a shell pipeline would end it.
-                Err(_) => {
+                // Any other error loses output that somebody waits for: it is reported.
+                Err(error) => {
                     self.broken = true;
+                    self.refused = Some(error).filter(|error| *error != Errno::PIPE).map(Errno::raw_os_error);
                     break;
                 }
             }
@@ -145,7 +149,7 @@ impl Capture {
         } else {
             (self.head.len() + self.tail.len()) as u64 != self.total
         };
-        (Captured { head: self.head, tail: self.tail.into(), total: self.total }, cut)
+        (Captured { head: self.head, tail: self.tail.into(), total: self.total, refused: self.refused }, cut)
     }
 }
 

@@ -69,6 +69,10 @@ pub struct Captured {
     pub tail: Vec<u8>,
     /// How many bytes the program wrote in all.
     pub total: u64,
+    /// The error number with which the receiver of a relayed stream refused bytes (a full disk); what came
+    /// after was dropped. None when all was taken, or when the receiver went away (EPIPE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<i32>,
 }
 
 impl Captured {

@@ -413,6 +413,19 @@ impl Chosen<'_> {
     }
 }
 
+/// What is to be said when the workspace is the home folder, or holds it.
+pub(crate) fn home_is_open(config: &Config) -> Option<String> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let home = config.host.home.as_deref().map(real)?;
+    home.starts_with(real(&config.workspace)).then(|| {
+        format!(
+            "the workspace {} holds your home folder: what runs here may read and change all that lies in it, \
+             keys and passwords too; -C names another folder",
+            config.workspace.display()
+        )
+    })
+}
+
 fn expand(path: &str, home: Option<&Path>) -> PathBuf {
     match (path.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => home.join(rest),

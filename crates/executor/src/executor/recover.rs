@@ -77,7 +77,10 @@ impl Patient {
                 Err(reason) => reasons.push(reason),
             }
         }
-        if reasons.is_empty() {
+        let closed = door.executor.config.sandbox.network != agentic_sandbox::Network::Host;
+        if reasons.is_empty() && cause == Cause::NetworkDenied && closed {
+            reasons.push("the network is closed to steps".into());
+        } else if reasons.is_empty() {
             reasons.push(format!("trying again cannot change `{}`", cause.as_str()));
         }
         Err(reasons.join("; "))

@@ -28,4 +28,4 @@ pub use plan::{CommitPolicy, ExecutionPlan, Expect, ForEach, OnFailure, PlanStep
 pub use project::{MemoryProject, NoProject, ProjectEntry, ProjectView};
 pub use references::ReferenceError;
 pub use render::{Format, render};
-pub use rules::{TaskPlanner, understood};
+pub use rules::{FACTS, TaskPlanner, understood};

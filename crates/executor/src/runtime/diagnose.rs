@@ -109,6 +109,8 @@ const TESTS: &[&str] = &[
 /// Everything else, most telling first.
 const MESSAGES: &[Row] = &[
     row(Cause::BlockedImport, Some("module"), r"Blocked import: ['\x22]([^'\x22]+)['\x22].*"),
+    // pip, where the distribution keeps the interpreter's packages to itself (PEP 668).
+    row(Cause::PermissionDenied, None, r"^error: externally-managed-environment"),
     row(Cause::MissingModule, Some("module"), r"ModuleNotFoundError: No module named ['\x22]([^'\x22]+)['\x22]"),
     row(Cause::MissingModule, Some("module"), r"^\S*python[\d.]*: No module named ([\w.]+)"),
     row(Cause::MissingModule, Some("module"), r"Error: Cannot find module '([^'./][^']*)'"),

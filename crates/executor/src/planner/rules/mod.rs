@@ -34,6 +34,22 @@ const LONGEST: usize = 100_000;
 /// Parts beyond this make a plan that nobody asked for.
 const MOST_PARTS: usize = 200;
 
+/// The keys of a context that the rules look at; any other means nothing to them.
+pub const FACTS: [&str; 12] = [
+    "path",
+    "content",
+    "pattern",
+    "file_pattern",
+    "command",
+    "code",
+    "lang",
+    "language",
+    "package",
+    "message",
+    "old_name",
+    "new_name",
+];
+
 /// Breaks tasks into steps by rules, and says what it assumed.
 #[derive(Debug, Clone)]
 pub struct TaskPlanner {

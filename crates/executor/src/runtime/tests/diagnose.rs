@@ -7,7 +7,7 @@ use crate::runtime::Language;
 use crate::runtime::diagnose::{Circumstances, Diagnosis, diagnose};
 
 fn output(reason: ExitReason, stdout: &str, stderr: &str) -> Output {
-    let captured = |text: &str| Captured { head: text.into(), tail: Vec::new(), total: text.len() as u64 };
+    let captured = |text: &str| Captured { head: text.into(), total: text.len() as u64, ..Captured::default() };
     Output {
         reason,
         stdout: captured(stdout),
@@ -126,6 +126,7 @@ fn every_message_has_its_cause() {
         (1, "OSError: [Errno 101] Network is unreachable", Cause::NetworkDenied, None),
         (1, "OSError: [Errno 97] Address family not supported by protocol", Cause::NetworkDenied, None),
         (1, "Error: getaddrinfo EAI_AGAIN registry.npmjs.org", Cause::NetworkDenied, None),
+        (1, "error: externally-managed-environment\n\nhint: See PEP 668", Cause::PermissionDenied, None),
         (
             101,
             "error: failed to get `x`\nCaused by:\n  attempting to make an HTTP request, but --offline was specified",
