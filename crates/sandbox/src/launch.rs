@@ -43,6 +43,12 @@ struct Inner {
     spawner: Spawner,
     client: Mutex<Option<Arc<Client>>>,
     cgroups: Mutex<Option<Arc<Support>>>,
+    spare: Mutex<Option<Group>>,
+}
+
+/// A name for the next cgroup of this process.
+fn next_name() -> String {
+    RUNS.fetch_add(1, Ordering::Relaxed).to_string()
 }
 
 /// Runs of this process so far, over all its sandboxes: each cgroup has a name of its own.
@@ -62,18 +68,31 @@ impl Sandbox {
     /// # Errors
     /// [`Error::Unsupported`] on systems other than Linux.
     pub fn new(spawner: Spawner) -> Result<Self> {
-        Ok(Self { inner: Arc::new(Inner { spawner, client: Mutex::new(None), cgroups: Mutex::new(None) }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                spawner,
+                client: Mutex::new(None),
+                cgroups: Mutex::new(None),
+                spare: Mutex::new(None),
+            }),
+        })
     }
 
     /// Starts the spawner and looks for cgroups in the background, for a caller who knows that a run will come.
     /// What fails here fails again, and is told, at the run.
     pub fn warm_up(&self) {
-        let sandbox = self.clone();
-        let started = std::thread::Builder::new().name("warm-up".into()).spawn(move || {
-            let _ = sandbox.client();
-            sandbox.cgroups();
+        let in_background = |name: &str, work: fn(&Self)| {
+            let sandbox = self.clone();
+            let started = std::thread::Builder::new().name(name.into()).spawn(move || work(&sandbox));
+            drop(started);
+        };
+        in_background("warm-spawner", |sandbox| drop(sandbox.client()));
+        in_background("warm-cgroups", |sandbox| {
+            let support = sandbox.cgroups();
+            // Made first: while the lock of `expect_join` is waited for, no group can be made.
+            *sandbox.spare() = Group::create(&support, &next_name()).ok();
+            support.expect_join();
         });
-        drop(started);
     }
 
     fn client(&self) -> Result<Arc<Client>> {
@@ -85,6 +104,11 @@ impl Sandbox {
         let started = Arc::new(Client::start(&self.inner.spawner)?);
         *client = Some(started.clone());
         Ok(started)
+    }
+
+    /// A group made ahead, until a run takes it.
+    fn spare(&self) -> std::sync::MutexGuard<'_, Option<Group>> {
+        self.inner.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cgroups(&self) -> Arc<Support> {
@@ -120,9 +144,13 @@ impl Sandbox {
         let mounts = self.prepare_mounts(&slot, &mut entries)?;
 
         let support = self.cgroups();
-        let name = RUNS.fetch_add(1, Ordering::Relaxed).to_string();
+        let spare = self.spare().take();
         // Where no group can be made the limits are kept otherwise, and the result says so.
-        let group = Group::create(&support, &name, &command.limits);
+        let group = match spare {
+            Some(group) => Ok(group),
+            None => Group::create(&support, &next_name()),
+        };
+        let group = group.and_then(|group| group.limit(&command.limits).map(|()| group));
         let mut enforced = limits_enforced(&support, group.as_ref().err());
         let group = group.ok();
         let held = |control| matches!(enforced.get(&control), Some(Enforcement::Active));

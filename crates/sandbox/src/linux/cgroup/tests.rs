@@ -29,6 +29,12 @@ fn fake(folder: &Path, unified: bool) -> Group {
     }
 }
 
+/// A group with its limits set.
+fn limited(support: &Support, name: &str, limits: &Limits) -> io::Result<Group> {
+    let group = Group::create(support, name)?;
+    group.limit(limits).map(|()| group)
+}
+
 #[test]
 fn procfs_is_read_for_v1_v2_and_containers() {
     let own = "9:name=systemd:/\n8:pids:/job\n4:memory:/job/one\n2:cpu,cpuacct:/\n0::/user.slice/app\n";
@@ -102,7 +108,7 @@ fn limits_are_written_in_both_dialects() {
 
     let v2 = tempfile::tempdir().unwrap();
     text(v2.path(), &[("memory.max", ""), ("memory.oom.group", ""), ("memory.swap.max", ""), ("pids.max", "")]);
-    fake(v2.path(), true).set_limits(&limits).unwrap();
+    fake(v2.path(), true).limit(&limits).unwrap();
     assert_eq!(read(v2.path(), "memory.max"), "67108864");
     assert_eq!(read(v2.path(), "memory.oom.group"), "1");
     assert_eq!(read(v2.path(), "memory.swap.max"), "0");
@@ -110,11 +116,11 @@ fn limits_are_written_in_both_dialects() {
 
     let v1 = tempfile::tempdir().unwrap();
     text(v1.path(), &[("memory.limit_in_bytes", ""), ("memory.swappiness", ""), ("pids.max", "")]);
-    fake(v1.path(), false).set_limits(&limits).unwrap();
+    fake(v1.path(), false).limit(&limits).unwrap();
     assert_eq!(read(v1.path(), "memory.limit_in_bytes"), "67108864");
     assert_eq!(read(v1.path(), "memory.swappiness"), "0");
     text(v1.path(), &[("memory.memsw.limit_in_bytes", "")]);
-    fake(v1.path(), false).set_limits(&limits).unwrap();
+    fake(v1.path(), false).limit(&limits).unwrap();
     assert_eq!(read(v1.path(), "memory.memsw.limit_in_bytes"), "67108864");
 }
 
@@ -127,7 +133,7 @@ fn a_limit_that_cannot_be_written_fails_by_name_and_leaves_nothing() {
         unified_pids: true,
         ..Support::default()
     };
-    let error = Group::create(&support, "x", &Limits::default()).unwrap_err();
+    let error = limited(&support, "x", &Limits::default()).unwrap_err();
     assert!(error.to_string().contains("memory.max"), "{error}");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
@@ -157,7 +163,7 @@ fn without_any_hierarchy_every_control_has_its_reason() {
     for control in [Control::Memory, Control::Processes, Control::Cpu] {
         assert!(support.control(control).unwrap_err().contains("not mounted"));
     }
-    let group = Group::create(&support, "none", &Limits::default()).unwrap();
+    let group = limited(&support, "none", &Limits::default()).unwrap();
     assert!(group.clone_fd().is_none() && group.cpu().is_none() && group.peak_memory().is_none());
     group.join(1).unwrap();
     group.kill().unwrap();
@@ -193,14 +199,14 @@ fn memory_is_limited_counted_and_killed() {
             i32::from(memory.iter().map(|byte| u64::from(*byte)).sum::<u64>() == 0)
         }
     };
-    let within = Group::create(&support, "within", &limits).unwrap();
+    let within = limited(&support, "within", &limits).unwrap();
     assert_eq!(in_group(&within, touch(8)).code, Some(0));
     assert_eq!(within.oom_kills(), 0);
     if let Some(peak) = within.peak_memory() {
         assert!((8 * MB..32 * MB).contains(&peak), "{peak}");
     }
     within.remove().unwrap();
-    let beyond = Group::create(&support, "beyond", &limits).unwrap();
+    let beyond = limited(&support, "beyond", &limits).unwrap();
     let ended = in_group(&beyond, touch(256));
     assert_eq!(ended.signal, Some(libc::SIGKILL), "{ended:?}");
     assert!(beyond.oom_kills() >= 1);
@@ -213,7 +219,7 @@ fn memory_is_limited_counted_and_killed() {
 #[test]
 fn processes_are_limited_and_refusals_counted() {
     let Some(support) = supported(Control::Processes) else { return };
-    let group = Group::create(&support, "pids", &Limits { processes: 4, ..Limits::default() }).unwrap();
+    let group = limited(&support, "pids", &Limits { processes: 4, ..Limits::default() }).unwrap();
     let ended = in_group(&group, || {
         let mut made = 0;
         for _ in 0..20 {
@@ -243,7 +249,7 @@ fn processes_are_limited_and_refusals_counted() {
 #[test]
 fn cpu_time_of_the_whole_tree_is_counted() {
     let Some(support) = supported(Control::Cpu) else { return };
-    let group = Group::create(&support, "cpu", &Limits::default()).unwrap();
+    let group = limited(&support, "cpu", &Limits::default()).unwrap();
     let ended = in_group(&group, || {
         // SAFETY: the grandchild counts for a while and leaves by `_exit`.
         let burn = unsafe { libc::fork() };
@@ -274,7 +280,7 @@ fn kill_ends_a_tree_that_left_its_session_and_dropping_removes_the_group() {
         println!("SKIP: no cgroup at all: {:?}", support.missing);
         return;
     }
-    let group = Group::create(&support, "kill", &Limits::default()).unwrap();
+    let group = limited(&support, "kill", &Limits::default()).unwrap();
     let folders: Vec<PathBuf> = group.folders().into_iter().map(Path::to_owned).collect();
     let ended = in_group(&group, || {
         for _ in 0..3 {
@@ -310,7 +316,7 @@ fn the_slow_way_of_killing_works_too() {
         println!("SKIP: no cgroup at all: {:?}", support.missing);
         return;
     };
-    let group = Group::create(&support, "slow", &Limits::default()).unwrap();
+    let group = limited(&support, "slow", &Limits::default()).unwrap();
     let ended = in_group(&group, || {
         // SAFETY: the child pauses until it is killed.
         if unsafe { libc::fork() } == 0 {
@@ -342,7 +348,7 @@ fn a_group_of_a_dead_process_is_swept_with_what_lives_in_it() {
     };
     // The maker dies without dropping the group, and a child of it lives on inside.
     let ended = in_child(|| {
-        let group = Group::create(&support, "left", &Limits::default()).unwrap();
+        let group = limited(&support, "left", &Limits::default()).unwrap();
         group.join(std::process::id()).unwrap();
         say(group.folders()[0].to_str().unwrap());
         // SAFETY: the child pauses until it is killed.
@@ -373,7 +379,7 @@ fn a_forked_copy_does_not_remove_the_group() {
         println!("SKIP: no cgroup at all: {:?}", support.missing);
         return;
     }
-    let group = Group::create(&support, "copy", &Limits::default()).unwrap();
+    let group = limited(&support, "copy", &Limits::default()).unwrap();
     let folder = group.folders()[0].to_owned();
     in_child(|| {
         // SAFETY: reads a bitwise copy of a value that this forked child alone then owns and drops.
@@ -394,7 +400,7 @@ fn group_cost() {
     println!("probe {:?}", start.elapsed());
     for round in 0..3 {
         let start = Instant::now();
-        let group = Group::create(&support, &format!("cost{round}"), &Limits::default()).unwrap();
+        let group = limited(&support, &format!("cost{round}"), &Limits::default()).unwrap();
         let made = start.elapsed();
         in_group(&group, || 0);
         let start = Instant::now();
