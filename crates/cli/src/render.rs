@@ -82,9 +82,10 @@ impl Story {
                 vec![format!("{} plan changed: {}", self.mark("~", Colour::Cyan), look.foreign(reason))]
             }
             EventBody::StepStarted { step, tool, description } => {
+                let gist = self.steps.remove(step.as_str()).map(|known| known.gist).unwrap_or_default();
                 self.steps.insert(
                     step.to_string(),
-                    Step { tool: tool.clone(), description: description.clone(), ..Step::default() },
+                    Step { tool: tool.clone(), description: description.clone(), gist, ..Step::default() },
                 );
                 if look.live || step.as_str().contains('[') {
                     Vec::new()
@@ -155,6 +156,7 @@ impl Story {
             self.steps.entry(step.id.to_string()).or_insert_with(|| Step {
                 tool: step.tool.clone(),
                 description: step.description.clone(),
+                gist: gist(&step.params),
                 ..Step::default()
             });
         }
@@ -177,7 +179,7 @@ impl Story {
         let mut title = self.title(id);
         let step = self.steps.remove(id).unwrap_or_default();
         // The items of one step differ in what they are called with alone.
-        if id.contains('[') && !step.gist.is_empty() {
+        if id.contains('[') && step.description != step.tool && !step.gist.is_empty() {
             title = format!("{title}: {}", self.look.foreign(&step.gist));
         }
         let mut facts = vec![seconds(duration)];
@@ -236,7 +238,9 @@ impl Story {
     /// `step_2  shell  Run tests`.
     pub(crate) fn title(&self, id: &str) -> String {
         let Some(step) = self.steps.get(id) else { return id.to_owned() };
-        let description = one_line(&step.description, 100);
+        // A step without a description is called as its tool is: its argument says more.
+        let said = if step.description == step.tool { &step.gist } else { &step.description };
+        let description = one_line(said, 100);
         let title =
             format!("{}  {}  {}", self.look.paint(Colour::Bold, id), step.tool, self.look.foreign(&description));
         title.trim_end().to_owned()
@@ -449,6 +453,12 @@ mod tests {
         assert!(tell(&mut story, changed("step_1: using python3")).is_empty());
         let line = tell(&mut story, finished(StepStatus::Skipped)).remove(0);
         assert!(line.starts_with("skipped  step_1  shell  Run tests"), "{line}");
+
+        let mut nameless = plan.clone();
+        nameless.steps[0].description = "shell".into();
+        tell(&mut story, EventBody::PlanChanged { reason: "other".into(), plan: nameless });
+        let begun = EventBody::StepStarted { step: "step_1".into(), tool: "shell".into(), description: "shell".into() };
+        assert_eq!(tell(&mut story, begun), ["start    step_1  shell  pytest"]);
     }
 
     #[test]
