@@ -254,3 +254,11 @@ fn a_closed_network_says_how_it_is_opened() {
     scene.file("plan.yaml", plan);
     scene.run(["run", "plan.yaml"]).ends(1).prints("the network is closed to steps").prints("AGENTIC_NETWORK=host");
 }
+
+#[test]
+fn an_empty_journal_says_so_beside_the_list() {
+    let scene = Scene::new();
+    let seen = scene.run(["runs"]);
+    assert_eq!(seen.ends(0).says("no runs yet").stdout, "");
+    assert_eq!(scene.run(["runs", "--json"]).ends(0).stderr, "");
+}
