@@ -108,15 +108,19 @@ impl Story {
             }
             EventBody::CallFinished { step: Some(step), cause, error, output, metadata, changes, .. } => {
                 self.changes.add(changes.as_ref().unwrap_or(&ChangeSet::default()));
-                let found =
-                    self.steps.get(step.as_str()).map(|known| self.findings.lines(step.as_str(), &known.tool, output));
+                let found = self
+                    .steps
+                    .get(step.as_str())
+                    .map(|known| self.findings.lines(step.as_str(), &known.tool, output, &known.tail));
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
                     step.found = found.unwrap_or_default();
                     step.cause = cause.map(|cause| cause.as_str());
                     step.error.clone_from(error);
                     step.decided = metadata.get("message").and_then(Value::as_str).map(str::to_owned);
                     let text = output_text(output);
-                    if !text.is_empty() {
+                    // Of a long output the event holds the beginning; what came by says how it ended.
+                    let came_by = matches!(output, OutputRef::Stored { .. }) && !step.tail.is_empty();
+                    if !text.is_empty() && !came_by {
                         step.tail.clear();
                         keep(&mut step.tail, &text);
                     }
@@ -424,14 +428,14 @@ mod tests {
         .unwrap();
         let findings = Findings::of(&plan);
         let text = OutputRef::Inline(json!((0..30).map(|n| format!("  line {n}\n")).collect::<String>()));
-        assert!(findings.lines("find", "search", &text).is_empty(), "a later step takes it up");
-        let read = findings.lines("look", "file_read", &text);
+        assert!(findings.lines("find", "search", &text, "").is_empty(), "a later step takes it up");
+        let read = findings.lines("look", "file_read", &text, "");
         assert_eq!((read.len(), read[0].as_str()), (21, "  line 0"));
         assert_eq!(read[20], "… (10 more lines: see `agentic show`)");
-        assert!(findings.lines("use", "shell", &text).is_empty(), "others wait for it");
-        let said = findings.lines("last", "shell", &text);
+        assert!(findings.lines("use", "shell", &text, "").is_empty(), "others wait for it");
+        let said = findings.lines("last", "shell", &text, "");
         assert_eq!((said.len(), said[9].as_str()), (10, "  line 29"));
-        assert!(findings.lines("last", "shell", &OutputRef::Inline(json!({"a": 1}))).is_empty(), "no text");
+        assert!(findings.lines("last", "shell", &OutputRef::Inline(json!({"a": 1})), "").is_empty(), "no text");
     }
 
     #[test]

@@ -262,3 +262,11 @@ fn an_empty_journal_says_so_beside_the_list() {
     assert_eq!(seen.ends(0).says("no runs yet").stdout, "");
     assert_eq!(scene.run(["runs", "--json"]).ends(0).stderr, "");
 }
+
+#[test]
+fn of_a_long_output_the_end_is_shown() {
+    let scene = Scene::new();
+    let run = |command: &str| scene.run(["run", "run tests", "-c", command]);
+    run("command=seq 100000").ends(0).prints("| 99991\n").prints("| 100000\n");
+    run("command=seq 100000; exit 3").ends(1).prints("| 100000\n");
+}
