@@ -15,6 +15,8 @@ use crate::terminal::{Appearance, Colour, one_line};
 
 /// Lines of output that a failed step shows.
 const TAIL_LINES: usize = 15;
+/// Lines that an error may have and still be told beside an output.
+const MOST_ERROR_LINES: usize = 200;
 /// Bytes of output kept per step for that.
 const TAIL_BYTES: usize = 16 * 1024;
 
@@ -227,7 +229,9 @@ impl Story {
     fn why(&self, error: &str, step: &Step) -> Vec<String> {
         let cut = |line: &str| line.trim_end().chars().take(400).collect::<String>();
         let unsaid = |line: &&str| !line.trim().is_empty() && !step.tail.contains(line.trim());
-        let mut lines: Vec<String> = error.lines().filter(unsaid).map(cut).collect();
+        // An error of many lines is the output itself, whose end is shown already.
+        let output = !step.tail.is_empty() && error.lines().nth(MOST_ERROR_LINES).is_some();
+        let mut lines: Vec<String> = if output { Vec::new() } else { error.lines().filter(unsaid).map(cut).collect() };
         let shown = |line: &&str| step.tail.lines().rev().take(TAIL_LINES).any(|other| other.contains(*line));
         if lines.is_empty() {
             lines.extend(step.decided.as_deref().filter(|line| !shown(line)).map(cut));

@@ -269,4 +269,6 @@ fn of_a_long_output_the_end_is_shown() {
     let run = |command: &str| scene.run(["run", "run tests", "-c", command]);
     run("command=seq 100000").ends(0).prints("| 99991\n").prints("| 100000\n");
     run("command=seq 100000; exit 3").ends(1).prints("| 100000\n");
+    let loud = run("command=seq 100000 >&2; exit 3");
+    assert!(loud.ends(1).prints("| 100000\n").stdout.lines().count() < 40, "{}", loud.stdout);
 }
