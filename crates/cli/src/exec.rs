@@ -230,13 +230,6 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         ViewName::Host => "host",
     });
     typed.text("sandbox.network", "--network", network)?.text("view", "--view", view)?;
-    for (flag, paths) in [("--ro", &args.ro), ("--rw", &args.rw)] {
-        for path in paths {
-            std::fs::symlink_metadata(path).map_err(|error| {
-                Failure::bad_input(format!("failed to show {} to the program ({flag}): {error}", path.display()))
-            })?;
-        }
-    }
     for name in args.block_import.iter().chain(&args.allow_import) {
         let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
         if !name.trim().split('.').all(part) {
@@ -255,6 +248,13 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         .paths("sandbox.read_only", "--ro", &args.ro)?
         .paths("sandbox.read_write", "--rw", &args.rw)?
         .paths("sandbox.hide", "--hide", &args.hide)?;
+    for (flag, paths) in [("--ro", &args.ro), ("--rw", &args.rw)] {
+        for path in paths {
+            std::fs::symlink_metadata(path).map_err(|error| {
+                Failure::bad_input(format!("failed to show {} to the program ({flag}): {error}", path.display()))
+            })?;
+        }
+    }
     if let Some(runtime) = &args.runtime {
         let name = format!("sandbox.runtimes.{}", language.as_str());
         let path = std::path::absolute(runtime).unwrap_or_else(|_| runtime.clone());

@@ -45,8 +45,8 @@ impl Findings {
         findings
     }
 
-    /// The lines to show below a step that went well.
-    pub(crate) fn lines(&self, id: &str, tool: &str, output: &OutputRef) -> Vec<String> {
+    /// The lines to show below a step that went well; `tail` is the end of what came by while it ran.
+    pub(crate) fn lines(&self, id: &str, tool: &str, output: &OutputRef, tail: &str) -> Vec<String> {
         let whole = id.split('[').next().unwrap_or(id);
         let text = match output {
             OutputRef::Inline(Value::String(text)) => text,
@@ -67,9 +67,11 @@ impl Findings {
                 shown.push(format!("… ({more}: see `agentic show`)"));
             }
             shown
-        } else if self.awaited.contains(whole) || cut_short {
+        } else if self.awaited.contains(whole) {
             Vec::new()
         } else {
+            // Of a long output the event holds the beginning alone.
+            let lines = if cut_short { tail.trim_end().lines().collect() } else { lines };
             lines[lines.len().saturating_sub(SAID_LINES)..].iter().map(|line| short(line)).collect()
         }
     }

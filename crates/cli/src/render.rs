@@ -15,6 +15,8 @@ use crate::terminal::{Appearance, Colour, one_line};
 
 /// Lines of output that a failed step shows.
 const TAIL_LINES: usize = 15;
+/// Lines that an error may have and still be told beside an output.
+const MOST_ERROR_LINES: usize = 200;
 /// Bytes of output kept per step for that.
 const TAIL_BYTES: usize = 16 * 1024;
 
@@ -82,9 +84,10 @@ impl Story {
                 vec![format!("{} plan changed: {}", self.mark("~", Colour::Cyan), look.foreign(reason))]
             }
             EventBody::StepStarted { step, tool, description } => {
+                let gist = self.steps.remove(step.as_str()).map(|known| known.gist).unwrap_or_default();
                 self.steps.insert(
                     step.to_string(),
-                    Step { tool: tool.clone(), description: description.clone(), ..Step::default() },
+                    Step { tool: tool.clone(), description: description.clone(), gist, ..Step::default() },
                 );
                 if look.live || step.as_str().contains('[') {
                     Vec::new()
@@ -107,15 +110,19 @@ impl Story {
             }
             EventBody::CallFinished { step: Some(step), cause, error, output, metadata, changes, .. } => {
                 self.changes.add(changes.as_ref().unwrap_or(&ChangeSet::default()));
-                let found =
-                    self.steps.get(step.as_str()).map(|known| self.findings.lines(step.as_str(), &known.tool, output));
+                let found = self
+                    .steps
+                    .get(step.as_str())
+                    .map(|known| self.findings.lines(step.as_str(), &known.tool, output, &known.tail));
                 if let Some(step) = self.steps.get_mut(step.as_str()) {
                     step.found = found.unwrap_or_default();
                     step.cause = cause.map(|cause| cause.as_str());
                     step.error.clone_from(error);
                     step.decided = metadata.get("message").and_then(Value::as_str).map(str::to_owned);
                     let text = output_text(output);
-                    if !text.is_empty() {
+                    // Of a long output the event holds the beginning; what came by says how it ended.
+                    let came_by = matches!(output, OutputRef::Stored { .. }) && !step.tail.is_empty();
+                    if !text.is_empty() && !came_by {
                         step.tail.clear();
                         keep(&mut step.tail, &text);
                     }
@@ -155,6 +162,7 @@ impl Story {
             self.steps.entry(step.id.to_string()).or_insert_with(|| Step {
                 tool: step.tool.clone(),
                 description: step.description.clone(),
+                gist: gist(&step.params),
                 ..Step::default()
             });
         }
@@ -177,7 +185,7 @@ impl Story {
         let mut title = self.title(id);
         let step = self.steps.remove(id).unwrap_or_default();
         // The items of one step differ in what they are called with alone.
-        if id.contains('[') && !step.gist.is_empty() {
+        if id.contains('[') && step.description != step.tool && !step.gist.is_empty() {
             title = format!("{title}: {}", self.look.foreign(&step.gist));
         }
         let mut facts = vec![seconds(duration)];
@@ -221,7 +229,9 @@ impl Story {
     fn why(&self, error: &str, step: &Step) -> Vec<String> {
         let cut = |line: &str| line.trim_end().chars().take(400).collect::<String>();
         let unsaid = |line: &&str| !line.trim().is_empty() && !step.tail.contains(line.trim());
-        let mut lines: Vec<String> = error.lines().filter(unsaid).map(cut).collect();
+        // An error of many lines is the output itself, whose end is shown already.
+        let output = !step.tail.is_empty() && error.lines().nth(MOST_ERROR_LINES).is_some();
+        let mut lines: Vec<String> = if output { Vec::new() } else { error.lines().filter(unsaid).map(cut).collect() };
         let shown = |line: &&str| step.tail.lines().rev().take(TAIL_LINES).any(|other| other.contains(*line));
         if lines.is_empty() {
             lines.extend(step.decided.as_deref().filter(|line| !shown(line)).map(cut));
@@ -236,7 +246,9 @@ impl Story {
     /// `step_2  shell  Run tests`.
     pub(crate) fn title(&self, id: &str) -> String {
         let Some(step) = self.steps.get(id) else { return id.to_owned() };
-        let description = one_line(&step.description, 100);
+        // A step without a description is called as its tool is: its argument says more.
+        let said = if step.description == step.tool { &step.gist } else { &step.description };
+        let description = one_line(said, 100);
         let title =
             format!("{}  {}  {}", self.look.paint(Colour::Bold, id), step.tool, self.look.foreign(&description));
         title.trim_end().to_owned()
@@ -420,14 +432,14 @@ mod tests {
         .unwrap();
         let findings = Findings::of(&plan);
         let text = OutputRef::Inline(json!((0..30).map(|n| format!("  line {n}\n")).collect::<String>()));
-        assert!(findings.lines("find", "search", &text).is_empty(), "a later step takes it up");
-        let read = findings.lines("look", "file_read", &text);
+        assert!(findings.lines("find", "search", &text, "").is_empty(), "a later step takes it up");
+        let read = findings.lines("look", "file_read", &text, "");
         assert_eq!((read.len(), read[0].as_str()), (21, "  line 0"));
         assert_eq!(read[20], "… (10 more lines: see `agentic show`)");
-        assert!(findings.lines("use", "shell", &text).is_empty(), "others wait for it");
-        let said = findings.lines("last", "shell", &text);
+        assert!(findings.lines("use", "shell", &text, "").is_empty(), "others wait for it");
+        let said = findings.lines("last", "shell", &text, "");
         assert_eq!((said.len(), said[9].as_str()), (10, "  line 29"));
-        assert!(findings.lines("last", "shell", &OutputRef::Inline(json!({"a": 1}))).is_empty(), "no text");
+        assert!(findings.lines("last", "shell", &OutputRef::Inline(json!({"a": 1})), "").is_empty(), "no text");
     }
 
     #[test]
@@ -449,6 +461,12 @@ mod tests {
         assert!(tell(&mut story, changed("step_1: using python3")).is_empty());
         let line = tell(&mut story, finished(StepStatus::Skipped)).remove(0);
         assert!(line.starts_with("skipped  step_1  shell  Run tests"), "{line}");
+
+        let mut nameless = plan.clone();
+        nameless.steps[0].description = "shell".into();
+        tell(&mut story, EventBody::PlanChanged { reason: "other".into(), plan: nameless });
+        let begun = EventBody::StepStarted { step: "step_1".into(), tool: "shell".into(), description: "shell".into() };
+        assert_eq!(tell(&mut story, begun), ["start    step_1  shell  pytest"]);
     }
 
     #[test]

@@ -254,3 +254,21 @@ fn a_closed_network_says_how_it_is_opened() {
     scene.file("plan.yaml", plan);
     scene.run(["run", "plan.yaml"]).ends(1).prints("the network is closed to steps").prints("AGENTIC_NETWORK=host");
 }
+
+#[test]
+fn an_empty_journal_says_so_beside_the_list() {
+    let scene = Scene::new();
+    let seen = scene.run(["runs"]);
+    assert_eq!(seen.ends(0).says("no runs yet").stdout, "");
+    assert_eq!(scene.run(["runs", "--json"]).ends(0).stderr, "");
+}
+
+#[test]
+fn of_a_long_output_the_end_is_shown() {
+    let scene = Scene::new();
+    let run = |command: &str| scene.run(["run", "run tests", "-c", command]);
+    run("command=seq 100000").ends(0).prints("| 99991\n").prints("| 100000\n");
+    run("command=seq 100000; exit 3").ends(1).prints("| 100000\n");
+    let loud = run("command=seq 100000 >&2; exit 3");
+    assert!(loud.ends(1).prints("| 100000\n").stdout.lines().count() < 40, "{}", loud.stdout);
+}

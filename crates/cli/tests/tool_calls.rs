@@ -61,3 +61,15 @@ fn every_argument_error_is_bad_input_with_its_pointer() {
         .ends(5)
         .says("timed out");
 }
+
+#[test]
+fn an_unknown_tool_is_answered_with_those_that_there_are() {
+    let scene = Scene::new();
+    scene
+        .run(["tool", "call", "no_such_tool"])
+        .ends(2)
+        .says("Unknown tool: no_such_tool")
+        .says("the tools are file_read");
+    let told = scene.run(["tool", "call", "no_such_tool", "--json"]).ends(2).json();
+    assert_eq!(told["error"], "Unknown tool: no_such_tool");
+}
