@@ -190,6 +190,7 @@ impl Sandbox {
         // Joining a cgroup waits for the kernel (a few milliseconds on v1), so it happens while the view is
         // being built; the program is only started by the message after it.
         if let Some(group) = &group
+            && group.clone_fd().is_none()
             && let Err(error) = group.join(nest.pid as u32)
         {
             // A nest that has failed says more than that it cannot be moved. It ends when nothing more can come.

@@ -218,9 +218,11 @@ impl Group {
         Ok(())
     }
 
-    /// For `clone3` with CLONE_INTO_CGROUP, where there is a unified hierarchy. v1 hierarchies still need [`Self::join`].
+    /// For `clone3` with CLONE_INTO_CGROUP, where the unified hierarchy is all there is; it needs no [`Self::join`]
+    /// then. Beside v1 it would only be one more wait, for the lock that the join needs.
     pub(crate) fn clone_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.unified_fd.as_ref().map(AsFd::as_fd)
+        let only_unified = self.folders().len() == 1;
+        self.unified_fd.as_ref().filter(|_| only_unified).map(AsFd::as_fd)
     }
 
     /// Moves a process, as numbered in the caller's pid namespace, and its later children into the group. To be
