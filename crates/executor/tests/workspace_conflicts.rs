@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use agentic_executor::workspace::{Backend, Moment, Watcher, WorkspaceError};
 use workspace_support::{Entry, World, conflicts, step, tree, upper, watched, world};
@@ -455,13 +456,20 @@ fn no_save_of_another_program_is_ever_replaced_unseen() {
             // version of exactly that save.
             let mut last = 0;
             while !stop.load(Ordering::SeqCst) {
-                let found = world.read("log");
-                let base = found.rsplit(" over ").next().unwrap();
+                // A step's version of an older save can be there for a moment: it is looked at after the exchange,
+                // and taken back. What was lost would stay lost.
+                let patience = Instant::now() + Duration::from_secs(5);
+                let seen = || world.read("log").rsplit(" over ").next().unwrap().to_owned();
+                let mut base = seen();
+                while base != format!("save {last}") && Instant::now() < patience {
+                    std::thread::yield_now();
+                    base = seen();
+                }
                 assert_eq!(base, format!("save {last}"), "a save was replaced by a step that had not seen it");
                 last += 1;
                 fs::write(world.root.join("log~"), format!("save {last}")).unwrap();
                 fs::rename(world.root.join("log~"), world.root.join("log")).unwrap();
-                std::thread::sleep(std::time::Duration::from_micros(1_500 * (last % 7)));
+                std::thread::sleep(Duration::from_micros(1_500 * (last % 7)));
             }
             last
         });
