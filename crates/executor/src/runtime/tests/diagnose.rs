@@ -125,7 +125,7 @@ fn every_message_has_its_cause() {
         (1, "socket.gaierror: [Errno -3] Temporary failure in name resolution", Cause::NetworkDenied, None),
         (1, "OSError: [Errno 101] Network is unreachable", Cause::NetworkDenied, None),
         (1, "OSError: [Errno 97] Address family not supported by protocol", Cause::NetworkDenied, None),
-        (1, "Error: getaddrinfo EAI_AGAIN registry.npmjs.org", Cause::NetworkDenied, None),
+        (1, "Error: getaddrinfo EAI_AGAIN registry.example", Cause::NetworkDenied, None),
         (
             101,
             "error: no matching package named `rstest` found\nAs a reminder, you're using offline mode (--offline) which",
