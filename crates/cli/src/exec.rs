@@ -50,7 +50,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
 
     let config = &settings.config;
     let sandbox = Sandbox::new(config.spawner.clone()).map_err(|error| program::refusal(&error))?;
-    sandbox.warm_up();
+    let _preparations = sandbox.warm_up();
     let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?;
     if !args.discard {
         program::writable(&config.workspace)?;

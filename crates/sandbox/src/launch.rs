@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crate::channel;
@@ -54,6 +55,23 @@ fn next_name() -> String {
 /// Runs of this process so far, over all its sandboxes: each cgroup has a name of its own.
 static RUNS: AtomicU64 = AtomicU64::new(0);
 
+/// Preparations under way ([`Sandbox::warm_up`]). Dropping it waits for their end, so that a process which ends early
+/// leaves no group behind.
+#[derive(Debug)]
+#[must_use = "the preparations are waited for when it is dropped"]
+pub struct WarmUp {
+    threads: [Option<JoinHandle<()>>; 2],
+}
+
+impl Drop for WarmUp {
+    fn drop(&mut self) {
+        for thread in self.threads.iter_mut().filter_map(Option::take) {
+            // A thread that panicked has said so, and there is nothing to take back.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// The message that the spec's descriptors ride on, and that starts the program; an empty one would read as the end.
 const GO: u8 = 1;
 
@@ -80,19 +98,19 @@ impl Sandbox {
 
     /// Starts the spawner and looks for cgroups in the background, for a caller who knows that a run will come.
     /// What fails here fails again, and is told, at the run.
-    pub fn warm_up(&self) {
+    pub fn warm_up(&self) -> WarmUp {
         let in_background = |name: &str, work: fn(&Self)| {
             let sandbox = self.clone();
-            let started = std::thread::Builder::new().name(name.into()).spawn(move || work(&sandbox));
-            drop(started);
+            std::thread::Builder::new().name(name.into()).spawn(move || work(&sandbox)).ok()
         };
-        in_background("warm-spawner", |sandbox| drop(sandbox.client()));
-        in_background("warm-cgroups", |sandbox| {
+        let spawner = in_background("warm-spawner", |sandbox| drop(sandbox.client()));
+        let cgroups = in_background("warm-cgroups", |sandbox| {
             let support = sandbox.cgroups();
             // Made first: while the lock of `expect_join` is waited for, no group can be made.
             *sandbox.spare() = Group::create(&support, &next_name()).ok();
             support.expect_join();
         });
+        WarmUp { threads: [spawner, cgroups] }
     }
 
     fn client(&self) -> Result<Arc<Client>> {

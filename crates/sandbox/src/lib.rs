@@ -35,7 +35,7 @@ mod view;
 pub use child::{Child, Killer};
 pub use command::{Command, Observer, Stdin, Stream};
 pub use error::{Error, Result};
-pub use launch::{Sandbox, Spawner};
+pub use launch::{Sandbox, Spawner, WarmUp};
 pub use limits::{LimitError, Limits, MB};
 pub use linux::lease::has_writer;
 pub use linux::sys::with_fs_identity;
