@@ -379,6 +379,7 @@ def _cause(error: Exception) -> str:
         return "not_found"
     if isinstance(error, PermissionError):
         return "permission_denied"
-    if isinstance(error, TimeoutError):
+    # Before Python 3.11 those of asyncio and concurrent.futures are classes of their own.
+    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
         return "timeout"
     return "failed"
