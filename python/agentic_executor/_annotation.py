@@ -17,10 +17,10 @@ from .errors import InvalidTypeError, InvalidValueError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, Optional
 
     Convert = Callable[[Any], Any]
-    Described = tuple[dict[str, Any], Convert | None]
+    Described = tuple[dict[str, Any], Optional[Convert]]
 
 _SCALARS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _ARRAYS = {
@@ -68,7 +68,8 @@ def _bare(annotation: Any) -> tuple[Any, str]:
         elif type(annotation).__name__ == "TypeAliasType":
             annotation = annotation.__value__
         elif isinstance(annotation, typing.TypeVar):
-            annotation = annotation.__bound__ or (typing.Union[annotation.__constraints__] if annotation.__constraints__ else typing.Any)
+            constraints = annotation.__constraints__
+            annotation = annotation.__bound__ or (typing.Union[constraints] if constraints else typing.Any)
         elif getattr(typing.get_origin(annotation), "_name", None) in _QUALIFIERS:
             annotation = typing.get_args(annotation)[0]
         else:
@@ -94,7 +95,7 @@ def _described(annotation: Any, name: str, inside: tuple[Any, ...]) -> Described
     if isinstance(origin, type):
         if issubclass(origin, enum.Enum):
             return _choice(list(origin), name)
-        if issubclass(origin, os.PathLike):
+        if hasattr(origin, "__fspath__"):
             return {"type": "string"}, None if origin is os.PathLike else origin
         if typing.is_typeddict(origin) if hasattr(typing, "is_typeddict") else hasattr(origin, "__total__"):
             return _typed_dict(origin, name, inside)

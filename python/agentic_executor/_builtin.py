@@ -15,11 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Sequence
-    from typing import Any, ClassVar
+    from typing import Any, ClassVar, Union
 
     from ._tool import ToolResult
 
-    StrPath = str | os.PathLike[str]
+    StrPath = Union[str, os.PathLike[str]]
 
 _INFINITY = float("inf")
 
@@ -98,28 +98,24 @@ class BuiltInTool(Tool):
         from ._settings import base_settings
 
         tools = _native.Tools()
-        tools.register(self if is_built_in(self) else _Plain(self), True)
+        tools.register(self._plain(), True)
         return result_from(_native.call(base_settings(), tools, self._built_in_name, kwargs))
+
+    def _plain(self) -> BuiltInTool:
+        """The tool as the engine knows it, also when a subclass goes by another name or schema."""
+        if is_built_in(self):
+            return self
+        kind = next(kind for kind in type(self).__mro__ if "_built_in_name" in vars(kind))
+        tool: BuiltInTool = object.__new__(kind)
+        for name in self._attribute_checks:
+            setattr(tool, name, getattr(self, name))
+        return tool
 
     def __setattr__(self, name: str, value: object) -> None:
         check = self._attribute_checks.get(name)
         if check is not None:
             check(name, value)
         super().__setattr__(name, value)
-
-
-class _Plain:
-    """A built-in tool as the engine knows it, behind a subclass that goes by another name or schema."""
-
-    def __init__(self, tool: BuiltInTool) -> None:
-        self._tool = tool
-
-    @property
-    def name(self) -> str:
-        return self._tool._built_in_name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tool, name)
 
 
 _OWN = ("name", "description", "parameters", "execute", "to_schema", "validate_params")

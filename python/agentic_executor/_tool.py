@@ -315,7 +315,7 @@ class Tool(ABC):
                 problem = self.validate_params(params)
                 if problem is not None:
                     return failure("invalid_arguments", str(problem))
-            answer: object = self.execute(**params)
+            answer: Any = self.execute(**params)
             if hasattr(answer, "__await__"):
                 answer = wait_for(answer)
         except Exception as error:
