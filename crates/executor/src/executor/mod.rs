@@ -62,7 +62,6 @@ pub struct AgenticExecutor {
     config: Config,
     registry: ToolRegistry,
     planner: TaskPlanner,
-    sandbox: Sandbox,
     workspaces: Workspaces,
     approval: Approval,
     prompt: Option<Arc<dyn Prompt>>,
@@ -81,6 +80,7 @@ pub struct Builder {
     registry: ToolRegistry,
     mode: ExecutionMode,
     approval: Approval,
+    workspaces: Option<Workspaces>,
     journal: Option<Arc<Journal>>,
     prompt: Option<Arc<dyn Prompt>>,
     subscribers: Subscribers,
@@ -107,6 +107,13 @@ impl Builder {
     /// Which calls may be made. Default: all.
     pub fn approval(mut self, approval: Approval) -> Self {
         self.approval = approval;
+        self
+    }
+    /// The workspaces, with their sandbox and their state folder, which takes the place of the configuration's.
+    /// Default: of its own. Executors of one process that may work on one folder share them: layers that others have
+    /// open on it are seen, and waited for where they must be.
+    pub fn workspaces(mut self, workspaces: Workspaces) -> Self {
+        self.workspaces = Some(workspaces);
         self
     }
     /// Where runs are recorded. Default: `journal.sqlite3` in the state folder.
@@ -144,7 +151,7 @@ impl Builder {
     /// # Errors
     /// [`ExecutorError`]: a journal or state folder that cannot be used, interactive mode without a prompt, a
     /// budget of 0.
-    pub fn build(self) -> Result<AgenticExecutor, ExecutorError> {
+    pub fn build(mut self) -> Result<AgenticExecutor, ExecutorError> {
         let budgets = &self.config.budgets;
         for (name, zero) in [
             ("max_steps", budgets.steps == 0),
@@ -159,8 +166,11 @@ impl Builder {
         if self.mode == ExecutionMode::Interactive && self.prompt.is_none() {
             return Err(ExecutorError::NoPrompt);
         }
-        let sandbox = Sandbox::new(self.config.spawner.clone())?;
-        let workspaces = Workspaces::new(&self.config.state, sandbox.clone())?;
+        let workspaces = match self.workspaces {
+            Some(workspaces) => workspaces,
+            None => Workspaces::new(&self.config.state, Sandbox::new(self.config.spawner.clone())?)?,
+        };
+        self.config.state = workspaces.state().to_owned();
         let journal = match self.journal {
             Some(journal) => journal,
             None => Arc::new(Journal::open(&self.config.state.join("journal.sqlite3"))?),
@@ -169,7 +179,6 @@ impl Builder {
             planner: TaskPlanner::new(self.registry.list_tools()),
             config: self.config,
             registry: self.registry,
-            sandbox,
             workspaces,
             approval: self.approval,
             prompt: self.prompt,
@@ -190,6 +199,7 @@ impl AgenticExecutor {
             registry: ToolRegistry::new(),
             mode: ExecutionMode::default(),
             approval: Approval::default(),
+            workspaces: None,
             journal: None,
             prompt: None,
             subscribers: Subscribers::default(),
@@ -342,6 +352,10 @@ impl AgenticExecutor {
     /// The request to end. Once made it ends every run of this executor, later ones too.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
+    }
+    /// The workspaces, for another executor of this process to share.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
     }
     /// What the executor was told.
     pub fn config(&self) -> &Config {

@@ -145,6 +145,14 @@ impl Workspaces {
         }
         self
     }
+    /// The state folder, without links.
+    pub fn state(&self) -> &Path {
+        &self.shared.state
+    }
+    /// The sandbox that mounts layers, and runs what is to run over them.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.shared.sandbox
+    }
     /// The content-addressed store in the state folder.
     pub fn store(&self) -> &Store {
         &self.shared.store
