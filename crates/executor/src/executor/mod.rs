@@ -18,6 +18,8 @@ use crate::planner::references::escape;
 use crate::planner::{
     CommitPolicy, ExecutionPlan, NoProject, OnFailure, PlanError, PlanStep, RetryPolicy, TaskPlanner,
 };
+use crate::runtime::Language;
+use crate::tools::code::{MOST_CODE, check_code};
 use crate::tools::{RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
 use crate::workspace::{Dir, Workspaces};
 
@@ -232,10 +234,26 @@ impl AgenticExecutor {
     }
 
     /// Runs Python code as a plan of one step, which the result calls `sandbox`; registry and journal call the
-    /// tool `run_code`. Code that fails is not run again.
+    /// tool `run_code`. Code that fails is not run again; code of more than [`MOST_CODE`] bytes is refused like a task
+    /// that is not understood.
     #[must_use = "a failure is told in the result"]
     pub fn execute_code(&self, code: &str, description: &str) -> ExecutionResult {
-        let params = Map::from_iter([("code".to_owned(), escape(code).into())]);
+        self.execute_code_in(Language::Python, code, description)
+    }
+
+    /// The same in another language.
+    #[must_use = "a failure is told in the result"]
+    pub fn execute_code_in(&self, language: Language, code: &str, description: &str) -> ExecutionResult {
+        // Anything else that is wrong with it is the step's failure, and recorded.
+        if code.len() > MOST_CODE
+            && let Err(error) = check_code(code)
+        {
+            return ExecutionResult::bad_input(description, error);
+        }
+        let mut params = Map::from_iter([("code".to_owned(), escape(code).into())]);
+        if language != Language::Python {
+            params.insert("language".to_owned(), language.as_str().into());
+        }
         let mut step = PlanStep::new("step_1", "run_code", params, description);
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
         let registry = match self.only("run_code", || Arc::new(RunCodeTool::new())) {

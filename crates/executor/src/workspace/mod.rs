@@ -35,6 +35,7 @@ mod path;
 mod reading;
 mod resolve;
 mod stamp;
+mod state;
 mod store;
 mod tree;
 mod view;
@@ -47,6 +48,7 @@ pub use error::{Aside, Conflict, WorkspaceError};
 use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
+pub use state::state_outside;
 pub use store::{ContentHash, Store};
 
 use crate::tools::Access;
