@@ -1,5 +1,6 @@
 //! Runs and bare calls: an executor for each, over what the process shares.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use agentic_executor::executor::{Answer, ExecutorError, Prompt};
@@ -15,11 +16,11 @@ use serde_json::{Map, Value};
 
 use crate::convert::{to_map, to_python, type_name};
 use crate::desk::{Desk, serve};
+use crate::errors;
 use crate::forms;
 use crate::process::Process;
 use crate::settings::Settings;
 use crate::tools::Tools;
-use crate::errors;
 
 /// A request to end, shared with the run it is given to.
 #[pyclass(frozen, module = "agentic_executor._native")]
@@ -63,7 +64,8 @@ enum Work {
 impl Work {
     fn read(given: &Bound<'_, PyDict>) -> PyResult<Self> {
         let py = given.py();
-        let member = |key: &str| given.get_item(key)?.ok_or_else(|| errors::wrong_value(py, format!("{key} is missing")));
+        let member =
+            |key: &str| given.get_item(key)?.ok_or_else(|| errors::wrong_value(py, format!("{key} is missing")));
         let text = |key: &str| -> PyResult<String> {
             match crate::convert::to_value(&member(key)?, key)? {
                 Value::String(text) => Ok(text),
@@ -75,9 +77,8 @@ impl Work {
             "plan" => Self::Plan(forms::plan(&member("plan")?)?, to_map(&member("context")?, "context")?),
             "code" => {
                 let language = crate::convert::to_value(&member("language")?, "language")?;
-                let language = serde_json::from_value(language).map_err(|_| {
-                    errors::wrong_value(py, "language must be python, bash or javascript".into())
-                })?;
+                let language = serde_json::from_value(language)
+                    .map_err(|_| errors::wrong_value(py, "language must be python, bash or javascript".into()))?;
                 Self::Code { code: text("code")?, description: text("description")?, language }
             }
             "edit" => Self::Edit { path: text("path")?, old: text("old")?, new: text("new")? },
@@ -92,7 +93,7 @@ impl Work {
     fn execute(self, executor: &AgenticExecutor) -> ExecutionResult {
         match self {
             Self::Plan(plan, context) => executor.execute_plan_with(plan, &context),
-            Self::Code { code, description, language } => { let _ = language; executor.execute_code(&code, &description) },
+            Self::Code { code, description, language } => executor.execute_code_in(language, &code, &description),
             Self::Edit { path, old, new } => executor.edit_file(&path, &old, &new),
             Self::Tests { command, working_dir } => {
                 executor.run_tests(Some(&command), working_dir.as_deref().map(std::path::Path::new))
@@ -160,13 +161,19 @@ fn with_executor<'py, T: Send>(
     listeners: Listeners,
     work: impl FnOnce(&AgenticExecutor) -> T + Send,
 ) -> PyResult<T> {
-    let settings = Settings::read(settings)?;
     let registry = tools.get().registry();
+    let settings = Settings::read(settings, &roots(&registry))?;
     let cancel = cancel.map_or_else(Request::new, |cancel| cancel.get().request.clone());
     let done = serve(py, &cancel.clone(), |desk| {
         build(settings, registry, cancel, listeners, desk).map(|executor| work(&executor))
     })?;
     done.map_err(|error| errors::not_built(py, &error))
+}
+
+/// The folders that the tools were told to work in. The state folder must lie in none of them.
+fn roots(registry: &ToolRegistry) -> Vec<PathBuf> {
+    let tools = registry.list_tools().into_iter().filter_map(|name| registry.get(&name));
+    tools.filter_map(|tool| tool.roots(&Map::new())).flatten().collect()
 }
 
 fn build(
@@ -259,7 +266,7 @@ fn read_answer(given: &Bound<'_, PyAny>) -> PyResult<Answer> {
 #[pyfunction]
 pub(crate) fn doctor<'py>(py: Python<'py>, settings: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyDict>> {
     // Nothing of them is used, but what is wrong with them is told here as anywhere.
-    Settings::read(settings)?;
+    Settings::read(settings, &[])?;
     let report = serve(py, &Request::new(), |_| Process::current().sandbox().map(|sandbox| probe(&sandbox)))?;
     let report = report.map_err(|error| errors::not_built(py, &error))?;
     let advice = PyDict::new(py);

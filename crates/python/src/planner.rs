@@ -49,7 +49,11 @@ pub(crate) fn replan<'py>(
 
 /// A plan file: `plan`, `context`, `workspace`, `mode`.
 #[pyfunction]
-pub(crate) fn parse_plan<'py>(py: Python<'py>, content: &Bound<'py, PyString>, source: &str) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn parse_plan<'py>(
+    py: Python<'py>,
+    content: &Bound<'py, PyString>,
+    source: &str,
+) -> PyResult<Bound<'py, PyDict>> {
     let content = text(content, "text")?;
     let file = PlanFile::parse(&content, source).map_err(|error| errors::plan_file(py, &error))?;
     let answer = PyDict::new(py);

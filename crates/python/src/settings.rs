@@ -8,11 +8,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agentic_executor::ExecutionMode;
 use agentic_executor::config::{Budgets, Config, Host, SandboxSettings};
 use agentic_executor::executor::{Approval, Rule};
 use agentic_executor::sandbox::{Control, Limits, MB, Network};
-
-use agentic_executor::ExecutionMode;
+use agentic_executor::workspace::state_outside;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Deserialize;
@@ -76,8 +76,9 @@ struct SandboxForm {
 }
 
 impl Settings {
-    /// Reads the dict. Paths and the environment may hold any bytes; everything else is text.
-    pub(crate) fn read(given: &Bound<'_, PyDict>) -> PyResult<Self> {
+    /// Reads the dict. Paths and the environment may hold any bytes; everything else is text. `roots` are further
+    /// folders that the tools work in.
+    pub(crate) fn read(given: &Bound<'_, PyDict>, roots: &[PathBuf]) -> PyResult<Self> {
         let py = given.py();
         let mut form = Map::new();
         for (key, value) in given {
@@ -102,8 +103,9 @@ impl Settings {
         let home = path("home")?;
         let state = state_folder(path("state")?, &env, home.as_deref())
             .ok_or_else(|| errors::state(py, "no state folder: set AGENTIC_STATE or HOME".into()))?;
-        let state = Ok::<_, std::io::Error>(state)
-            .map_err(|error| errors::state(py, error.to_string()))?;
+        let roots: Vec<PathBuf> =
+            std::iter::once(workspace.clone()).chain(roots.iter().map(|root| workspace.join(root))).collect();
+        let state = state_outside(&state, &roots).map_err(|error| errors::state(py, error.to_string()))?;
         let mut budgets = Budgets::default();
         let given = &form.budgets;
         budgets.steps = form.max_steps.unwrap_or(budgets.steps);

@@ -77,7 +77,10 @@ impl Owned {
     fn get<'py>(&self, py: Python<'py>) -> Result<Bound<'py, PyAny>, ToolResult> {
         use pyo3::types::PyWeakrefMethods;
         self.object.bind(py).upgrade().ok_or_else(|| {
-            ToolResult::failure(Cause::UnknownTool, format!("the tool `{}` was removed while the run used it", self.name))
+            ToolResult::failure(
+                Cause::UnknownTool,
+                format!("the tool `{}` was removed while the run used it", self.name),
+            )
         })
     }
 }
@@ -116,10 +119,12 @@ impl Kind {
         }
     }
     fn configure(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
-        let folders = |name: &str| object.getattr(name)?.extract::<Option<Vec<PathBuf>>>().map_err(|_| {
-            let message = format!("{name} must be a list of paths, or None");
-            errors::wrong_type(object.py(), message)
-        });
+        let folders = |name: &str| {
+            object.getattr(name)?.extract::<Option<Vec<PathBuf>>>().map_err(|_| {
+                let message = format!("{name} must be a list of paths, or None");
+                errors::wrong_type(object.py(), message)
+            })
+        };
         match self {
             Self::FileRead(tool) => tool.set_allowed_paths(folders("allowed_paths")?),
             Self::FileWrite(tool) => tool.set_allowed_paths(folders("allowed_paths")?),
@@ -136,9 +141,10 @@ impl Kind {
 fn configure_shell(tool: &ShellTool, object: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = object.py();
     let commands = |name: &str| {
-        object.getattr(name)?.extract::<Option<Vec<String>>>().map_err(|_| {
-            errors::wrong_type(py, format!("{name} must be a list of commands, or None"))
-        })
+        object
+            .getattr(name)?
+            .extract::<Option<Vec<String>>>()
+            .map_err(|_| errors::wrong_type(py, format!("{name} must be a list of commands, or None")))
     };
     tool.set_allowed_commands(commands("allowed_commands")?);
     tool.set_blocked_commands(commands("blocked_commands")?.unwrap_or_default());
@@ -242,9 +248,10 @@ impl PythonTool {
         let py = tool.py();
         let owned = Owned::new(tool)?;
         let name = &owned.name;
-        let description: String = tool.getattr("description")?.extract().map_err(|_| {
-            errors::wrong_type(py, format!("the description of the tool `{name}` must be a str"))
-        })?;
+        let description: String = tool
+            .getattr("description")?
+            .extract()
+            .map_err(|_| errors::wrong_type(py, format!("the description of the tool `{name}` must be a str")))?;
         let schema = tool.call_method0("to_schema")?;
         let schema = to_map(&schema, &format!("schema of `{name}`"))?;
         let parameters = schema.get("parameters").cloned();
