@@ -213,7 +213,7 @@ class ToolRegistry:
             raise InvalidValueError(f"format: must be one of {', '.join(_FORMATS)}, not {format!r}")
         if format == "plain":
             return [tool.to_schema() for tool in self._tools.values()]
-        return self._engine_tools().schemas(format)
+        return self._native_tools().schemas(format)
 
     def execute(self, name: str = "", /, **params: Any) -> ToolResult:
         """Calls a tool in the current directory, through the engine, and commits at once what it wrote.
@@ -240,7 +240,11 @@ class ToolRegistry:
             raise InvalidTypeError(f"name: must be a str, not {type(name).__name__}")
         from . import _native
 
-        return result_from(_native.call(base_settings(), self._engine_tools(), name, params))
+        # The engine does not own the tools: what is unregistered meanwhile lives on here until the call is over.
+        held, tools = self._tools, self._native_tools()
+        answer = _native.call(base_settings(), tools, name, params)
+        del held
+        return result_from(answer)
 
     def __contains__(self, name: object) -> bool:
         return name in self._tools
@@ -278,7 +282,7 @@ class ToolRegistry:
 
         self._add(FunctionTool(function, name, description))
 
-    def _engine_tools(self) -> _native.Tools:
+    def _native_tools(self) -> _native.Tools:
         """The engine's mirror, in step with the registry as it is now."""
         tools, mirror = self._tools, self._mirror
         served = tuple(map(is_built_in, tools.values()))

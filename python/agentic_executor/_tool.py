@@ -266,6 +266,13 @@ class Tool(ABC):
                 return f"Missing required parameter: {parameter.name}"
         return None
 
+    def resources(self, params: dict[str, Any]) -> list[str] | None:
+        """What a call touches, as names of your own, for parallel mode: calls that share a name wait for each other.
+
+        Given here: None, "not known", so that the call runs alone. An empty list runs beside any other call.
+        """
+        return None
+
     def to_schema(self) -> dict[str, Any]:
         """The tool as a model is told of it: `name`, `description` and, as JSON Schema, `parameters`.
 
