@@ -213,7 +213,7 @@ class ToolRegistry:
             raise InvalidValueError(f"format: must be one of {', '.join(_FORMATS)}, not {format!r}")
         if format == "plain":
             return [tool.to_schema() for tool in self._tools.values()]
-        return self._native_tools().schemas(format)
+        return self._engine_tools().schemas(format)
 
     def execute(self, name: str = "", /, **params: Any) -> ToolResult:
         """Calls a tool in the current directory, through the engine, and commits at once what it wrote.
@@ -241,7 +241,7 @@ class ToolRegistry:
         from . import _native
 
         # The engine does not own the tools: what is unregistered meanwhile lives on here until the call is over.
-        held, tools = self._tools, self._native_tools()
+        held, tools = self._tools, self._engine_tools()
         answer = _native.call(base_settings(), tools, name, params)
         del held
         return result_from(answer)
@@ -282,7 +282,7 @@ class ToolRegistry:
 
         self._add(FunctionTool(function, name, description))
 
-    def _native_tools(self) -> _native.Tools:
+    def _engine_tools(self) -> _native.Tools:
         """The engine's mirror, in step with the registry as it is now."""
         tools, mirror = self._tools, self._mirror
         served = tuple(map(is_built_in, tools.values()))
