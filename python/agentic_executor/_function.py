@@ -132,17 +132,9 @@ class FunctionTool(Tool):
                 default = None
             if default is not None:
                 schema = {**schema, "default": default}
-        kind = schema.get("type")
-        self._parameters.append(
-            ToolParameter(
-                name,
-                kind if isinstance(kind, str) else "",
-                schema.pop("description", described),
-                required,
-                default,
-                schema={key: value for key, value in schema.items() if key != "type" or not isinstance(value, str)} or None,
-            )
-        )
+        kind = schema.pop("type") if isinstance(schema.get("type"), str) else ""
+        description = schema.pop("description", described)
+        self._parameters.append(ToolParameter(name, kind, description, required, default, schema=schema or None))
 
 
 def _kind(value: object) -> str:
@@ -157,7 +149,8 @@ def _own_name(function: Callable[..., Any]) -> str:
 def _without_none(annotation: Any) -> Any:
     """The annotation of an argument that is absent rather than null."""
     if hasattr(annotation, "__metadata__"):
-        return typing.Annotated[(_without_none(annotation.__origin__), *annotation.__metadata__)]
+        annotated: Any = typing.Annotated
+        return annotated[(_without_none(annotation.__origin__), *annotation.__metadata__)]
     options = typing.get_args(annotation)
     if typing.get_origin(annotation) not in (typing.Union, getattr(types, "UnionType", typing.Union)):
         return annotation

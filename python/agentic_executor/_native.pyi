@@ -50,6 +50,21 @@ from typing import Any, final
 
 from ._tool import Tool
 
+__all__ = [
+    "__version__",
+    "Cancel",
+    "Tools",
+    "run",
+    "call",
+    "doctor",
+    "result_summary",
+    "plan",
+    "replan",
+    "parse_plan",
+    "render_plan",
+    "step_to_dict",
+]
+
 __version__: str
 
 @final
@@ -125,7 +140,7 @@ def replan(
 ) -> dict[str, Any] | None:
     """The step that follows a failure, or None when nothing can help."""
 
-def parse_plan(text: str, source: str) -> dict[str, Any]:
+def parse_plan(content: str, source: str) -> dict[str, Any]:
     """A plan file as `{"plan": plan, "context": dict, "workspace": str | None, "mode": str | None}`.
 
     Raises:
