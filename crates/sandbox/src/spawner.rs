@@ -68,6 +68,8 @@ impl Client {
         };
         let process = Command::new(&program)
             .arg0(NAME)
+            // A Ctrl-C goes to the whole foreground group of a terminal; what it is to end is the engine's to decide.
+            .process_group(0)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(theirs))
