@@ -63,4 +63,4 @@ class SandboxUnavailableError(AgenticError, RuntimeError):
 
 
 class StateError(AgenticError, OSError):
-    """The state folder (journals, stored file versions) cannot be read or written."""
+    """The state folder (journals, stored file versions) cannot be read or written, or the current directory is gone."""
