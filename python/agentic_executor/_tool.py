@@ -315,7 +315,7 @@ class Tool(ABC):
                 problem = self.validate_params(params)
                 if problem is not None:
                     return failure("invalid_arguments", str(problem))
-            answer: object = self.execute(**params)
+            answer: Any = self.execute(**params)
             if hasattr(answer, "__await__"):
                 answer = wait_for(answer)
         except Exception as error:
@@ -379,6 +379,7 @@ def _cause(error: Exception) -> str:
         return "not_found"
     if isinstance(error, PermissionError):
         return "permission_denied"
-    if isinstance(error, TimeoutError):
+    # Before Python 3.11 those of asyncio and concurrent.futures are classes of their own.
+    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
         return "timeout"
     return "failed"
