@@ -71,6 +71,7 @@ class Program:
         script.write_text(textwrap.dedent(source))
         self.process = subprocess.Popen(
             [sys.executable, str(script), *arguments],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

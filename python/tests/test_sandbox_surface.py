@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -209,14 +210,12 @@ def test_without_one_the_folder_is_private_and_kept_between_calls(project: Path)
     assert CodeSandbox().execute("import os; print(os.listdir())").stdout == "[]\n"
 
 
-def test_the_private_folder_is_gone_afterwards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    before = set(os.listdir(folder))
-    with CodeSandbox() as sandbox:
-        assert set(os.listdir(folder)) == before
-        sandbox.execute("open('kept.txt', 'w').write('kept')")
-        assert sum(len(files) for _, _, files in os.walk(folder)) >= 1
-    assert set(os.listdir(folder)) == before
+@pytest.mark.parametrize("cleanup", [True, False])
+def test_the_private_folder_lives_until_exit(cleanup: bool) -> None:
+    with CodeSandbox(SandboxConfig(cleanup_on_exit=cleanup)) as sandbox:
+        result = sandbox.execute("import os; open('kept.txt', 'w').write('kept'); print(os.getcwd())")
+        folder = Path(result.stdout.strip())
+        assert (folder / "kept.txt").read_text() == "kept"
+    assert folder.exists() is not cleanup
+    assert sandbox.execute("import os; print(os.listdir())").stdout == "[]\n"
+    shutil.rmtree(folder, ignore_errors=True)
