@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,18 @@ def outside(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "secret.txt").write_text("secret\n")
     return folder.resolve()
+
+
+@pytest.fixture
+def nap() -> str:
+    """Seconds for `sleep` that no other process of the machine sleeps for, so that it is known by its command line."""
+    return f"600.{uuid.uuid4().int % 10**12:012}"
+
+
+@pytest.fixture
+def new_name() -> Callable[[], str]:
+    """Makes names for processes (`comm`) that no other process of the machine has."""
+    return lambda: f"t{uuid.uuid4().hex[:14]}"
 
 
 class Program:

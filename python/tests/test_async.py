@@ -92,12 +92,12 @@ def cancelled(call: Callable[[], Awaitable[Any]], running: Callable[[], Any]) ->
     return asyncio.run(cancel())
 
 
-def test_cancelling_is_quick_and_leaves_no_process(tmp_path: Path) -> None:
+def test_cancelling_is_quick_and_leaves_no_process(new_name: Callable[[], str]) -> None:
     AgenticExecutor().execute_code("pass")
     before = probes.descendants()
     figures = []
-    for attempt in range(3):
-        name = f"acancel{attempt}{tmp_path.name[-4:]}"[:15]
+    for _ in range(3):
+        name = new_name()
         code = f"open('/proc/self/comm', 'w').write('{name}')\nwhile True: pass"
         figures.append(cancelled(lambda code=code: AgenticExecutor().aexecute_code(code), lambda name=name: probes.named(name)))
         assert not probes.named(name)
@@ -108,21 +108,21 @@ def test_cancelling_is_quick_and_leaves_no_process(tmp_path: Path) -> None:
     assert probes.until(lambda: probes.descendants() <= before), probes.descendants() - before
 
 
-def test_a_timeout_ends_the_process() -> None:
+def test_a_timeout_ends_the_process(nap: str) -> None:
     async def too_long() -> None:
-        await asyncio.wait_for(AgenticExecutor().aexecute("run it", {"command": "sleep 281.25"}), 2)
+        await asyncio.wait_for(AgenticExecutor().aexecute("run it", {"command": f"sleep {nap}"}), 2)
 
     with pytest.raises(asyncio.TimeoutError):
         asyncio.run(too_long())
-    assert not probes.with_argument("281.25")
+    assert not probes.with_argument(nap)
 
 
-def test_one_of_many_can_be_cancelled() -> None:
+def test_one_of_many_can_be_cancelled(nap: str) -> None:
     async def some() -> list[Any]:
         executor = AgenticExecutor()
-        long = asyncio.ensure_future(executor.aexecute("run it", {"command": "sleep 282.25"}))
+        long = asyncio.ensure_future(executor.aexecute("run it", {"command": f"sleep {nap}"}))
         short = [asyncio.ensure_future(executor.aexecute_code(f"print({n})")) for n in range(3)]
-        while not probes.with_argument("282.25"):
+        while not probes.with_argument(nap):
             await asyncio.sleep(0.01)
         long.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -130,12 +130,12 @@ def test_one_of_many_can_be_cancelled() -> None:
         return [result.success for result in await asyncio.gather(*short)]
 
     assert asyncio.run(some()) == [True] * 3
-    assert not probes.with_argument("282.25")
+    assert not probes.with_argument(nap)
 
 
-def test_a_cancelled_call_changes_nothing_later(project: Path) -> None:
-    call = lambda: AgenticExecutor().aexecute("run it", {"command": "echo half > half.txt; sleep 283.25"})  # noqa: E731
-    cancelled(call, lambda: probes.with_argument("283.25"))
+def test_a_cancelled_call_changes_nothing_later(project: Path, nap: str) -> None:
+    call = lambda: AgenticExecutor().aexecute("run it", {"command": f"echo half > half.txt; sleep {nap}"})  # noqa: E731
+    cancelled(call, lambda: probes.with_argument(nap))
     assert not (project / "half.txt").exists()
 
 

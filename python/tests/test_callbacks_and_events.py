@@ -165,33 +165,33 @@ def test_a_stream_has_its_result_at_the_end() -> None:
     assert stream.result.steps[0].result.output == "a\n"
 
 
-def test_events_come_while_the_run_works(project: Path) -> None:
-    stream = AgenticExecutor().stream("run it", {"command": "sleep 271.25"})
+def test_events_come_while_the_run_works(project: Path, nap: str) -> None:
+    stream = AgenticExecutor().stream("run it", {"command": f"sleep {nap}"})
     kinds = []
     for event in stream:
         kinds.append(event.kind)
         if event.kind == "call_intended":
             break
-    assert probes.until(lambda: probes.with_argument("271.25"))
+    assert probes.until(lambda: probes.with_argument(nap))
     stream.close()
     assert "run_finished" not in kinds
 
 
-def test_closing_a_stream_ends_the_run() -> None:
-    stream = AgenticExecutor().stream("run it", {"command": "sleep 272.25"})
+def test_closing_a_stream_ends_the_run(nap: str) -> None:
+    stream = AgenticExecutor().stream("run it", {"command": f"sleep {nap}"})
     assert next(stream).kind == "run_started"
-    assert probes.until(lambda: probes.with_argument("272.25"))
+    assert probes.until(lambda: probes.with_argument(nap))
     stream.close()
-    assert not probes.with_argument("272.25")
+    assert not probes.with_argument(nap)
     assert list(stream) == []
 
 
-def test_a_stream_that_is_let_go_ends_the_run() -> None:
-    stream = AgenticExecutor().stream("run it", {"command": "sleep 273.25"})
+def test_a_stream_that_is_let_go_ends_the_run(nap: str) -> None:
+    stream = AgenticExecutor().stream("run it", {"command": f"sleep {nap}"})
     next(stream)
-    assert probes.until(lambda: probes.with_argument("273.25"))
+    assert probes.until(lambda: probes.with_argument(nap))
     del stream
-    assert probes.until(lambda: not probes.with_argument("273.25")), "still running"
+    assert probes.until(lambda: not probes.with_argument(nap)), "still running"
 
 
 def test_an_async_stream() -> None:
@@ -202,9 +202,9 @@ def test_an_async_stream() -> None:
     assert kinds[0] == "run_started" and kinds[-1] == "run_finished"
 
 
-def test_leaving_an_async_stream_ends_the_run() -> None:
+def test_leaving_an_async_stream_ends_the_run(nap: str) -> None:
     async def leave() -> None:
-        stream = AgenticExecutor().astream("run it", {"command": "sleep 274.25"})
+        stream = AgenticExecutor().astream("run it", {"command": f"sleep {nap}"})
         async for event in stream:
             if event.kind == "call_intended":
                 break
@@ -212,7 +212,7 @@ def test_leaving_an_async_stream_ends_the_run() -> None:
         await stream.aclose()
 
     asyncio.run(leave())
-    assert probes.until(lambda: not probes.with_argument("274.25")), "still running"
+    assert probes.until(lambda: not probes.with_argument(nap)), "still running"
 
 
 def test_the_stream_of_a_failing_task() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,20 +29,20 @@ PROGRAM = """
     executor = AgenticExecutor(registry)
     assert executor.execute_code("print(1)").success
     print("warm", flush=True)
-    name = sys.argv[1]
+    call, name, nap = sys.argv[1:]
     code = f"open('/proc/self/comm', 'w').write({name!r})\\nwhile True: pass"
     plan = ExecutionPlan("wait")
     plan.add_step("waits", {}, "Wait")
     calls = {
         "code": lambda: executor.execute_code(code),
         "sandbox": lambda: CodeSandbox().execute(code),
-        "shell": lambda: registry.execute("shell", command="sleep 291.25", timeout=300),
-        "task": lambda: executor.execute("run it", {"command": "sleep 292.25"}),
+        "shell": lambda: registry.execute("shell", command="sleep " + nap, timeout=300),
+        "task": lambda: executor.execute("run it", {"command": "sleep " + nap}),
         "tool": lambda: registry.execute("waits"),
         "step": lambda: executor.execute_plan(plan),
     }
     try:
-        calls[sys.argv[2]]()
+        calls[call]()
         print("came back by itself")
     except KeyboardInterrupt:
         print("interrupted", flush=True)
@@ -53,16 +52,15 @@ PROGRAM = """
 """
 
 
-def interrupted(program: Callable[..., Any], call: str, name: str) -> float:
+def interrupted(program: Callable[..., Any], call: str, name: str, nap: str) -> float:
     """Seconds from SIGINT until `KeyboardInterrupt` was caught; asserts that no process is left and a second run works."""
-    started = program(PROGRAM, name, call)
+    started = program(PROGRAM, call, name, nap)
     assert started.line() == "warm"
     before = probes.descendants(started.pid)
     if call in ("code", "sandbox"):
         assert probes.until(lambda: probes.named(name)), "the code never ran"
     elif call in ("shell", "task"):
-        sign = "291.25" if call == "shell" else "292.25"
-        assert probes.until(lambda: probes.with_argument(f"sleep\0{sign}")), "the command never ran"
+        assert probes.until(lambda: probes.with_argument(f"sleep\0{nap}")), "the command never ran"
     else:
         assert started.line() == "running"
     # Well into the wait, so that the signal finds the call and not its beginning.
@@ -72,17 +70,19 @@ def interrupted(program: Callable[..., Any], call: str, name: str) -> float:
     assert started.line() == "interrupted"
     seconds = time.perf_counter() - start
     assert not probes.named(name)
+    assert not probes.with_argument(f"sleep\0{nap}")
     assert probes.until(lambda: probes.descendants(started.pid) <= before, 5), probes.descendants(started.pid) - before
     assert started.finish().split() == ["again"]
     return seconds
 
 
 @pytest.mark.parametrize("call", ["code", "sandbox", "shell", "task", "tool", "step"])
-def test_an_interrupt_is_quick_and_leaves_no_process(program: Callable[..., Any], tmp_path: Path, call: str) -> None:
+def test_an_interrupt_is_quick_and_leaves_no_process(
+    program: Callable[..., Any], new_name: Callable[[], str], nap: str, call: str
+) -> None:
     figures: list[float] = []
     while len(figures) < 3 and (not figures or min(figures) > BOUND):
-        name = f"{call}{len(figures)}x{tmp_path.parent.name[-3:]}{id(tmp_path) % 997}"[:15]
-        figures.append(interrupted(program, call, name))
+        figures.append(interrupted(program, call, new_name(), nap))
     print(f"{call}: back {min(figures) * 1000:.0f} ms after the interrupt")
     assert min(figures) <= BOUND, figures
 
