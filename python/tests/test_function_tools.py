@@ -193,7 +193,7 @@ def test_a_tool_result_is_answered_as_it_is() -> None:
     assert registry.execute("fails") is given
 
 
-def test_nothing_returned_is_a_success() -> None:
+def test_nothing_returned_is_a_success_without_output() -> None:
     registry = ToolRegistry()
 
     @registry.register("quiet")
@@ -202,7 +202,7 @@ def test_nothing_returned_is_a_success() -> None:
 
     result = registry.execute("quiet")
     assert result.status is ToolStatus.SUCCESS
-    assert result.output is None
+    assert not result.output
 
 
 def test_a_raised_exception_is_a_failed_result_with_its_traceback() -> None:
@@ -259,3 +259,13 @@ def test_a_path_annotation_is_a_string_in_the_schema() -> None:
         return str(path)
 
     assert described(registry, "touch")["parameters"]["properties"]["path"]["type"] == "string"
+
+
+def test_an_annotation_that_cannot_be_resolved_is_named() -> None:
+    registry = ToolRegistry()
+
+    def odd(value: NoSuchName) -> None:  # type: ignore[name-defined]  # noqa: F821
+        """Odd."""
+
+    with pytest.raises(ValueError, match="value"):
+        registry.register("odd")(odd)
