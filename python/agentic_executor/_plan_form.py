@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from ._checks import count, flag, mapping, number, seconds, text, texts, type_name, word
-from .errors import InvalidTypeError, InvalidValueError
+from .errors import InvalidTypeError, InvalidValueError, PlanFileError
 from .planner import ExecutionPlan, PlanStep, RetryPolicy, StepStatus
 
 TYPE_CHECKING = False
@@ -95,9 +95,7 @@ def plan_object(kind: type[Plan], form: Mapping[str, Any]) -> Plan:
     return kind(form["task"], [step_object(step) for step in form["steps"]], dict(form.get("metadata") or {}))
 
 
-def plan_task(
-    task: Any, context: Any, available_tools: Any, workspace: str
-) -> ExecutionPlan:
+def plan_task(task: Any, context: Any, available_tools: Any, workspace: str) -> ExecutionPlan:
     """What `TaskPlanner.plan` answers."""
     from . import _native
 
@@ -124,9 +122,6 @@ def read_file(kind: type[Plan], path: Any) -> Plan:
     try:
         content = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        from ._checks import count, flag, mapping, number, seconds, text, texts, type_name, word
-from .errors import PlanFileError
-
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
         what = "the file is not UTF-8"
@@ -145,7 +140,7 @@ def read_text(kind: type[Plan], content: Any, source: str, folder: str | None) -
         plan.metadata["context"] = {**plan.metadata.get("context", {}), **form["context"]}
     workspace = form["workspace"]
     if workspace is not None:
-        plan.workspace = workspace if folder is None else os.path.join(folder, workspace)
+        plan.workspace = workspace if folder is None else os.path.normpath(os.path.join(folder, workspace))
     if form["mode"] is not None:
         from .executor import ExecutionMode
 

@@ -197,7 +197,7 @@ class _Run:
         try:
             answer = _native.run(
                 told,
-                self.executor.registry._native_tools(),
+                self.executor.registry._engine_tools(),
                 request,
                 cancel,
                 on_step=self._on_step if self.on_step_complete is not None or self.planned else None,

@@ -76,13 +76,15 @@ def doctor() -> HostReport:
     from . import _native
     from ._tool import Enforcement
 
-    answer = _native.doctor(base_settings("/"))
+    # The report is of the host; any folder will do, and this one is there.
+    answer = _native.doctor(base_settings(os.path.dirname(__file__)))
     enforced = {name: Enforcement(**control) for name, control in answer["enforced"].items()}
     return HostReport(answer["tier"], answer["kernel"], enforced, answer["refused"], answer["advice"])
 
 
 def _absolute(path: Any) -> str:
-    return os.path.abspath(os.fspath(path))
+    absolute: str = os.path.abspath(os.fspath(path))
+    return absolute
 
 
 def _paths(paths: Any, name: str) -> list[str]:

@@ -93,7 +93,7 @@ def run(
     call = object()
     owner._running.add(call)
     try:
-        answer = _native.call(told, owner._tools._native_tools(), "run_code", params, cancel)
+        answer = _native.call(told, owner._tools._engine_tools(), "run_code", params, cancel)
     finally:
         owner._running.discard(call)
     return result(result_from(answer), most)
@@ -130,12 +130,15 @@ def _head(facts: dict[str, Any], stream: str, most: int) -> tuple[str, str]:
     whole: str = facts.get(stream, "")
     head = facts.get(f"{stream}_head")
     if head is not None:
-        return f"{head.rstrip()}\n{_TRUNCATED}", facts.get(f"{stream}_tail", "")
+        return _cut(head), facts.get(f"{stream}_tail", "")
     # No character is longer than four bytes.
     if 4 * len(whole) <= most:
         return whole, ""
     raw = whole.encode("utf-8", "replace")
     if len(raw) <= most:
         return whole, ""
-    shown = raw[:most].decode("utf-8", "ignore").rstrip()
-    return f"{shown}\n{_TRUNCATED}", raw[-most:].decode("utf-8", "ignore")
+    return _cut(raw[:most].decode("utf-8", "ignore")), raw[-most:].decode("utf-8", "ignore")
+
+
+def _cut(head: str) -> str:
+    return head + ("" if head.endswith("\n") else "\n") + _TRUNCATED

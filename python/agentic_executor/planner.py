@@ -183,6 +183,11 @@ class PlanStep(Record):
         old = self._retry
         self._retry = RetryPolicy(count, old.delay, old.factor, old.max_delay, old.jitter)
 
+    def _is_shown(self, field: str, value: Any) -> bool:
+        if field == "retry":
+            return bool(value != RetryPolicy(max=self.max_retries))
+        return super()._is_shown(field, value)
+
     def can_retry(self) -> bool:
         """Whether a try is left."""
         return self.retry_count < self.max_retries
