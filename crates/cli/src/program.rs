@@ -4,21 +4,18 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use agentic_executor::Config;
 use agentic_executor::runtime::{self, Invocation, Request, Runtimes};
-use agentic_executor::workspace::Attempt;
+use agentic_executor::tools::code::MOST_CODE;
+use agentic_executor::workspace::{Attempt, state_outside};
 use agentic_sandbox::{Control, Error, Limits, Stdin, Stream, View};
 
 use crate::args::Language;
 use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
 use crate::settings::{Settings, Surroundings};
-
-/// Most bytes of code that the command line may hold.
-const MOST: usize = 16 << 20;
 
 /// Where the program text is.
 #[derive(Debug)]
@@ -69,9 +66,9 @@ impl Language {
 impl Source {
     /// Code from the command line.
     pub(crate) fn code(code: Vec<u8>) -> Result<Self> {
-        if code.len() > MOST {
-            return Err(Failure::new(ExitCode::Refused, "failed to take the code of -e: it is larger than 16 MB")
-                .hint("put it in a file of the folder"));
+        if code.len() > MOST_CODE {
+            let why = format!("failed to take the code of -e: it is larger than {} MB", MOST_CODE >> 20);
+            return Err(Failure::new(ExitCode::Refused, why).hint("put it in a file of the folder"));
         }
         Ok(Self::Code(code))
     }
@@ -171,35 +168,11 @@ pub(crate) fn writable(workspace: &Path) -> Result<()> {
 /// private folder there; everything else says what to do.
 pub(crate) fn place_state(settings: &mut Settings) -> Result<()> {
     let config = &mut settings.config;
-    if !config.state.starts_with(&config.workspace) {
-        return Ok(());
-    }
-    let uid = rustix::process::geteuid();
-    let other = PathBuf::from(format!("/var/tmp/agentic-{}", uid.as_raw()));
-    let refuse = |why: String| {
-        Failure::new(
-            ExitCode::Refused,
-            format!(
-                "failed to place layers: {} lies in the workspace {}, and {} cannot be used: {why}",
-                config.state.display(),
-                config.workspace.display(),
-                other.display()
-            ),
-        )
-        .hint("choose another folder with -C, or set AGENTIC_STATE to a private folder outside it")
-    };
-    match std::fs::DirBuilder::new().mode(0o700).create(&other) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(refuse(error.to_string())),
-    }
-    // The name can be guessed: nobody else may have made it first.
-    let metadata = std::fs::symlink_metadata(&other).map_err(|error| refuse(error.to_string()))?;
-    let ours = metadata.is_dir() && metadata.uid() == uid.as_raw() && metadata.permissions().mode() & 0o077 == 0;
-    if !ours || other.starts_with(&config.workspace) {
-        return Err(refuse("it is not a private folder of yours outside the workspace".into()));
-    }
-    config.state = other;
+    let roots = std::slice::from_ref(&config.workspace);
+    config.state = state_outside(&config.state, roots).map_err(|error| {
+        Failure::new(ExitCode::Refused, format!("failed to place layers: {error}"))
+            .hint("choose another folder with -C, or set AGENTIC_STATE to a private folder outside it")
+    })?;
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 
 mod tools_common;
 
+use agentic_executor::sandbox::Limits;
 use agentic_executor::tools::RunCodeTool;
+use agentic_executor::tools::code::MOST_CODE;
 use agentic_executor::{Cause, ToolStatus};
 use serde_json::json;
 use tools_common::Place;
@@ -59,7 +61,8 @@ fn bad_arguments_are_refused_by_name() {
     for (params, said) in [
         (json!({}), "give `code` or `file`"),
         (json!({"code": "1", "file": "a.py"}), "not both"),
-        (json!({"code": "a\u{0}b"}), "NUL byte at offset 1"),
+        (json!({"code": "a\u{0}b"}), "`code` contains a NUL byte at offset 1"),
+        (json!({"code": "#".repeat(MOST_CODE + 1)}), "`code` has 16777217 bytes, 16777216 (16 MiB) at most: write it"),
         (json!({"file": "folder"}), "is a folder"),
         (json!({"code": "1", "timeout": 0}), "`timeout`"),
         (json!({"code": "1", "timeout": -1}), "`timeout`"),
@@ -68,7 +71,22 @@ fn bad_arguments_are_refused_by_name() {
         (json!({"code": "1", "language": "cobol"}), "cobol"),
     ] {
         let result = place.call(&RunCodeTool::new(), params.clone());
-        assert_eq!(result.cause, Some(Cause::InvalidArguments), "{params}");
-        assert!(result.error.as_deref().unwrap().contains(said), "{params}: {:?}", result.error);
+        assert_eq!(result.cause, Some(Cause::InvalidArguments), "{said}");
+        assert!(result.error.as_deref().unwrap().contains(said), "{said}: {:?}", result.error);
     }
+}
+
+#[test]
+fn of_a_long_output_head_and_tail_are_given_apart() {
+    let mut place = Place::new();
+    place.config.sandbox.limits = Some(Limits { output: 64, ..Limits::default() });
+    let code = "import sys\nfor n in range(100): print(f'line {n}')\nprint('short', file=sys.stderr)";
+    let result = place.call(&RunCodeTool::new(), json!({ "code": code }));
+    let text = |name: &str| result.metadata[name].as_str().unwrap();
+    assert!(text("stdout_head").starts_with("line 0\nline 1\n") && text("stdout_head").len() == 32, "{result:?}");
+    assert!(text("stdout_tail").ends_with("line 98\nline 99\n") && text("stdout_tail").len() == 32, "{result:?}");
+    let cut = result.output_text().strip_prefix(text("stdout_head")).unwrap().to_owned();
+    let cut = cut.strip_suffix(text("stdout_tail")).unwrap();
+    assert_eq!(cut, "\n[726 bytes cut]\n");
+    assert!(!result.metadata.contains_key("stderr_head"), "of what is whole there are no parts");
 }

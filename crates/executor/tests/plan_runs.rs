@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use agentic_executor::executor::Answer;
 use agentic_executor::planner::{ForEach, OnFailure, RetryPolicy};
+use agentic_executor::runtime::Language;
+use agentic_executor::tools::code::{MOST_CODE, check_code};
 use agentic_executor::{
     AgenticExecutor, Cancel, Cause, EventBody, ExecutionMode, ExecutionResult, PlanStep, StepStatus, StopReason,
     ToolResult, ToolStatus,
@@ -449,6 +451,16 @@ fn code_edits_and_tests_are_plans_of_one_step() {
     assert_eq!((code.steps[0].tool.as_str(), code.success), ("sandbox", true));
     assert_eq!(executor.journal().steps(&code.run_id).unwrap()[0].tool, "run_code");
     assert_eq!(executor.execute_code("bad", "Bad").steps[0].retries, 0, "code that fails is not run again");
+
+    let bash = executor.execute_code_in(Language::Bash, "ls", "List");
+    assert_eq!(Value::from(bash.steps[0].params.clone()), json!({ "code": "ls", "language": "bash" }));
+    let runs = executor.journal().runs(10).unwrap().len();
+    let long = executor.execute_code(&"#".repeat(MOST_CODE + 1), "Long");
+    assert_eq!((long.steps.len(), &long.metadata["kind"]), (0, &json!("bad_input")));
+    let error = long.error.unwrap();
+    assert!(error.contains("16777217 bytes") && error.ends_with("a file of the workspace and run that"), "{error}");
+    assert_eq!(executor.journal().runs(10).unwrap().len(), runs, "nothing was started, nothing is journaled");
+    assert_eq!(check_code(&"#".repeat(MOST_CODE)), Ok(()), "the control: as long as may be");
 
     let verbatim = executor.execute_code("print('${{ steps.x.output }} $${{')", "Not a reference");
     assert_eq!(verbatim.steps[0].params["code"], "print('${{ steps.x.output }} $${{')");

@@ -86,13 +86,31 @@ impl Captured {
     }
     /// The text, invalid UTF-8 replaced, with a line that says how much was cut where it was cut.
     pub fn text(&self) -> String {
-        let mut text = String::from_utf8_lossy(&self.head).into_owned();
-        if self.truncated() {
-            text.push_str(&format!("\n[{} bytes cut]\n", self.dropped()));
+        if !self.truncated() {
+            // What was not cut may still be split, in the middle of a character.
+            return String::from_utf8_lossy(&[&self.head[..], &self.tail].concat()).into_owned();
         }
-        text.push_str(&String::from_utf8_lossy(&self.tail));
-        text
+        format!("{}\n[{} bytes cut]\n{}", self.head_text(), self.dropped(), self.tail_text())
     }
+    /// The first bytes as text, invalid UTF-8 replaced; a character that the cut went through is left out.
+    pub fn head_text(&self) -> String {
+        let whole = match self.head.utf8_chunks().last() {
+            Some(last) if self.truncated() && is_begun(last.invalid()) => self.head.len() - last.invalid().len(),
+            _ => self.head.len(),
+        };
+        String::from_utf8_lossy(&self.head[..whole]).into_owned()
+    }
+    /// The last bytes as text, in the same way. Empty when nothing was dropped.
+    pub fn tail_text(&self) -> String {
+        let continues = |byte: &&u8| **byte & 0xC0 == 0x80;
+        let cut = if self.truncated() { self.tail.iter().take(3).take_while(continues).count() } else { 0 };
+        String::from_utf8_lossy(&self.tail[cut..]).into_owned()
+    }
+}
+
+/// Whether bytes are the beginning of a character that more bytes could complete.
+fn is_begun(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
 /// What a run spent.
@@ -182,4 +200,25 @@ pub struct Output {
     pub limits_hit: Vec<LimitKind>,
     /// What was enforced.
     pub enforced: Enforced,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(head: &[u8], tail: &[u8], dropped: u64) -> Captured {
+        let total = (head.len() + tail.len()) as u64 + dropped;
+        Captured { head: head.into(), tail: tail.into(), total, refused: None }
+    }
+
+    #[test]
+    fn a_character_at_the_cut_is_left_out_and_no_other() {
+        let cut = captured(b"a\xE2\x82", b"\x82\xACz", 3);
+        assert_eq!((cut.head_text().as_str(), cut.tail_text().as_str()), ("a", "z"));
+        assert_eq!(cut.text(), "a\n[3 bytes cut]\nz");
+        let invalid = captured(b"\xFF\xE2\x82\xAC\xFF", b"\xFFz", 1);
+        assert_eq!((invalid.head_text().as_str(), invalid.tail_text().as_str()), ("\u{FFFD}€\u{FFFD}", "\u{FFFD}z"));
+        let whole = captured(b"a\xE2\x82", b"\xACz", 0);
+        assert_eq!(whole.text(), "a€z", "split between head and tail, and not cut");
+    }
 }

@@ -189,7 +189,7 @@ impl Door<'_> {
 
         let context = ToolContext {
             attempt: &attempt,
-            sandbox: &self.executor.sandbox,
+            sandbox: self.executor.workspaces.sandbox(),
             config: &self.executor.config,
             cancel: self.cancel,
             timeout: request.step.timeout,

@@ -113,6 +113,6 @@ impl Tool for EditFile {
             return written;
         }
         let output = format!("Replaced {count} occurrence{} in {}", if count == 1 { "" } else { "s" }, text("path"));
-        ToolResult { output: output.into(), ..written }.with("replacements", count)
+        ToolResult { output: output.into(), attachment: None, ..written }.with("replacements", count)
     }
 }

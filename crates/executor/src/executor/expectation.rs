@@ -52,12 +52,12 @@ fn as_success(mut result: ToolResult) -> ToolResult {
     if let Some(error) = error {
         result = result.with("expected_error", error);
     }
-    ToolResult { status: ToolStatus::Success, cause: None, ..result }
+    ToolResult { status: ToolStatus::Success, cause: None, attachment: None, ..result }
 }
 
 fn renamed(result: ToolResult, cause: Cause, message: String) -> ToolResult {
     let result = result.with("cause", cause.as_str()).with("unexpected", true);
-    ToolResult { error: Some(message), cause: Some(cause), ..result }
+    ToolResult { error: Some(message), cause: Some(cause), attachment: None, ..result }
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ use crate::planner::references::escape;
 use crate::planner::{
     CommitPolicy, ExecutionPlan, NoProject, OnFailure, PlanError, PlanStep, RetryPolicy, TaskPlanner,
 };
+use crate::runtime::Language;
+use crate::tools::code::{MOST_CODE, check_code};
 use crate::tools::{RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
 use crate::workspace::{Dir, Workspaces};
 
@@ -62,7 +64,6 @@ pub struct AgenticExecutor {
     config: Config,
     registry: ToolRegistry,
     planner: TaskPlanner,
-    sandbox: Sandbox,
     workspaces: Workspaces,
     approval: Approval,
     prompt: Option<Arc<dyn Prompt>>,
@@ -81,6 +82,7 @@ pub struct Builder {
     registry: ToolRegistry,
     mode: ExecutionMode,
     approval: Approval,
+    workspaces: Option<Workspaces>,
     journal: Option<Arc<Journal>>,
     prompt: Option<Arc<dyn Prompt>>,
     subscribers: Subscribers,
@@ -107,6 +109,13 @@ impl Builder {
     /// Which calls may be made. Default: all.
     pub fn approval(mut self, approval: Approval) -> Self {
         self.approval = approval;
+        self
+    }
+    /// The workspaces, with their sandbox and their state folder, which takes the place of the configuration's.
+    /// Default: of its own. Executors of one process that may work on one folder share them: layers that others have
+    /// open on it are seen, and waited for where they must be.
+    pub fn workspaces(mut self, workspaces: Workspaces) -> Self {
+        self.workspaces = Some(workspaces);
         self
     }
     /// Where runs are recorded. Default: `journal.sqlite3` in the state folder.
@@ -144,7 +153,7 @@ impl Builder {
     /// # Errors
     /// [`ExecutorError`]: a journal or state folder that cannot be used, interactive mode without a prompt, a
     /// budget of 0.
-    pub fn build(self) -> Result<AgenticExecutor, ExecutorError> {
+    pub fn build(mut self) -> Result<AgenticExecutor, ExecutorError> {
         let budgets = &self.config.budgets;
         for (name, zero) in [
             ("max_steps", budgets.steps == 0),
@@ -159,8 +168,11 @@ impl Builder {
         if self.mode == ExecutionMode::Interactive && self.prompt.is_none() {
             return Err(ExecutorError::NoPrompt);
         }
-        let sandbox = Sandbox::new(self.config.spawner.clone())?;
-        let workspaces = Workspaces::new(&self.config.state, sandbox.clone())?;
+        let workspaces = match self.workspaces {
+            Some(workspaces) => workspaces,
+            None => Workspaces::new(&self.config.state, Sandbox::new(self.config.spawner.clone())?)?,
+        };
+        self.config.state = workspaces.state().to_owned();
         let journal = match self.journal {
             Some(journal) => journal,
             None => Arc::new(Journal::open(&self.config.state.join("journal.sqlite3"))?),
@@ -169,7 +181,6 @@ impl Builder {
             planner: TaskPlanner::new(self.registry.list_tools()),
             config: self.config,
             registry: self.registry,
-            sandbox,
             workspaces,
             approval: self.approval,
             prompt: self.prompt,
@@ -190,6 +201,7 @@ impl AgenticExecutor {
             registry: ToolRegistry::new(),
             mode: ExecutionMode::default(),
             approval: Approval::default(),
+            workspaces: None,
             journal: None,
             prompt: None,
             subscribers: Subscribers::default(),
@@ -222,10 +234,26 @@ impl AgenticExecutor {
     }
 
     /// Runs Python code as a plan of one step, which the result calls `sandbox`; registry and journal call the
-    /// tool `run_code`. Code that fails is not run again.
+    /// tool `run_code`. Code that fails is not run again; code of more than [`MOST_CODE`] bytes is refused like a task
+    /// that is not understood.
     #[must_use = "a failure is told in the result"]
     pub fn execute_code(&self, code: &str, description: &str) -> ExecutionResult {
-        let params = Map::from_iter([("code".to_owned(), escape(code).into())]);
+        self.execute_code_in(Language::Python, code, description)
+    }
+
+    /// The same in another language.
+    #[must_use = "a failure is told in the result"]
+    pub fn execute_code_in(&self, language: Language, code: &str, description: &str) -> ExecutionResult {
+        // Anything else that is wrong with it is the step's failure, and recorded.
+        if code.len() > MOST_CODE
+            && let Err(error) = check_code(code)
+        {
+            return ExecutionResult::bad_input(description, error);
+        }
+        let mut params = Map::from_iter([("code".to_owned(), escape(code).into())]);
+        if language != Language::Python {
+            params.insert("language".to_owned(), language.as_str().into());
+        }
         let mut step = PlanStep::new("step_1", "run_code", params, description);
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
         let registry = match self.only("run_code", || Arc::new(RunCodeTool::new())) {
@@ -342,6 +370,10 @@ impl AgenticExecutor {
     /// The request to end. Once made it ends every run of this executor, later ones too.
     pub fn cancel(&self) -> &Cancel {
         &self.cancel
+    }
+    /// The workspaces, for another executor of this process to share.
+    pub fn workspaces(&self) -> &Workspaces {
+        &self.workspaces
     }
     /// What the executor was told.
     pub fn config(&self) -> &Config {

@@ -15,6 +15,25 @@ use crate::runtime::exec::{self, language_of};
 use crate::runtime::{Invocation, Language, Program, Request, Runtimes};
 use crate::tools::{Idempotency, Resources, Tool, ToolCall, ToolContext, ToolResult, ToolStatus};
 
+/// Bytes of code that one call takes at most: it travels, and is recorded, whole.
+pub const MOST_CODE: usize = 16 << 20;
+
+/// Code that no interpreter could be given.
+///
+/// # Errors
+/// Why not, and what to do instead. It calls the argument `code`.
+pub fn check_code(code: &str) -> Result<(), String> {
+    let length = code.len();
+    if length > MOST_CODE {
+        let most = format!("{MOST_CODE} ({} MiB) at most", MOST_CODE >> 20);
+        return Err(format!("`code` has {length} bytes, {most}: write it to a file of the workspace and run that"));
+    }
+    match code.find('\0') {
+        Some(at) => Err(format!("`code` contains a NUL byte at offset {at}")),
+        None => Ok(()),
+    }
+}
+
 /// The arguments of `run_code`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +62,17 @@ pub struct RunCodeParams {
 }
 
 /// Runs code in the system view: the workspace is writable, the rest of the host is the runtime and the system folders.
+///
+/// The output is what the program printed. Metadata of a run that started:
+///
+/// - `stdout`, `stderr`: what it wrote, with a line `[N bytes cut]` where more than the output limit was left out.
+///   Then `truncated` is true, and `stdout_head` and `stdout_tail` (`stderr_head`, `stderr_tail`) are what is before
+///   and after that line.
+/// - `returncode`: its exit status; 124 after a timeout, 128 and the number after a signal.
+/// - `language`, `runtime` (the interpreter's path), `view`.
+/// - `execution_time` in seconds, `memory_used_mb`, `limits_hit` (the names of limits).
+/// - `message`: the line that decided, of a failure; `module`, `command`, `path` and the like where the cause names one.
+/// - `dotenv`: why dotenv files could not be hidden, where they could not.
 #[derive(Debug, Default)]
 pub struct RunCodeTool {
     runtimes: Runtimes,
@@ -103,7 +133,10 @@ fn request(params: &RunCodeParams, context: &ToolContext<'_>) -> Result<Request,
         Box::new(if pointer.is_empty() { result } else { result.with("pointer", pointer) })
     };
     let program = match (&params.code, &params.file) {
-        (Some(code), None) => Program::Code(code.clone().into_bytes()),
+        (Some(code), None) => {
+            check_code(code).map_err(|why| refuse("/code", &why))?;
+            Program::Code(code.clone().into_bytes())
+        }
         (None, Some(file)) if file.as_os_str().is_empty() => return Err(refuse("/file", "`file` is empty")),
         (None, Some(file)) => Program::File(file.clone()),
         (None, None) => return Err(refuse("", "give `code` or `file`")),
@@ -216,6 +249,13 @@ fn answer(output: &Output, invocation: &Invocation, language: Language, network:
         .with("language", language.as_str())
         .with("runtime", invocation.runtime.executable.to_string_lossy())
         .with("view", view);
+    for (stream, head, tail) in
+        [(&output.stdout, "stdout_head", "stdout_tail"), (&output.stderr, "stderr_head", "stderr_tail")]
+    {
+        if stream.truncated() {
+            result = result.with(head, stream.head_text()).with(tail, stream.tail_text());
+        }
+    }
     if let Some(Enforcement::Degraded(reason)) = output.enforced.get(&Control::Dotenv) {
         result = result.with("dotenv", reason.as_str());
     }

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::id::CallId;
 use crate::workspace::Attempt;
 
+mod attachment;
 pub mod code;
 pub mod commands;
 mod edit;
@@ -37,6 +38,7 @@ pub mod shell;
 pub mod validate;
 mod walk;
 
+pub use attachment::Attachment;
 pub use code::RunCodeTool;
 pub use edit::EditTool;
 pub use files::{FileReadTool, FileWriteTool};
@@ -102,6 +104,9 @@ pub struct ToolResult {
     /// What the sandbox enforced, when it ran there.
     #[serde(skip)]
     pub enforced: Option<Enforced>,
+    /// The caller's own form of the result, when the tool gave one.
+    #[serde(skip)]
+    pub attachment: Option<Attachment>,
 }
 
 impl ToolResult {
@@ -115,6 +120,7 @@ impl ToolResult {
             cause: None,
             usage: None,
             enforced: None,
+            attachment: None,
         }
     }
     /// A failure with its cause. Timeouts and refusals get their own status.

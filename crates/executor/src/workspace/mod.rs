@@ -35,6 +35,7 @@ mod path;
 mod reading;
 mod resolve;
 mod stamp;
+mod state;
 mod store;
 mod tree;
 mod view;
@@ -47,6 +48,7 @@ pub use error::{Aside, Conflict, WorkspaceError};
 use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
+pub use state::state_outside;
 pub use store::{ContentHash, Store};
 
 use crate::tools::Access;
@@ -144,6 +146,14 @@ impl Workspaces {
             shared.watcher = Some(watcher);
         }
         self
+    }
+    /// The state folder, without links.
+    pub fn state(&self) -> &Path {
+        &self.shared.state
+    }
+    /// The sandbox that mounts layers, and runs what is to run over them.
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.shared.sandbox
     }
     /// The content-addressed store in the state folder.
     pub fn store(&self) -> &Store {

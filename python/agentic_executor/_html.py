@@ -1,0 +1,32 @@
+"""Tables for notebooks: the little HTML that `_repr_html_` methods answer with, everything in it escaped."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_LONGEST_CELL = 10_000
+_LEFT = ' style="text-align: left"'
+
+
+def escape(text: str) -> str:
+    """The text with the characters that mean something in HTML written as entities."""
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;")):
+        text = text.replace(character, entity)
+    return text
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table with a row of headers. Text of several lines keeps them; very long text is cut and says so."""
+    head = "".join(f"<th{_LEFT}>{escape(header)}</th>" for header in headers)
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > _LONGEST_CELL:
+        text = f"{text[:_LONGEST_CELL]}... ({len(text)} characters)"
+    shown = escape(text)
+    return f"<td{_LEFT}><pre>{shown}</pre></td>" if "\n" in text else f"<td{_LEFT}>{shown}</td>"

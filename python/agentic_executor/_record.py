@@ -1,0 +1,89 @@
+"""`Record`: the base of the package's data classes.
+
+Takes the place of `dataclasses`, whose import alone costs more than the whole package may. A record class writes its
+`__init__` out, and names its positional fields in `__match_args__` and its keyword-only ones in `_keyword_fields`:
+
+    class Point(Record):
+        __match_args__ = ("x", "y")
+        _keyword_fields = ("label",)
+
+        def __init__(self, x: int, y: int, *, label: str | None = None) -> None:
+            ...
+
+Both are compared and shown. An attribute in neither (a measurement, say) is only carried along by pickle and copy.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, ClassVar
+
+_LONGEST_STRING = 80
+_MOST_ITEMS = 8
+_DEEPEST = 5
+
+
+class Record:
+    """Fields with a value: equal by type and fields, mutable and therefore not hashable, with a short `repr`."""
+
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+    _keyword_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        names = self.__match_args__ + self._keyword_fields
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    def __repr__(self) -> str:
+        return _short(self, _DEEPEST)
+
+
+def _short(value: Any, depth: int) -> str:
+    """A `repr` of bounded length and depth; an object that contains itself ends as `...`."""
+    kind = type(value)
+    if kind is str or kind is bytes:
+        if len(value) <= _LONGEST_STRING:
+            return repr(value)
+        return f"{value[:_LONGEST_STRING]!r}... ({len(value)} {'bytes' if kind is bytes else 'characters'})"
+    if isinstance(value, Enum):
+        return f"{kind.__name__}.{value.name}"
+    if isinstance(value, Record):
+        return _short_record(value, depth)
+    if kind is dict:
+        return _short_items([(key, item) for key, item in value.items()], "{", "}", depth)
+    if kind is list:
+        return _short_items(value, "[", "]", depth)
+    text = repr(value)
+    return text if len(text) <= 2 * _LONGEST_STRING else f"{text[: 2 * _LONGEST_STRING]}..."
+
+
+def _short_record(record: Record, depth: int) -> str:
+    """`Name(field=value, ...)` without the fields that are None or empty: what is there is what tells something."""
+    name = type(record).__name__
+    if depth == 0:
+        return f"{name}(...)"
+    fields = ((field, getattr(record, field, None)) for field in record.__match_args__ + record._keyword_fields)
+    shown = [f"{field}={_short(value, depth - 1)}" for field, value in fields if not _is_nothing(value)]
+    return f"{name}({', '.join(shown)})"
+
+
+def _short_items(items: list[Any], opening: str, closing: str, depth: int) -> str:
+    if not items:
+        return opening + closing
+    if depth == 0:
+        return f"{opening}...{closing}"
+    if opening == "{":
+        shown = [f"{_short(key, depth - 1)}: {_short(item, depth - 1)}" for key, item in items[:_MOST_ITEMS]]
+    else:
+        shown = [_short(item, depth - 1) for item in items[:_MOST_ITEMS]]
+    if len(items) > _MOST_ITEMS:
+        shown.append(f"... ({len(items)} items)")
+    return opening + ", ".join(shown) + closing
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (type(value) in (list, dict) and not value)

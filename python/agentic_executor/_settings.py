@@ -1,0 +1,70 @@
+"""What the engine is told of the surroundings at each call: it looks up nothing itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .errors import InvalidTypeError, InvalidValueError, StateError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def base_settings(
+    workspace: str | os.PathLike[str] | None = None,
+    *,
+    state: str | os.PathLike[str] | None = None,
+    durable: bool = False,
+) -> dict[str, Any]:
+    """The settings of a call: the workspace (default: the current directory), the environment, the home folder.
+
+    With `durable` the journal is written to the state folder, else kept in memory. Code runs on the caller's own
+    interpreter unless the caller of this function puts another one in `["sandbox"]["runtimes"]`.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: `workspace` or `state` is no path.
+        StateError: the current directory is gone.
+    """
+    settings: dict[str, Any] = {
+        "workspace": _current_directory() if workspace is None else _absolute("workspace", workspace),
+        "state": None if state is None else _absolute("state", state),
+        "durable": durable,
+        "home": _home(),
+        "environ": dict(os.environ),
+    }
+    if sys.executable:
+        settings["sandbox"] = {"runtimes": {"python": sys.executable}}
+    return settings
+
+
+def check_path(name: str, value: object) -> None:
+    """Refuses what cannot be a path, naming the argument."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise InvalidTypeError(f"{name}: must be a str or os.PathLike, not {type(value).__name__}")
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise InvalidTypeError(f"{name}: must be a path in text, not in bytes")
+    if not text:
+        raise InvalidValueError(f"{name}: must not be empty")
+    if "\0" in text:
+        raise InvalidValueError(f"{name}: must not hold a NUL character")
+
+
+def _absolute(name: str, value: str | os.PathLike[str]) -> str:
+    check_path(name, value)
+    path = os.fspath(value)
+    return os.path.normpath(path if os.path.isabs(path) else os.path.join(_current_directory(), path))
+
+
+def _current_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError as error:
+        raise StateError("the current directory was deleted; change to one that exists") from error
+
+
+def _home() -> str | None:
+    home = os.path.expanduser("~")
+    return home if os.path.isabs(home) else None
