@@ -177,7 +177,9 @@ def rest(path: str, most: int = 1, *, strict: bool = False) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "strict"), [(google, "whether"), (numpy, "how many: a number"), (rest, "")], ids=lambda value: str(value)
+    ("function", "strict"),
+    [(google, "whether"), (numpy, "how many: a number"), (rest, "")],
+    ids=lambda value: str(value),
 )
 def test_descriptions_come_from_the_docstring(function: Any, strict: str) -> None:
     tool = FunctionTool(function)
