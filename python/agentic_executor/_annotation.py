@@ -60,8 +60,9 @@ def _bare(annotation: Any) -> tuple[Any, str]:
     description = ""
     while True:
         if hasattr(annotation, "__metadata__"):
-            texts = (text for text in annotation.__metadata__ if isinstance(text, str))
-            description = description or next(texts, "")
+            # The outermost comes last where one was put around another.
+            texts = [text for text in annotation.__metadata__ if isinstance(text, str)]
+            description = description or (texts[-1] if texts else "")
             annotation = annotation.__origin__
         elif hasattr(annotation, "__supertype__"):  # NewType
             annotation = annotation.__supertype__

@@ -97,8 +97,9 @@ class BuiltInTool(Tool):
         from ._convert import result_from
         from ._settings import base_settings
 
-        tools = _native.Tools()
-        tools.register(self._plain(), True)
+        # The engine does not own the tool: it lives here until the call is over.
+        tool, tools = self._plain(), _native.Tools()
+        tools.register(tool, True)
         return result_from(_native.call(base_settings(), tools, self._built_in_name, kwargs))
 
     def _plain(self) -> BuiltInTool:

@@ -156,6 +156,8 @@ def _own_name(function: Callable[..., Any]) -> str:
 
 def _without_none(annotation: Any) -> Any:
     """The annotation of an argument that is absent rather than null."""
+    if hasattr(annotation, "__metadata__"):
+        return typing.Annotated[(_without_none(annotation.__origin__), *annotation.__metadata__)]
     options = typing.get_args(annotation)
     if typing.get_origin(annotation) not in (typing.Union, getattr(types, "UnionType", typing.Union)):
         return annotation

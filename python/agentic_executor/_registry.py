@@ -240,7 +240,11 @@ class ToolRegistry:
             raise InvalidTypeError(f"name: must be a str, not {type(name).__name__}")
         from . import _native
 
-        return result_from(_native.call(base_settings(), self._engine_tools(), name, params))
+        # The engine does not own the tools: what is unregistered meanwhile lives on here until the call is over.
+        held, tools = self._tools, self._engine_tools()
+        answer = _native.call(base_settings(), tools, name, params)
+        del held
+        return result_from(answer)
 
     def __contains__(self, name: object) -> bool:
         return name in self._tools
