@@ -1,21 +1,35 @@
-//! The lints: formatting, clippy without a warning, and what `deny.toml` says about dependencies.
+//! The lints: formatting, clippy without a warning, the same for Python by ruff, and what `deny.toml` says about
+//! dependencies.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{cargo, in_ci, quiet, show_and_run};
+use crate::venv::Venv;
 use crate::{Failure, root, say, target};
+
+/// A version of its own: what counts as well formatted changes with it.
+const RUFF: &str = "ruff==0.17.*";
 
 /// Runs all of them, whatever the first ones say. True when none complains.
 pub(crate) fn run() -> Result<bool, Failure> {
     let format = show_and_run(&mut cargo(&["fmt", "--all", "--check"]))?;
     let mut clippy = cargo(&["clippy", "--workspace", "--all-targets"]);
     let clippy = show_and_run(clippy.args(["--", "-D", "warnings"]))?;
+    let ruff = Venv::with("python/ruff", Path::new("python3"), &[RUFF])?.program("ruff");
+    let ruff = |arguments: &[&str]| {
+        let mut command = Command::new(&ruff);
+        command.current_dir(root()).args(arguments).args(["python", "examples/mission"]);
+        show_and_run(&mut command)
+    };
+    let (python, python_format) = (ruff(&["check", "--no-cache"])?, ruff(&["format", "--check", "--no-cache"])?);
     let deny = deny()?;
-    for (name, passed) in [("fmt", format), ("clippy", clippy), ("deny", deny)] {
+    let results =
+        [("fmt", format), ("clippy", clippy), ("ruff", python), ("ruff format", python_format), ("deny", deny)];
+    for (name, passed) in results {
         println!("{name}: {}", if passed { "ok" } else { "FAILED" });
     }
-    Ok(format && clippy && deny)
+    Ok(results.iter().all(|(_, passed)| *passed))
 }
 
 /// The rules on dependencies. Without cargo-deny it is installed in CI, and elsewhere said to be missing.

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod example;
+mod interpreters;
 mod lint;
 mod run;
 mod summary;
@@ -17,8 +18,9 @@ const HELP: &str = "\
 cargo xtask <chore>
 
   example   build `agentic`, run the example plan on a fresh copy of its project, show what changed
-  test      run all tests and the example; as root, the tests also as an ordinary user
-  lint      formatting, clippy, and the rules of deny.toml
+  test      run all tests, the example and the Python package's tests and type checks;
+            as root, the tests also as an ordinary user
+  lint      formatting and lints of Rust and Python, and the rules of deny.toml
 ";
 
 /// What went wrong, in words for the person at the terminal.

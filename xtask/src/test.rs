@@ -1,5 +1,5 @@
-//! All tests: every test program of the workspace, the doctests, the example, and, when started as root,
-//! the test programs once more as an ordinary user.
+//! All tests: every test program of the workspace, the doctests, the example, the Python package, and, when started
+//! as root, the test programs and the package's tests once more as an ordinary user.
 //!
 //! Each program is run by itself, so that the second pass is the same as the first but for the user; the
 //! skips of both are listed at the end.
@@ -14,7 +14,9 @@ use crate::summary::Summary;
 use crate::venv::Venv;
 use crate::{Failure, say};
 
+mod junit;
 mod ordinary;
+mod python;
 
 /// Seconds that one test program may take.
 const MOST: &str = "900";
@@ -52,10 +54,11 @@ pub(crate) fn run() -> Result<bool, Failure> {
         run_one(&mut summary, &format!("{package} doc"), &mut command)?;
     }
     summary.add("the example", example::run_plan(&agentic, &venv)?);
+    let wheel = python::run(&mut summary)?;
 
     let root = quiet(Command::new("id").arg("-u"))?.stdout == b"0\n";
     if root {
-        ordinary::run(&mut summary, &programs, &agentic)?;
+        ordinary::run(&mut summary, &programs, &agentic, wheel.as_deref())?;
     } else {
         summary.skip("the test programs as root", "this is an ordinary user; start the command as root to run both");
     }

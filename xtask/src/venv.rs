@@ -1,4 +1,4 @@
-//! A Python environment with pytest, made once, for the example and for tests that run Python projects.
+//! Python environments below the target folder, each made once: with pytest, with tools, with the package.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,11 @@ use std::process::Command;
 use crate::run::{must, quiet, show_and_run};
 use crate::{Failure, say, target};
 
-const PYTEST: &str = "pytest>=8,<10";
+/// What every environment that runs tests has.
+pub(crate) const PYTEST: &str = "pytest>=8,<10";
+pub(crate) const PIP: [&str; 5] = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+/// How pip takes a wheel that was built here: itself alone, even where its version is there already.
+pub(crate) const WHEEL: [&str; 3] = ["--no-index", "--no-deps", "--force-reinstall"];
 
 /// A Python environment.
 #[derive(Debug, Clone)]
@@ -16,25 +20,30 @@ pub(crate) struct Venv {
 }
 
 impl Venv {
-    /// The one below the target folder, made when it is missing or broken.
+    /// The one with pytest, for the example and for tests that run Python projects.
     pub(crate) fn ensure() -> Result<Self, Failure> {
-        let venv = Self { path: target().join("venv") };
-        if venv.works() {
-            return Ok(venv);
-        }
-        say("making a Python environment with pytest (once)");
-        let make = || {
-            let mut command = Command::new("python3");
-            command.args(["-m", "venv", "--clear"]).arg(&venv.path);
-            command
-        };
         if !has_ensurepip()? {
             install_venv_package()?;
         }
-        must(&mut make(), "making the Python environment")?;
+        Self::with("venv", Path::new("python3"), &[PYTEST])
+    }
+    /// The one at `name` below the target folder, of that interpreter and with those packages. It is made when it is
+    /// missing, broken, or of something else.
+    pub(crate) fn with(name: &str, python: &Path, packages: &[&str]) -> Result<Self, Failure> {
+        let venv = Self { path: target().join(name) };
+        let made_of = venv.path.join("made-of.txt");
+        let recipe = format!("{}\n{}\n", python.display(), packages.join("\n"));
+        let as_it_was = std::fs::read_to_string(&made_of).is_ok_and(|known| known == recipe);
+        if as_it_was && quiet(venv.python().args(["-c", "import pip"])).is_ok_and(|run| run.status.success()) {
+            return Ok(venv);
+        }
+        say(format!("making a Python environment with {} (once)", packages.join(", ")));
+        let mut make = Command::new(python);
+        must(make.args(["-m", "venv", "--clear"]).arg(&venv.path), "making the Python environment")?;
         let mut pip = venv.python();
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTEST]);
-        must(&mut pip, "installing pytest (is the Python package index reachable?)")?;
+        pip.args(PIP).args(packages);
+        must(&mut pip, "installing the packages (is the Python package index reachable?)")?;
+        std::fs::write(&made_of, recipe).map_err(|error| format!("cannot write {}: {error}", made_of.display()))?;
         Ok(venv)
     }
     /// The environment at `path`, made by `start`, which adds the user to run as; `None` when that user cannot.
@@ -42,10 +51,14 @@ impl Venv {
         let venv = Self { path: path.to_owned() };
         let python = path.join("bin/python").display().to_string();
         let made = quiet(start("python3").args(["-m", "venv"]).arg(path));
-        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTEST];
         let filled = made.is_ok_and(|made| made.status.success())
-            && quiet(start(&python).args(pip)).is_ok_and(|pip| pip.status.success());
+            && quiet(start(&python).args(PIP).arg(PYTEST)).is_ok_and(|pip| pip.status.success());
         filled.then_some(venv)
+    }
+    /// Puts a wheel of ours into it, in place of the one that is there.
+    pub(crate) fn install(&self, wheel: &Path) -> Result<(), Failure> {
+        let mut pip = self.python();
+        must(pip.args(PIP).args(WHEEL).arg(wheel), "installing the wheel")
     }
     /// Makes `command` see this environment as activated, before `path`.
     pub(crate) fn activate(&self, command: &mut Command, path: Option<OsString>) {
@@ -55,12 +68,13 @@ impl Venv {
         let joined = std::env::join_paths(folders.filter(|folder| !folder.to_string_lossy().contains(':')));
         command.env("VIRTUAL_ENV", &self.path).env("PATH", joined.unwrap_or(path)).env_remove("PYTHONHOME");
     }
+    /// A program of it.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.path.join("bin").join(name)
+    }
     /// Its Python.
     pub(crate) fn python(&self) -> Command {
-        Command::new(self.path.join("bin/python"))
-    }
-    fn works(&self) -> bool {
-        quiet(self.python().args(["-c", "import pytest"])).is_ok_and(|run| run.status.success())
+        Command::new(self.program("python"))
     }
 }
 

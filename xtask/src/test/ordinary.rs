@@ -1,4 +1,4 @@
-//! The second pass: the same test programs as an ordinary user, who may read nothing of root's home.
+//! The second pass: the same tests as an ordinary user, who may read nothing of root's home.
 //!
 //! Programs, the project's files and a Rust toolchain are copied (the toolchain by hard links) to a folder
 //! that everybody can read; the user gets a home, a temporary folder and an environment of his own.
@@ -10,19 +10,24 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Program, run_one};
+use super::{Program, python, run_one};
 use crate::example::copy_tree;
 use crate::run::quiet;
 use crate::summary::Summary;
-use crate::venv::Venv;
+use crate::venv::{PIP, Venv, WHEEL};
 use crate::{Failure, root, say};
 
 /// `nobody`, on every Linux.
 const USER: u32 = 65534;
 const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Runs every program as the ordinary user and counts what they say.
-pub(super) fn run(summary: &mut Summary, programs: &[Program], agentic: &Path) -> Result<(), Failure> {
+/// Runs every program, and the tests of the Python package, as the ordinary user and counts what they say.
+pub(super) fn run(
+    summary: &mut Summary,
+    programs: &[Program],
+    agentic: &Path,
+    wheel: Option<&Path>,
+) -> Result<(), Failure> {
     let stage = Stage::make()?;
     say(format!("the same tests as uid {USER}, from {}", stage.path.display()));
     stage.copy_program(agentic, "agentic")?;
@@ -53,7 +58,42 @@ pub(super) fn run(summary: &mut Summary, programs: &[Program], agentic: &Path) -
         }
         run_one(summary, &format!("{} (ordinary user)", program.label), &mut command)?;
     }
-    Ok(())
+    match (wheel, &venv) {
+        (Some(wheel), Some(venv)) => test_package(summary, &stage, venv, wheel, path),
+        // Why there is no wheel has been said where it was built.
+        (None, _) => Ok(()),
+        (_, None) => {
+            summary.skip("python (ordinary user)", "his Python cannot make an environment");
+            Ok(())
+        }
+    }
+}
+
+/// The tests of the Python package, on the Python that this user has.
+fn test_package(
+    summary: &mut Summary,
+    stage: &Stage,
+    venv: &Venv,
+    wheel: &Path,
+    path: OsString,
+) -> Result<(), Failure> {
+    let label = "python (ordinary user)";
+    let name = wheel.file_name().unwrap_or_default().to_string_lossy();
+    let wheel = stage.copy_program(wheel, &name)?;
+    let mut pip = stage.command(&venv.program("python"));
+    pip.current_dir(stage.path.join("home")).args(PIP).args(WHEEL).arg(wheel);
+    let installed = quiet(&mut pip)?;
+    if !installed.status.success() {
+        let said = String::from_utf8_lossy(&installed.stderr);
+        let why = said.trim().lines().last().unwrap_or("no reason given");
+        summary.add(&format!("{label}: the wheel cannot be installed: {why}"), false);
+        return Ok(());
+    }
+    let report = stage.path.join("tmp/pytest.xml");
+    let mut command = stage.dress(python::pytest(venv, &report));
+    command.current_dir(stage.path.join("project")).env("PYTHONDONTWRITEBYTECODE", "1");
+    venv.activate(&mut command, Some(path));
+    python::run_pytest(summary, label, &mut command, &report)
 }
 
 /// A folder that everybody can read, removed at the end.
@@ -77,13 +117,13 @@ impl Stage {
                 chown(&folder, Some(USER), Some(USER)).map_err(fail)?;
             }
         }
-        for name in ["crates", "examples", "docs"] {
+        for name in ["crates", "examples", "docs", "python"] {
             if root().join(name).is_dir() {
                 copy_tree(&root().join(name), &path.join("project").join(name))?;
             }
         }
         copy_tree(&root().join("xtask"), &path.join("project/xtask"))?;
-        for name in ["Cargo.toml", "Cargo.lock", "README.md"] {
+        for name in ["Cargo.toml", "Cargo.lock", "README.md", "pyproject.toml"] {
             fs::copy(root().join(name), path.join("project").join(name)).map_err(fail)?;
         }
         let readable = quiet(Command::new("chmod").args(["-R", "a+rX"]).arg(path.join("project")))?;
