@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _STATUS = {status.value: status for status in ToolStatus}
-_SAFE_INTEGERS = range(-(1 << 63), 1 << 64)
+_INTEGERS = range(-(1 << 63), 1 << 64)
 
 
 def result_from(answer: dict[str, Any]) -> ToolResult:
@@ -63,10 +63,12 @@ def _check_json(value: Any, place: str, around: tuple[int, ...]) -> None:
     if isinstance(value, Enum):
         _check_json(value.value, place, around)
     elif isinstance(value, str):
-        if any("\ud800" <= character <= "\udfff" for character in value):
-            raise InvalidValueError(f"{place}: text with a lone surrogate is not Unicode")
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidValueError(f"{place}: text with a lone surrogate is not Unicode") from None
     elif isinstance(value, int):
-        if value not in _SAFE_INTEGERS:
+        if value not in _INTEGERS:
             raise InvalidValueError(f"{place}: the integer does not fit 64 bits")
     elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):

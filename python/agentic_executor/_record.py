@@ -41,6 +41,13 @@ class Record:
     def __repr__(self) -> str:
         return _short(self, _DEEPEST)
 
+    def _is_shown(self, field: str, value: Any) -> bool:
+        """Whether `repr` shows a field: what is empty, and an option left at its default, tells nothing."""
+        if value is None or (type(value) in (list, dict) and not value):
+            return False
+        defaults = type(self).__init__.__kwdefaults__ or {}
+        return field not in defaults or bool(value != defaults[field])
+
 
 def _short(value: Any, depth: int) -> str:
     """A `repr` of bounded length and depth; an object that contains itself ends as `...`."""
@@ -62,12 +69,12 @@ def _short(value: Any, depth: int) -> str:
 
 
 def _short_record(record: Record, depth: int) -> str:
-    """`Name(field=value, ...)` without the fields that are None or empty: what is there is what tells something."""
+    """`Name(field=value, ...)` of the fields that tell something."""
     name = type(record).__name__
     if depth == 0:
         return f"{name}(...)"
     fields = ((field, getattr(record, field, None)) for field in record.__match_args__ + record._keyword_fields)
-    shown = [f"{field}={_short(value, depth - 1)}" for field, value in fields if not _is_nothing(value)]
+    shown = [f"{field}={_short(value, depth - 1)}" for field, value in fields if record._is_shown(field, value)]
     return f"{name}({', '.join(shown)})"
 
 
@@ -83,7 +90,3 @@ def _short_items(items: list[Any], opening: str, closing: str, depth: int) -> st
     if len(items) > _MOST_ITEMS:
         shown.append(f"... ({len(items)} items)")
     return opening + ", ".join(shown) + closing
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (type(value) in (list, dict) and not value)

@@ -14,7 +14,7 @@ from .errors import InvalidTypeError, InvalidValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterator
     from typing import Any
 
 
@@ -266,6 +266,13 @@ class Tool(ABC):
                 return f"Missing required parameter: {parameter.name}"
         return None
 
+    def resources(self, params: dict[str, Any]) -> list[str] | None:
+        """What a call touches, as names of your own, for parallel mode: calls that share a name wait for each other.
+
+        Given here: None, "not known", so that the call runs alone. An empty list runs beside any other call.
+        """
+        return None
+
     def to_schema(self) -> dict[str, Any]:
         """The tool as a model is told of it: `name`, `description` and, as JSON Schema, `parameters`.
 
@@ -276,13 +283,9 @@ class Tool(ABC):
         """
         properties: dict[str, Any] = {}
         required: list[str] = []
-        if isinstance(self.parameters, (str, bytes)) or not hasattr(self.parameters, "__iter__"):
-            raise InvalidTypeError(f"parameters: must be a list of ToolParameter, not {type(self.parameters).__name__}")
-        for index, parameter in enumerate(self.parameters):
-            if not isinstance(parameter, ToolParameter):
-                raise InvalidTypeError(f"parameters[{index}]: must be a ToolParameter, not {type(parameter).__name__}")
+        for place, parameter in _listed(self.parameters):
             if parameter.name in properties:
-                raise InvalidValueError(f"parameters[{index}]: the name {parameter.name!r} is taken by one before it")
+                raise InvalidValueError(f"{place}.name: {parameter.name!r} is taken by one before it")
             keywords: dict[str, Any] = {"type": parameter.param_type} if parameter.param_type else {}
             keywords["description"] = parameter.description
             keywords.update(parameter.schema or {})
@@ -315,7 +318,7 @@ class Tool(ABC):
                 problem = self.validate_params(params)
                 if problem is not None:
                     return failure("invalid_arguments", str(problem))
-            answer: object = self.execute(**params)
+            answer: Any = self.execute(**params)
             if hasattr(answer, "__await__"):
                 answer = wait_for(answer)
         except Exception as error:
@@ -323,6 +326,23 @@ class Tool(ABC):
         if isinstance(answer, ToolResult):
             return answer
         return failure("failed", f"{self.name}: execute must return a ToolResult, not {type(answer).__name__}")
+
+
+def _listed(parameters: object) -> Iterator[tuple[str, ToolParameter]]:
+    """The parameters of a tool, each with its place for messages, after what they are made of was checked."""
+    if not isinstance(parameters, (list, tuple)):
+        raise InvalidTypeError(f"parameters: must be a list of ToolParameter, not {type(parameters).__name__}")
+    for index, parameter in enumerate(parameters):
+        place = f"parameters[{index}]"
+        if not isinstance(parameter, ToolParameter):
+            raise InvalidTypeError(f"{place}: must be a ToolParameter, not {type(parameter).__name__}")
+        for field in ("name", "param_type", "description"):
+            value = getattr(parameter, field)
+            if not isinstance(value, str):
+                raise InvalidTypeError(f"{place}.{field}: must be a str, not {type(value).__name__}")
+        if not isinstance(parameter.schema, (dict, type(None))):
+            raise InvalidTypeError(f"{place}.schema: must be a dict or None, not {type(parameter.schema).__name__}")
+        yield place, parameter
 
 
 def wait_for(awaitable: Awaitable[Any]) -> Any:
@@ -379,6 +399,7 @@ def _cause(error: Exception) -> str:
         return "not_found"
     if isinstance(error, PermissionError):
         return "permission_denied"
-    if isinstance(error, TimeoutError):
+    # Before Python 3.11 those of asyncio and concurrent.futures are classes of their own.
+    if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
         return "timeout"
     return "failed"

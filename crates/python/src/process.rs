@@ -98,7 +98,7 @@ fn after_fork() {
         if parent.generation == generation
             && let Some(sandbox) = parent.sandbox.get()
         {
-            drop(sandbox.clone());
+            sandbox.clone().after_fork();
         }
         process = parent.next.get().map(|next| &**next);
     }

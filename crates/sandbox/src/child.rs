@@ -43,7 +43,8 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if self.supervised.is_some() {
+        // A forked copy of the handle ends nothing.
+        if self.supervised.as_ref().is_some_and(|supervised| supervised.client.is_ours()) {
             self.killer.kill();
         }
     }

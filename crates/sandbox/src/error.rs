@@ -52,6 +52,12 @@ pub enum Error {
     /// The spawner ended or broke its protocol.
     #[error("the spawner is gone: {0}")]
     Spawner(String),
+    /// The sandbox was made by a process of which this one is a forked child.
+    #[error("this sandbox belongs to process {owner}, of which this one is a forked child: make a new one here")]
+    Forked {
+        /// The process that made it.
+        owner: u32,
+    },
     /// This system is not Linux.
     #[error("no sandbox on this system: {0}")]
     Unsupported(&'static str),

@@ -33,16 +33,19 @@ pub enum Spawner {
     Embedded(&'static [u8]),
 }
 
-/// The door to every enclosure: one per process is enough, and clones share it.
+/// The door to every enclosure: one per process is enough, and clones share it. A forked child of the process cannot
+/// use it ([`Error::Forked`]) and makes one of its own; see [`Sandbox::after_fork`].
 #[derive(Debug, Clone)]
 pub struct Sandbox {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     spawner: Spawner,
-    client: Mutex<Option<Arc<Client>>>,
+    /// The process that made it.
+    pub(crate) owner: u32,
+    pub(crate) client: Mutex<Option<Arc<Client>>>,
     cgroups: Mutex<Option<Arc<Support>>>,
     spare: Mutex<Option<Group>>,
 }
@@ -89,6 +92,7 @@ impl Sandbox {
         Ok(Self {
             inner: Arc::new(Inner {
                 spawner,
+                owner: std::process::id(),
                 client: Mutex::new(None),
                 cgroups: Mutex::new(None),
                 spare: Mutex::new(None),
@@ -103,6 +107,9 @@ impl Sandbox {
             let sandbox = self.clone();
             std::thread::Builder::new().name(name.into()).spawn(move || work(&sandbox)).ok()
         };
+        if self.check_owner().is_err() {
+            return WarmUp { threads: [None, None] };
+        }
         let spawner = in_background("warm-spawner", |sandbox| drop(sandbox.client()));
         let cgroups = in_background("warm-cgroups", |sandbox| {
             let support = sandbox.cgroups();
@@ -153,6 +160,7 @@ impl Sandbox {
 
     pub(crate) fn spawn(&self, command: &Command) -> Result<Child> {
         let began = Instant::now();
+        self.check_owner()?;
         command.limits.validate()?;
         let argv = arguments(command)?;
         let env = environment(command)?;
@@ -236,7 +244,7 @@ impl Sandbox {
             enforced,
             killer: Killer::new(nest.pidfd),
             _slot: slot,
-            _client: nest._client,
+            client: nest.client,
         };
         Ok(Child::new(supervised))
     }
@@ -283,6 +291,7 @@ impl Sandbox {
         let Source::Overlay { lowers, upper, work } = source else {
             return Err(Error::Policy("only an overlay can be mounted".into()));
         };
+        self.check_owner()?;
         if rustix::process::geteuid().is_root() {
             return mount_as_root(lowers, upper, work);
         }
@@ -350,7 +359,7 @@ struct Nest {
     control: OwnedFd,
     pid: i32,
     pidfd: OwnedFd,
-    _client: Arc<Client>,
+    client: Arc<Client>,
 }
 
 fn nest_from(client: &Arc<Client>, request: &Request, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
@@ -362,7 +371,7 @@ fn nest_from(client: &Arc<Client>, request: &Request, cgroup: Option<BorrowedFd<
     client.request(request, &descriptors)?;
     drop((their_report, their_control));
     match answer(&report)? {
-        (Report::Spawned { pid }, Some(pidfd)) => Ok(Nest { report, control, pid, pidfd, _client: client.clone() }),
+        (Report::Spawned { pid }, Some(pidfd)) => Ok(Nest { report, control, pid, pidfd, client: client.clone() }),
         _ => Err(Error::Spawner("it answered something else".into())),
     }
 }

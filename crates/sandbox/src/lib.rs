@@ -19,6 +19,7 @@ mod child;
 mod command;
 mod error;
 mod filters;
+mod fork;
 mod identity;
 mod init;
 mod launch;

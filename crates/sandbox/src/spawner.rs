@@ -3,7 +3,8 @@
 //! It exists because forking from a process with many threads is slow and unsafe, and because every
 //! enclosure is a copy of its parent's memory: this one never holds code, environment or output. It is
 //! started with an empty environment and fixed arguments, talks over one `SOCK_SEQPACKET` socket, and ends
-//! when that socket closes, taking every nest with it.
+//! when that socket closes or the engine ends, taking every nest with it. A closed socket alone would not do: a child
+//! that the engine's program forks holds a copy of it.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -14,7 +15,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::channel;
 use crate::error::{Error, Result};
@@ -49,6 +50,8 @@ pub fn spawner_hook() {
 pub(crate) struct Client {
     socket: OwnedFd,
     process: std::process::Child,
+    /// The process that started it. A forked copy of this value must not end the spawner.
+    owner: u32,
 }
 
 impl Client {
@@ -68,6 +71,8 @@ impl Client {
         };
         let process = Command::new(&program)
             .arg0(NAME)
+            // A Ctrl-C goes to the whole foreground group of a terminal; what it is to end is the engine's to decide.
+            .process_group(0)
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::from(theirs))
@@ -75,7 +80,7 @@ impl Client {
             .stderr(Stdio::inherit())
             .spawn()
             .map_err(|error| Error::stage(format!("start the spawner {}", program.display()), error))?;
-        Ok(Self { socket: ours, process })
+        Ok(Self { socket: ours, process, owner: std::process::id() })
     }
 
     /// Asks for something; the answer comes on the report socket that travels along.
@@ -93,8 +98,24 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Whether this process started it.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.owner == std::process::id()
+    }
+    /// Closes a forked copy of the connection, whoever else of this process holds this value. The number stays taken, by
+    /// `/dev/null`, so that what still has it cannot reach another file by it.
+    pub(crate) fn disconnect(&self) -> io::Result<()> {
+        let null = File::open("/dev/null")?;
+        sys::duplicate_to(null.as_fd(), self.socket.as_raw_fd(), true)
+    }
+}
+
 impl Drop for Client {
     fn drop(&mut self) {
+        if !self.is_ours() {
+            return;
+        }
         // The socket closes after this returns, so the spawner is told first by the shutdown.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
         let _ = self.process.wait();
@@ -116,14 +137,20 @@ struct Nest {
     pidfd: OwnedFd,
 }
 
-/// Until the engine's socket closes; then, or when it cannot go on, every nest ends with it.
+/// Until the engine's socket closes or the engine ends; then, or when it cannot go on, every nest ends with it.
 fn serve(socket: OwnedFd) -> io::Result<()> {
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+    let engine = rustix::net::sockopt::socket_peercred(&socket)?.pid;
+    let engine_ended = pidfd_open(engine, PidfdFlags::empty())?;
+    // It may have ended before, and its number may be somebody else's.
+    if rustix::process::getppid() != Some(engine) {
+        return Ok(());
+    }
     let child_ended = sys::child_signal()?;
     Program::prepare();
     init::tree::prepare();
     let mut nests: HashMap<i32, Nest> = HashMap::new();
-    let result = take_requests(&socket, &child_ended, &mut nests);
+    let result = take_requests(&socket, &engine_ended, &child_ended, &mut nests);
     for nest in nests.values() {
         let _ = pidfd_send_signal(&nest.pidfd, Signal::KILL);
     }
@@ -132,11 +159,19 @@ fn serve(socket: OwnedFd) -> io::Result<()> {
 }
 
 /// The loop: take requests, clone, report, reap.
-fn take_requests(socket: &OwnedFd, child_ended: &OwnedFd, nests: &mut HashMap<i32, Nest>) -> io::Result<()> {
+fn take_requests(
+    socket: &OwnedFd,
+    engine_ended: &OwnedFd,
+    child_ended: &OwnedFd,
+    nests: &mut HashMap<i32, Nest>,
+) -> io::Result<()> {
     loop {
-        let mut ready = [PollFd::new(socket, PollFlags::IN), PollFd::new(child_ended, PollFlags::IN)];
+        let mut ready = [socket, child_ended, engine_ended].map(|fd| PollFd::new(fd, PollFlags::IN));
         rustix::io::retry_on_intr(|| poll(&mut ready, None))?;
-        let (request, child) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
+        let [request, child, over] = ready.map(|fd| !fd.revents().is_empty());
+        if over {
+            return Ok(());
+        }
         if child {
             let mut buffer = [0u8; 128];
             let _ = rustix::io::read(child_ended, &mut buffer);

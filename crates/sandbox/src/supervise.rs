@@ -73,7 +73,8 @@ pub(crate) struct Supervised {
     pub(crate) enforced: Enforced,
     pub(crate) killer: Killer,
     pub(crate) _slot: Slot,
-    pub(crate) _client: Arc<Client>,
+    /// Held until the end.
+    pub(crate) client: Arc<Client>,
 }
 
 /// What the nest init said at the end.

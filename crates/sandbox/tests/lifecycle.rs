@@ -4,16 +4,23 @@
 mod common;
 
 use std::collections::HashMap;
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use agentic_sandbox::{Command, Error, ExitReason, Limits, Policy, Sandbox, Spawner};
+use agentic_sandbox::{Command, Error, ExitReason, Limits, Policy, Sandbox, Spawner, Stdin};
 use agentic_testkit::{is_root, processes_with_marker, wait_until_gone};
 use common::{Folder, code, printed, sandbox, seconds};
 
 /// Names the marker of the runs, in a process that [`engine`] turns into an engine.
 const ENGINE: &str = "AGENTIC_TEST_ENGINE";
+/// The same for [`engine_that_ignores_interrupts`].
+const INTERRUPTED: &str = "AGENTIC_TEST_INTERRUPTED_ENGINE";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn own_sandbox() -> Sandbox {
@@ -122,6 +129,43 @@ fn an_engine_that_is_killed_takes_everything_with_it() {
     }
     Command::new("/bin/true").output(&own_sandbox()).unwrap();
     assert_eq!(groups(), Vec::<String>::new());
+}
+
+/// Not a test by itself: what [`a_signal_to_the_group_of_the_engine_ends_no_run`] starts.
+#[test]
+fn engine_that_ignores_interrupts() {
+    let Ok(marker) = std::env::var(INTERRUPTED) else { return };
+    // A handler, as interpreters have one: unlike an ignored signal it is not passed on to what is started.
+    signal_hook::flag::register(signal_hook::consts::SIGINT, Arc::<AtomicBool>::default()).unwrap();
+    let mut neighbour = std::process::Command::new("/bin/sleep").arg("600").env("MARKER", &marker).spawn().unwrap();
+    let input = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "read line; echo $line", &format!("run-{marker}")]);
+    command.stdin(Stdin::Relay(input.into())).limits(seconds(600));
+    let run = command.spawn(&own_sandbox()).unwrap();
+    println!("neighbour: {}", neighbour.wait().unwrap());
+    println!("run: {}", run.wait().map_or_else(|error| error.to_string(), |output| output.stdout.text()));
+}
+
+#[test]
+fn a_signal_to_the_group_of_the_engine_ends_no_run() {
+    let marker = marker("interrupted");
+    let mut engine = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "engine_that_ignores_interrupts", "--nocapture"])
+        .env(INTERRUPTED, &marker)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    wait_for("the run begins", || !processes_with_marker(&format!("run-{marker}")).is_empty());
+    let group = rustix::process::Pid::from_raw(engine.id().cast_signed()).unwrap();
+    rustix::process::kill_process_group(group, rustix::process::Signal::INT).unwrap();
+    engine.stdin.take().unwrap().write_all(b"unharmed\n").unwrap();
+    let said = String::from_utf8(engine.wait_with_output().unwrap().stdout).unwrap();
+    // The control: whoever is in the group and does not handle the signal is ended by it.
+    assert!(said.contains("neighbour: signal: 2 (SIGINT)"), "{said}");
+    assert!(said.contains("run: unharmed\n"), "{said}");
 }
 
 fn groups_of(folder: &Path, part: &str) -> Vec<String> {

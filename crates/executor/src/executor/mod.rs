@@ -58,7 +58,8 @@ use wait::Waiter;
 /// Told of every step that has ended.
 pub type StepSubscriber = Arc<dyn Fn(&ExecutionStep) + Send + Sync>;
 
-/// Plans and runs tasks over one workspace.
+/// Plans and runs tasks over one workspace. Not to be used, nor dropped, in a forked child of the process, as its
+/// [`Workspaces`] and [`Journal`] are not.
 #[derive(Debug)]
 pub struct AgenticExecutor {
     config: Config,

@@ -22,7 +22,9 @@ pub use event::{EVENT_VERSION, Event, EventBody, OutputRef};
 pub use output::INLINE;
 pub use reader::{RunSummary, StepSummary};
 
-/// An append-only record of runs. Shared by threads; several processes may have the same file open.
+/// An append-only record of runs. Shared by threads; several processes may have the same file open. Not to be used, nor
+/// dropped, in a forked child of the process: SQLite's connections do not survive that. The child leaks it and opens
+/// its own.
 #[derive(Debug)]
 pub struct Journal {
     place: Place,

@@ -62,6 +62,9 @@ type Spellings = Vec<(PathBuf, PathBuf)>;
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
 /// The workspace roots of an executor, with the layers that are open on them or wait to be applied. Clones share them.
+///
+/// Not to be used, nor dropped, in a forked child of the process: the layers are the parent's, and threads that hold
+/// locks are not there. The child leaks what it inherited and makes its own ([`Sandbox::after_fork`]).
 #[derive(Clone)]
 pub struct Workspaces {
     shared: Arc<Shared>,

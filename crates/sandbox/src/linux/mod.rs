@@ -14,4 +14,4 @@ pub(crate) mod seccomp;
 pub(crate) mod sys;
 
 #[cfg(test)]
-mod child;
+pub(crate) mod child;

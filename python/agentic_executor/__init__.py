@@ -1,0 +1,82 @@
+"""Agentic Code Executor: plans tasks, runs their steps in a kernel sandbox over private layers, recovers, and reports.
+
+>>> from agentic_executor import ExecutionPlan
+>>> plan = ExecutionPlan("say hello")
+>>> plan.add_step("shell", {"command": "echo hello"}, "Say it").id
+'step_1'
+
+Modules: `executor`, `planner`, `tools`, `sandbox`, `events`, `errors`. Importing the package is quick and starts nothing: the
+engine is loaded by the first call that needs it.
+"""
+
+from __future__ import annotations
+
+from .errors import (
+    AgenticError,
+    InvalidTypeError,
+    InvalidValueError,
+    PlanFileError,
+    PlanningError,
+    SandboxUnavailableError,
+    StateError,
+)
+from .events import Event
+from .executor import AgenticExecutor, ExecutionMode, ExecutionResult, ExecutionStep
+from .planner import ExecutionPlan, PlanStep, RetryPolicy, StepStatus, TaskPlanner
+from .sandbox import CodeSandbox, HostReport, SandboxConfig, SandboxResult, SandboxStatus, doctor
+from .tools import (
+    EditTool,
+    FileReadTool,
+    FileWriteTool,
+    ListFilesTool,
+    RunCodeTool,
+    SearchTool,
+    ShellTool,
+    Tool,
+    ToolParameter,
+    ToolRegistry,
+    ToolResult,
+    ToolStatus,
+)
+
+__all__ = [
+    "AgenticExecutor",
+    "ExecutionMode",
+    "ExecutionResult",
+    "ExecutionStep",
+    "Tool",
+    "ToolRegistry",
+    "FileReadTool",
+    "FileWriteTool",
+    "ShellTool",
+    "SearchTool",
+    "TaskPlanner",
+    "ExecutionPlan",
+    "PlanStep",
+    "CodeSandbox",
+    "SandboxConfig",
+    # Beyond the names that programs have used from the start.
+    "AgenticError",
+    "EditTool",
+    "Event",
+    "HostReport",
+    "InvalidTypeError",
+    "InvalidValueError",
+    "ListFilesTool",
+    "PlanFileError",
+    "PlanningError",
+    "RetryPolicy",
+    "RunCodeTool",
+    "SandboxResult",
+    "SandboxStatus",
+    "SandboxUnavailableError",
+    "StateError",
+    "StepStatus",
+    "ToolParameter",
+    "ToolResult",
+    "ToolStatus",
+    "__version__",
+    "doctor",
+]
+
+__version__ = "0.1.0"

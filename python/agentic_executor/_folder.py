@@ -1,0 +1,95 @@
+"""The temporary folder of a `CodeSandbox`: made at its first use, removed when the sandbox goes.
+
+It holds `work`, the folder that code works in, and `packages`, what `install_package` put there; apart, since code
+writes in the one and only reads the other.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import weakref
+
+    from .sandbox import CodeSandbox, SandboxConfig
+
+
+class Folder:
+    """A private folder and what removes it."""
+
+    def __init__(self, owner: CodeSandbox) -> None:
+        import tempfile
+        import weakref
+
+        # Resolved, for the same path is shown inside.
+        self.path = os.path.realpath(tempfile.mkdtemp(prefix="agentic-sandbox-"))
+        os.mkdir(self.work)
+        os.mkdir(self.packages)
+        # The owner's configuration is read at its end: `cleanup_on_exit` may change until then.
+        self.finalizer: weakref.finalize[..., CodeSandbox] = weakref.finalize(
+            owner, _remove, self.path, os.getpid(), owner.config
+        )
+
+    @property
+    def work(self) -> str:
+        """Where code works."""
+        return os.path.join(self.path, "work")
+
+    @property
+    def packages(self) -> str:
+        """What was installed."""
+        return os.path.join(self.path, "packages")
+
+    def has_packages(self) -> bool:
+        """Whether anything was installed."""
+        try:
+            return bool(os.listdir(self.packages))
+        except OSError:
+            return False
+
+
+def of(owner: CodeSandbox) -> Folder:
+    """The sandbox's folder, made when there is none."""
+    found = owner.__dict__.get("_folder")
+    if isinstance(found, Folder):
+        return found
+    made = Folder(owner)
+    # Two threads may come here at once; one of the folders stays.
+    kept: Folder = owner.__dict__.setdefault("_folder", made)
+    if kept is not made:
+        made.finalizer.detach()
+        _remove(made.path, os.getpid(), None)
+    return kept
+
+
+def existing(owner: CodeSandbox) -> Folder | None:
+    """The sandbox's folder, when there is one."""
+    return owner.__dict__.get("_folder")
+
+
+def remove(owner: CodeSandbox) -> None:
+    """Removes the folder."""
+    folder: Folder | None = owner.__dict__.pop("_folder", None)
+    if folder is not None:
+        folder.finalizer.detach()
+        _remove(folder.path, os.getpid(), None)
+
+
+def close(owner: CodeSandbox) -> None:
+    """Ends the use of the folder: removes it, unless the configuration keeps it."""
+    if owner.config.cleanup_on_exit:
+        remove(owner)
+        return
+    folder: Folder | None = owner.__dict__.pop("_folder", None)
+    if folder is not None:
+        folder.finalizer.detach()
+
+
+def _remove(path: str, maker: int, config: SandboxConfig | None) -> None:
+    # A forked child has the sandbox, too, and must not take the folder from its parent.
+    if os.getpid() != maker or (config is not None and not config.cleanup_on_exit):
+        return
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)

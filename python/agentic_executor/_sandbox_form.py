@@ -1,0 +1,117 @@
+"""What a `SandboxConfig` says, checked and in the form of the engine; and what the engine answers about the host."""
+
+from __future__ import annotations
+
+import os
+
+from ._checks import count, flag, mapping, seconds, text, texts, type_name, word
+from ._settings import base_settings, check_path
+from .errors import InvalidTypeError, InvalidValueError
+from .sandbox import HostReport, SandboxConfig
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_YEAR = 365 * 86_400
+_MOST_BYTES = 1 << 50
+_MOST_MB = _MOST_BYTES >> 20
+
+
+def config_or_default(config: Any, name: str) -> SandboxConfig:
+    """The configuration, a default one for None, or an error that names the argument."""
+    if config is None:
+        return SandboxConfig()
+    if not isinstance(config, SandboxConfig):
+        raise InvalidTypeError(f"{name}: must be a SandboxConfig, not {type_name(config)}")
+    return config
+
+
+def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
+    """The configuration for the engine, every field checked."""
+    import sys
+
+    if config.working_dir is not None:
+        check_path("working_dir", config.working_dir)
+    if config.python is not None:
+        check_path("python", config.python)
+    flag(config.cleanup_on_exit, "cleanup_on_exit")
+    python = sys.executable if config.python is None else _absolute(config.python)
+    allowed = config.allowed_imports
+    return {
+        "timeout": seconds(config.timeout_seconds, "timeout_seconds", _YEAR),
+        "cpu": None if config.cpu_seconds is None else seconds(config.cpu_seconds, "cpu_seconds", _YEAR),
+        "memory_mb": count(config.max_memory_mb, "max_memory_mb", 4, _MOST_MB),
+        "processes": count(config.max_processes, "max_processes", 1, 1 << 20),
+        "open_files": count(config.max_open_files, "max_open_files", 16, 1 << 20),
+        "disk_mb": count(config.max_disk_mb, "max_disk_mb", 1, _MOST_MB),
+        "file_size_mb": count(config.max_file_size_mb, "max_file_size_mb", 1, _MOST_MB),
+        "output_bytes": count(config.max_output_bytes, "max_output_bytes", 1, _MOST_BYTES // 2),
+        "network": word(config.network, "network", ("none", "host")),
+        "read_only": _paths(config.read_only, "read_only"),
+        "read_write": _paths(config.read_write, "read_write"),
+        "hide": _paths(config.hide, "hide"),
+        "env": _environment(config.env),
+        "runtimes": {"python": python} if python else {},
+        "allowed_imports": None if allowed is None else _modules(allowed, "allowed_imports"),
+        "blocked_imports": _modules(config.blocked_imports, "blocked_imports"),
+        "allow_degraded": texts(config.allow_degraded, "allow_degraded"),
+        "dotenv": None if config.dotenv is None else flag(config.dotenv, "dotenv"),
+    }
+
+
+def working_folder(config: SandboxConfig) -> str | None:
+    """The folder that the configuration names, absolute; None when it names none."""
+    if config.working_dir is None:
+        return None
+    check_path("working_dir", config.working_dir)
+    folder = _absolute(config.working_dir)
+    if not os.path.isdir(folder):
+        raise InvalidValueError(f"working_dir: {folder} is not a folder")
+    return folder
+
+
+def doctor() -> HostReport:
+    """What `agentic_executor.doctor` answers."""
+    from . import _native
+    from ._tool import Enforcement
+
+    # The report is of the host; any folder will do, and this one is there.
+    answer = _native.doctor(base_settings(os.path.dirname(__file__)))
+    enforced = {name: Enforcement(**control) for name, control in answer["enforced"].items()}
+    return HostReport(answer["tier"], answer["kernel"], enforced, answer["refused"], answer["advice"])
+
+
+def _absolute(path: Any) -> str:
+    absolute: str = os.path.abspath(os.fspath(path))
+    return absolute
+
+
+def _paths(paths: Any, name: str) -> list[str]:
+    if isinstance(paths, (str, bytes, os.PathLike)) or not hasattr(paths, "__iter__"):
+        raise InvalidTypeError(f"{name}: must be a list of paths, not {type_name(paths)}")
+    absolute = []
+    for index, path in enumerate(paths):
+        check_path(f"{name}[{index}]", path)
+        absolute.append(_absolute(path))
+    return absolute
+
+
+def _modules(names: Any, name: str) -> list[str]:
+    known = texts(names, name)
+    for index, module in enumerate(known):
+        if not module or not all(part.isidentifier() for part in module.split(".")):
+            raise InvalidValueError(f"{name}[{index}]: {module!r} is not the name of a module")
+    return known
+
+
+def _environment(env: Any) -> dict[str, str]:
+    variables = mapping(env, "env")
+    for key, value in variables.items():
+        if not isinstance(key, str):
+            raise InvalidTypeError(f"env: the key {key!r} must be a str, not {type_name(key)}")
+        if not key or "=" in key or "\0" in key:
+            raise InvalidValueError(f"env: {key!r} cannot be the name of a variable")
+        if "\0" in text(value, f"env[{key!r}]"):
+            raise InvalidValueError(f"env[{key!r}]: must not hold a NUL character")
+    return dict(variables)

@@ -1,0 +1,413 @@
+"""Running tasks and plans: `AgenticExecutor`, and what came of a run.
+
+>>> from agentic_executor import AgenticExecutor
+>>> executor = AgenticExecutor(max_steps=10)
+>>> executor.registry.list_tools()
+['file_read', 'file_write', 'shell', 'search']
+"""
+
+from __future__ import annotations
+
+import os
+from enum import Enum
+
+from ._record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any, Protocol, Union
+
+    from ._stream import AsyncEventStream, EventStream
+    from .events import Event
+    from .planner import ExecutionPlan, PlanStep
+    from .sandbox import SandboxConfig
+    from .tools import ToolRegistry, ToolResult
+
+    Path = str | os.PathLike[str]
+    # What a prompt may answer: yes or no, a word, or the parameters to call the tool with instead.
+    Answer = Union[bool, str, dict[str, Any]]
+
+    class Planner(Protocol):
+        """Whatever makes plans of tasks."""
+
+        def plan(self, task: str, context: Mapping[str, Any] | None = None) -> ExecutionPlan: ...
+
+
+__all__ = ["AgenticExecutor", "AsyncEventStream", "EventStream", "ExecutionMode", "ExecutionResult", "ExecutionStep"]
+
+
+class ExecutionMode(Enum):
+    """How steps are scheduled.
+
+    >>> ExecutionMode("parallel")
+    <ExecutionMode.PARALLEL: 'parallel'>
+    """
+
+    SEQUENTIAL = "sequential"
+    """One after the other, in the order of the plan."""
+    PARALLEL = "parallel"
+    """Independent steps at once. Tools written in Python are then called on other threads."""
+    INTERACTIVE = "interactive"
+    """One after the other; each waits for a yes, a no or changed parameters."""
+
+
+class ExecutionStep(Record):
+    """One executed step of a result.
+
+    Args:
+        step_id: the step's id in the plan.
+        tool: the tool it called.
+        params: the arguments, references resolved.
+        result: the `ToolResult` of its last attempt. Of a Python tool, the object that it returned.
+        start_time: seconds since the epoch when it started. Default 0.
+        end_time: seconds since the epoch when it ended; 0 for one that has not. Default 0.
+        retries: tries after the first. Default 0.
+
+    >>> ExecutionStep("step_1", "shell", {}, None, 10.0, 12.5).duration
+    2.5
+    """
+
+    __match_args__ = ("step_id", "tool", "params", "result", "start_time", "end_time", "retries")
+
+    def __init__(
+        self,
+        step_id: str,
+        tool: str,
+        params: dict[str, Any],
+        result: ToolResult | None = None,
+        start_time: float = 0.0,
+        end_time: float = 0.0,
+        retries: int = 0,
+    ) -> None:
+        self.step_id = step_id
+        self.tool = tool
+        self.params = params
+        self.result = result
+        self.start_time = start_time
+        self.end_time = end_time
+        self.retries = retries
+
+    @property
+    def duration(self) -> float:
+        """Seconds from start to end; 0 for a step that has not ended."""
+        return max(0.0, self.end_time - self.start_time) if self.end_time > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `step_id, tool, params, result, duration, retries`."""
+        return {
+            "step_id": self.step_id,
+            "tool": self.tool,
+            "params": self.params,
+            "result": None if self.result is None else self.result.to_dict(),
+            "duration": self.duration,
+            "retries": self.retries,
+        }
+
+
+class ExecutionResult(Record):
+    """What came of a run.
+
+    Args:
+        task: what was asked for.
+        success: whether all of it was done.
+        steps: the executed steps, in the order in which they ended. Default none.
+        total_time: seconds from start to end. Default 0.
+        error: what went wrong.
+        metadata: further facts. `steps`: counts by status. `skipped`: steps and reasons. `recoveries`: what was done
+            about failures. `assumptions`: what the planner took for granted. `kind`: `bad_input` when nothing was
+            started because the task or plan cannot be meant. `traceback`: of a callback that raised.
+        run_id: the run's identity in the journal; empty when nothing was started.
+        stop_reason: why it ended: `succeeded`, `failed`, `partial`, `denied`, `limit`, `unenforceable` or `cancelled`.
+            Default: by `success`, one of the first two.
+
+    >>> print(ExecutionResult("greet", False, error="no such file").summary())
+    Status: FAILED
+    Task: greet
+    Steps: 0/0 completed
+    Time: 0.00s
+    Error: no such file
+    """
+
+    __match_args__ = ("task", "success", "steps", "total_time", "error", "metadata")
+    _keyword_fields = ("run_id", "stop_reason")
+
+    def __init__(
+        self,
+        task: str,
+        success: bool,
+        steps: list[ExecutionStep] | None = None,
+        total_time: float = 0.0,
+        error: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        *,
+        run_id: str = "",
+        stop_reason: str | None = None,
+    ) -> None:
+        self.task = task
+        self.success = success
+        self.steps: list[ExecutionStep] = [] if steps is None else steps
+        self.total_time = total_time
+        self.error = error
+        self.metadata: dict[str, Any] = {} if metadata is None else metadata
+        self.run_id = run_id
+        self.stop_reason = stop_reason or ("succeeded" if success else "failed")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: `task, success, steps, total_time, error, metadata, run_id, stop_reason`."""
+        return {
+            "task": self.task,
+            "success": self.success,
+            "steps": [step.to_dict() for step in self.steps],
+            "total_time": self.total_time,
+            "error": self.error,
+            "metadata": self.metadata,
+            "run_id": self.run_id,
+            "stop_reason": self.stop_reason,
+        }
+
+    def summary(self) -> str:
+        """A few lines for people: status, task, step counts, time, error, recoveries, assumptions."""
+        from . import _views
+
+        return _views.summary(self)
+
+    def _repr_html_(self) -> str:
+        from . import _views
+
+        return _views.execution_result(self)
+
+
+class AgenticExecutor:
+    """Plans tasks and runs them: steps with tools, in a sandbox, over private layers of a folder, with recovery.
+
+    What happens in a run is told by its result: tasks and tools that fail raise nothing. What is raised is misuse
+    (`InvalidTypeError`, `InvalidValueError`, naming the argument), a host that cannot run the sandbox at all
+    (`SandboxUnavailableError`), a state folder that cannot be used (`StateError`), and `KeyboardInterrupt`, once
+    nothing of the run is left.
+
+    Args:
+        registry: the tools that steps may call. Default: `ToolRegistry.default_registry()`.
+        sandbox_config: what code may spend, see and reach. Default: `SandboxConfig()`.
+        mode: how steps are scheduled: an `ExecutionMode`. Default `ExecutionMode.SEQUENTIAL`.
+        max_steps: steps that one run may start, retries not counted. Default 50.
+        on_step_complete: called with each `ExecutionStep` that has ended, on the calling thread. If it raises, the run
+            is ended and its result tells of it.
+        on_event: called with each `Event` as it happens, on the calling thread; if it raises, the same holds.
+        prompt: asked before each step in interactive mode, and wherever a rule of `approval` says `ask`, with the
+            `PlanStep`. It answers True or `"yes"`, False or `"no"`, `"all"` (yes to this and everything after),
+            `"quit"`, or a dict: the parameters to call the tool with instead. Default: a question on the terminal; where
+            standard input is none, everything that would be asked is declined.
+        workspace: the folder that steps act on. Default: the current directory at each call.
+        state: the folder for journals and stored file versions. Default: `$AGENTIC_STATE`, else `agentic` in the user's
+            state folder.
+        max_time: seconds that one run may take. Default: no limit.
+        max_retries_total: retries over a whole run. Default 100.
+        parallel: steps that run at once in parallel mode. Default: the processors.
+        approval: rules on which calls may be made, the last one that matches decides: dicts with `action` (`"allow"`,
+            `"ask"` or `"deny"`) and the globs `tool`, `path` and `command` where wanted. Default: everything is allowed.
+
+    Every argument is an attribute that can be set at any time and holds from the next call on; so is `planner`, whatever
+    has a `plan(task, context)`. One executor may be used from several threads at once.
+    """
+
+    planner: Planner
+    """What makes plans of tasks: a `TaskPlanner` over the registry's tools, unless you set your own."""
+
+    def __init__(
+        self,
+        registry: ToolRegistry | None = None,
+        sandbox_config: SandboxConfig | None = None,
+        mode: ExecutionMode = ExecutionMode.SEQUENTIAL,
+        max_steps: int = 50,
+        on_step_complete: Callable[[ExecutionStep], object] | None = None,
+        *,
+        on_event: Callable[[Event], object] | None = None,
+        prompt: Callable[[PlanStep], Answer] | None = None,
+        workspace: Path | None = None,
+        state: Path | None = None,
+        max_time: float | None = None,
+        max_retries_total: int | None = None,
+        parallel: int | None = None,
+        approval: list[dict[str, str]] | None = None,
+    ) -> None:
+        from . import _run
+        from .planner import TaskPlanner
+        from .sandbox import SandboxConfig
+        from .tools import ToolRegistry
+
+        self.registry: ToolRegistry = ToolRegistry.default_registry() if registry is None else registry
+        self.sandbox_config: SandboxConfig = SandboxConfig() if sandbox_config is None else sandbox_config
+        self.mode = mode
+        self.max_steps = max_steps
+        self.on_step_complete = on_step_complete
+        self.on_event = on_event
+        self.prompt = prompt
+        self.workspace = workspace
+        self.state = state
+        self.max_time = max_time
+        self.max_retries_total = max_retries_total
+        self.parallel = parallel
+        self.approval: list[dict[str, str]] = [] if approval is None else approval
+        _run.check(self)
+        self.planner = TaskPlanner(self.registry.list_tools())
+
+    def __repr__(self) -> str:
+        tools = ", ".join(self.registry.list_tools())
+        return f"AgenticExecutor({tools}; mode={getattr(self.mode, 'value', self.mode)}, max_steps={self.max_steps})"
+
+    def plan(self, task: str, context: Mapping[str, Any] | None = None) -> ExecutionPlan:
+        """The plan for a task, by `planner`, without running it.
+
+        Raises:
+            PlanningError: no plan can be made of it.
+        """
+        return self.planner.plan(task, context)
+
+    def execute(self, task: str, context: Mapping[str, Any] | None = None) -> ExecutionResult:
+        """Plans a task and runs the plan.
+
+        Args:
+            task: what to do, in words.
+            context: facts for the planner (`path`, `content`, `pattern`, `command`, ...); steps may refer to them as
+                `${{ context.key }}`.
+
+        A task that the planner does not understand is a failure that lists what is understood (`metadata["kind"]` is
+        `bad_input`).
+        """
+        from . import _run
+
+        return _run.execute(self, task, context)
+
+    def execute_plan(self, plan: ExecutionPlan | Path, context: Mapping[str, Any] | None = None) -> ExecutionResult:
+        """Runs a plan, or a plan file.
+
+        Every step starts over; `status`, `result`, `error` and `retry_count` of the given steps follow the run as it
+        goes. The workspace and mode that a plan names hold where this executor has none of its own (no `workspace`;
+        `mode` left at sequential).
+
+        Args:
+            plan: an `ExecutionPlan`, or the path of a plan file.
+            context: values for `${{ context.key }}`, over the plan's own.
+
+        A plan that cannot be meant (a cycle, a missing step, mistakes in the file) is a failure; `metadata["kind"]` is
+        `bad_input`, and `metadata["problems"]` lists line, column and message of each mistake in a file.
+        """
+        from . import _run
+
+        return _run.execute_plan(self, plan, context)
+
+    def execute_code(
+        self, code: str, description: str = "Execute code", *, language: str = "python"
+    ) -> ExecutionResult:
+        """Runs code in the sandbox, as a plan of one step; the step's output is what it printed.
+
+        It works in `sandbox_config.working_dir`, else in a private temporary folder of its own, removed afterwards.
+
+        Args:
+            code: the program.
+            description: what it is for.
+            language: `"python"` (default), `"bash"` or `"javascript"`.
+        """
+        from . import _run
+
+        return _run.execute_code(self, code, description, language)
+
+    def edit_file(self, path: Path, old_content: str, new_content: str) -> ExecutionResult:
+        """Replaces every occurrence of a text in a file; the step's `metadata["replacements"]` has the count.
+
+        Obeys the allowed paths of `file_read` and `file_write`. A text that is not there is a failure:
+        `Old content not found in file`.
+        """
+        from . import _run
+
+        return _run.edit_file(self, path, old_content, new_content)
+
+    def run_tests(self, test_command: str = "pytest", working_dir: Path | None = None) -> ExecutionResult:
+        """Runs a test command; what it writes is kept when tests fail, too. It may take 10 minutes.
+
+        Args:
+            test_command: the command. Default `pytest`.
+            working_dir: the folder to run it in, absolute or in the workspace. Default: the workspace.
+        """
+        from . import _run
+
+        return _run.run_tests(self, test_command, working_dir)
+
+    def stream(
+        self, task_or_plan: str | ExecutionPlan | os.PathLike[str], context: Mapping[str, Any] | None = None
+    ) -> EventStream:
+        """Runs a task or plan on a thread of its own and yields its events as they happen.
+
+        A str is a task, an `os.PathLike` a plan file. The stream's `result` is the `ExecutionResult`; leaving it early
+        (`close()`, the end of a `with`) cancels the run.
+
+            with executor.stream("run tests") as events:
+                for event in events:
+                    print(event.kind)
+            print(events.result.summary())
+        """
+        from ._stream import EventStream
+
+        return EventStream(self, task_or_plan, context)
+
+    async def aexecute(self, task: str, context: Mapping[str, Any] | None = None) -> ExecutionResult:
+        """As `execute`, without blocking the event loop.
+
+        The call runs on a thread of its own; so do the callbacks and tools written in Python. Cancelling the task ends
+        the run, and waits until nothing of it is left. The same holds for the other methods that begin with `a`.
+        """
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.execute(self, task, context, cancel))
+
+    async def aexecute_plan(
+        self, plan: ExecutionPlan | Path, context: Mapping[str, Any] | None = None
+    ) -> ExecutionResult:
+        """As `execute_plan`, without blocking the event loop."""
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.execute_plan(self, plan, context, cancel))
+
+    async def aexecute_code(
+        self, code: str, description: str = "Execute code", *, language: str = "python"
+    ) -> ExecutionResult:
+        """As `execute_code`, without blocking the event loop."""
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.execute_code(self, code, description, language, cancel))
+
+    async def aedit_file(self, path: Path, old_content: str, new_content: str) -> ExecutionResult:
+        """As `edit_file`, without blocking the event loop."""
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.edit_file(self, path, old_content, new_content, cancel))
+
+    async def arun_tests(self, test_command: str = "pytest", working_dir: Path | None = None) -> ExecutionResult:
+        """As `run_tests`, without blocking the event loop."""
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.run_tests(self, test_command, working_dir, cancel))
+
+    def astream(
+        self, task_or_plan: str | ExecutionPlan | os.PathLike[str], context: Mapping[str, Any] | None = None
+    ) -> AsyncEventStream:
+        """As `stream`, for `async for`; closing it (`aclose()`, the end of an `async with`) cancels the run.
+
+            async with executor.astream("run tests") as events:
+                async for event in events:
+                    print(event.kind)
+            print(events.result.summary())
+        """
+        from ._stream import AsyncEventStream
+
+        return AsyncEventStream(self, task_or_plan, context)
+
+
+def __getattr__(name: str) -> Any:
+    # The streams need threads and queues: imported when somebody names them.
+    if name in ("EventStream", "AsyncEventStream"):
+        from . import _stream
+
+        return getattr(_stream, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
