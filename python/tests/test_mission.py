@@ -84,7 +84,8 @@ def said(program: str) -> list[str]:
 
 def assert_says(printed: str, wanted: list[str]) -> None:
     """Holds what was printed to comments: each in its turn, `...` standing for anything."""
-    pattern = ".*?".join(".*?".join(map(re.escape, line.split("..."))) for line in wanted)
+    parts = [re.escape(part.strip(" ")) if part else "" for line in wanted for part in (line.split("...") if "..." in line else [line])]
+    pattern = ".*?".join(parts)
     assert re.search(pattern, printed, re.DOTALL), f"the comments say\n{wanted}\nand it printed\n{printed}"
 
 
