@@ -392,7 +392,9 @@ class AgenticExecutor:
     def astream(
         self, task_or_plan: str | ExecutionPlan | os.PathLike[str], context: Mapping[str, Any] | None = None
     ) -> AsyncEventStream:
-        """As `stream`, for `async for`; closing it (`aclose()`, the end of an `async with`) cancels the run.
+        """As `stream`, for `async for`.
+
+        Closing it (`aclose()`, the end of an `async with`) cancels the run.
 
             async with executor.astream("run tests") as events:
                 async for event in events:
