@@ -222,7 +222,9 @@ def _dataclass(kind: Any, name: str, inside: tuple[Any, ...]) -> Described:
     fields = [field for field in dataclasses.fields(kind) if field.init]
     schema, converts = _fields(kind, [field.name for field in fields], name, inside)
     missing = dataclasses.MISSING
-    schema["required"] = [field.name for field in fields if field.default is missing and field.default_factory is missing]
+    schema["required"] = [
+        field.name for field in fields if field.default is missing and field.default_factory is missing
+    ]
     schema["additionalProperties"] = False
     fill = _convert_fields(converts)
     return schema, (lambda value: kind(**fill(value)))

@@ -192,7 +192,9 @@ class FileWriteTool(BuiltInTool):
     _built_in_parameters = (
         ToolParameter("path", "string", "The file to write, relative to the workspace or absolute."),
         ToolParameter("content", "string", "The text to write."),
-        ToolParameter("mode", "string", "overwrite: replace what is in the file; append: add at its end.", False, "overwrite"),
+        ToolParameter(
+            "mode", "string", "overwrite: replace what is in the file; append: add at its end.", False, "overwrite"
+        ),
     )
     _attribute_checks = {"allowed_paths": _check_paths}
 
@@ -203,9 +205,10 @@ class FileWriteTool(BuiltInTool):
 class EditTool(BuiltInTool):
     """`edit`: replaces exact text, in one file or in several, all edits or none.
 
-    Arguments of a call: `path`, `old`, `new`, and optional `replace_all` or `expected_count`; or a list `edits` of such.
-    Text that is not there, or there more than once, is ERROR with cause `edit_mismatch`. Result metadata: `occurrences`,
-    `files` with each file's `diff`, and more.
+    Arguments of a call: `path`, `old`, `new`, and optional `replace_all` or `expected_count`; or `edits`, a list of
+    such.
+    Text that is not there, or there more than once, is ERROR with cause `edit_mismatch`. Result metadata:
+    `occurrences`, `files` with each file's `diff`, and more.
 
     Attributes:
         allowed_paths: the folders it keeps to; relative ones are of the current directory at call time. Default: None,
@@ -233,7 +236,13 @@ class EditTool(BuiltInTool):
         ToolParameter("path", "string", "The file to change, relative to the workspace or absolute.", False),
         ToolParameter("old", "string", "The text to replace, byte for byte as it is in the file.", False),
         ToolParameter("new", "string", "The text to put in its place.", False),
-        ToolParameter("replace_all", "boolean", "Replace every occurrence instead of refusing when there is more than one.", False, False),
+        ToolParameter(
+            "replace_all",
+            "boolean",
+            "Replace every occurrence instead of refusing when there is more than one.",
+            False,
+            False,
+        ),
         ToolParameter("expected_count", "integer", "How many occurrences must be there; they are all replaced.", False),
         ToolParameter(
             "edits",
@@ -265,7 +274,8 @@ class SearchTool(BuiltInTool):
     """`search`: the lines that match a regular expression, without regard to case.
 
     Arguments of a call: `pattern`; optional `file_pattern` (a glob, `*`), `max_results` (50). Output: lines
-    `PATH:LINE: TEXT`, or `No matches found`, which is a success. Result metadata: `matches`, `files_searched`, and more.
+    `PATH:LINE: TEXT`, or `No matches found`, which is a success. Result metadata: `matches`, `files_searched`, and
+    more.
     A bad expression: ERROR with `Invalid regex: ...`.
 
     Attributes:
@@ -290,7 +300,9 @@ class SearchTool(BuiltInTool):
     )
     _built_in_parameters = (
         ToolParameter("pattern", "string", "The regular expression to look for; `^` alone matches every file once."),
-        ToolParameter("file_pattern", "string", "Only files that match: *.py by name, src/**/*.rs by path.", False, "*"),
+        ToolParameter(
+            "file_pattern", "string", "Only files that match: *.py by name, src/**/*.rs by path.", False, "*"
+        ),
         ToolParameter("max_results", "integer", "How many matches to return at most; 0 means all.", False, 50),
     )
     _attribute_checks = {"search_paths": _check_paths}

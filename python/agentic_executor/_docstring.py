@@ -5,7 +5,15 @@ Understood are the three common forms: Google (`Args:`), NumPy (`Parameters` und
 
 from __future__ import annotations
 
-_SECTIONS = ("args:", "arguments:", "parameters:", "params:", "keyword args:", "keyword arguments:", "other parameters:")
+_SECTIONS = (
+    "args:",
+    "arguments:",
+    "parameters:",
+    "params:",
+    "keyword args:",
+    "keyword arguments:",
+    "other parameters:",
+)
 _FIELDS = (":param ", ":parameter ", ":arg ", ":argument ", ":key ", ":keyword ")
 
 

@@ -53,9 +53,7 @@ class FunctionTool(Tool):
 
     __module__ = "agentic_executor.tools"
 
-    def __init__(
-        self, function: Callable[..., Any], name: str | None = None, description: str | None = None
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], name: str | None = None, description: str | None = None) -> None:
         if not callable(function) or isinstance(function, type):
             raise InvalidTypeError(f"function: must be a function, not {_kind(function)}")
         told, described = read(inspect.getdoc(function) or "")
@@ -132,17 +130,9 @@ class FunctionTool(Tool):
                 default = None
             if default is not None:
                 schema = {**schema, "default": default}
-        kind = schema.get("type")
-        self._parameters.append(
-            ToolParameter(
-                name,
-                kind if isinstance(kind, str) else "",
-                schema.pop("description", described),
-                required,
-                default,
-                schema={key: value for key, value in schema.items() if key != "type" or not isinstance(value, str)} or None,
-            )
-        )
+        kind = schema.pop("type") if isinstance(schema.get("type"), str) else ""
+        description = schema.pop("description", described)
+        self._parameters.append(ToolParameter(name, kind, description, required, default, schema=schema or None))
 
 
 def _kind(value: object) -> str:
@@ -157,7 +147,9 @@ def _own_name(function: Callable[..., Any]) -> str:
 def _without_none(annotation: Any) -> Any:
     """The annotation of an argument that is absent rather than null."""
     if hasattr(annotation, "__metadata__"):
-        return typing.Annotated[(_without_none(annotation.__origin__), *annotation.__metadata__)]
+        parts = (_without_none(annotation.__origin__), *annotation.__metadata__)
+        annotated: Any = typing.Annotated
+        return annotated[parts]
     options = typing.get_args(annotation)
     if typing.get_origin(annotation) not in (typing.Union, getattr(types, "UnionType", typing.Union)):
         return annotation
@@ -186,7 +178,9 @@ def _resolved(parameter: inspect.Parameter, function: Callable[..., Any]) -> Any
     try:
         hints = typing.get_type_hints(holder, namespace, _locals_around(), include_extras=True)
     except Exception as error:  # evaluating an annotation is running the user's code
-        raise InvalidValueError(f"{parameter.name}: the annotation {annotation!r} cannot be resolved: {error}") from error
+        raise InvalidValueError(
+            f"{parameter.name}: the annotation {annotation!r} cannot be resolved: {error}"
+        ) from error
     return hints[parameter.name]
 
 

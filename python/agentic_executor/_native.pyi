@@ -1,7 +1,7 @@
 """The engine. Private: what is here may change with any version; the package around it is what programs use.
 
-Nothing here keeps state between calls but `Tools` and `Cancel`: each call is told everything, works with the interpreter
-lock released, and answers with plain values.
+Nothing here keeps state between calls but `Tools` and `Cancel`: each call is told everything, works with the
+interpreter lock released, and answers with plain values.
 
 Settings, of which every key but `workspace` may be missing:
 
@@ -14,7 +14,8 @@ Settings, of which every key but `workspace` may be missing:
                  "read_only": [path], "read_write": [path], "hide": [path], "env": {name: text},
                  "runtimes": {language: path}, "allowed_imports": [name] | None, "blocked_imports": [name],
                  "allow_degraded": [control], "dotenv": bool | None},
-     "approval": [{"action": "allow" | "ask" | "deny", "tool": glob | None, "path": glob | None, "command": glob | None}]}
+     "approval": [{"action": "allow" | "ask" | "deny", "tool": glob | None, "path": glob | None,
+                   "command": glob | None}]}
 
 The state folder, when it is None, is `AGENTIC_STATE` of the environment, else `agentic` in the XDG state folder; if the
 workspace contains that, a private folder under /var/tmp.
@@ -49,6 +50,21 @@ from collections.abc import Callable
 from typing import Any, final
 
 from ._tool import Tool
+
+__all__ = [
+    "__version__",
+    "Cancel",
+    "Tools",
+    "run",
+    "call",
+    "doctor",
+    "result_summary",
+    "plan",
+    "replan",
+    "parse_plan",
+    "render_plan",
+    "step_to_dict",
+]
 
 __version__: str
 
@@ -120,12 +136,10 @@ def plan(task: str, context: dict[str, Any], available_tools: list[str], workspa
         PlanningError: they make none.
     """
 
-def replan(
-    available_tools: list[str], plan: dict[str, Any], step: dict[str, Any], error: str
-) -> dict[str, Any] | None:
+def replan(available_tools: list[str], plan: dict[str, Any], step: dict[str, Any], error: str) -> dict[str, Any] | None:
     """The step that follows a failure, or None when nothing can help."""
 
-def parse_plan(text: str, source: str) -> dict[str, Any]:
+def parse_plan(content: str, source: str) -> dict[str, Any]:
     """A plan file as `{"plan": plan, "context": dict, "workspace": str | None, "mode": str | None}`.
 
     Raises:

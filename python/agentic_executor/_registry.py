@@ -5,6 +5,8 @@ when a tool was added, replaced, removed or given another `execute`, and in a fo
 began with, so a registry may change meanwhile.
 """
 
+# ruff: noqa: F811 (`overload` is not known as such, since `typing` is not imported at run time)
+
 from __future__ import annotations
 
 import os

@@ -180,7 +180,6 @@ class _Run:
         # Read once, so that one run has one listener of each kind.
         self.on_step_complete = executor.on_step_complete
         self.listeners = [listener for listener in (on_event, executor.on_event) if listener is not None]
-        self.is_code = plan is None
         self.planned: dict[str, PlanStep] = {}
         for step in plan.steps if plan is not None else ():
             self.planned.setdefault(step.id, step)
@@ -191,7 +190,6 @@ class _Run:
         """Runs it to its end."""
         from . import _native
 
-        self.is_code = request["kind"] == "code"
         began = time.perf_counter()
         ended = False
         try:
@@ -200,7 +198,7 @@ class _Run:
                 self.executor.registry._engine_tools(),
                 request,
                 cancel,
-                on_step=self._on_step if self.on_step_complete is not None or self.planned else None,
+                on_step=self._on_step if self.on_step_complete or self.planned or self.listeners else None,
                 on_event=self._on_event if self.listeners else None,
                 on_status=self._on_status if self.planned else None,
                 prompt=self._prompt(told["mode"]),
@@ -254,7 +252,7 @@ class _Run:
         if step is None:
             step = self.steps[form["step_id"]] = ExecutionStep(form["step_id"], "", {})
         # What the engine calls `run_code` is the sandbox to whoever called `execute_code`.
-        step.tool = "sandbox" if self.is_code and form["tool"] == "run_code" else form["tool"]
+        step.tool = "sandbox" if self.plan is None and form["tool"] == "run_code" else form["tool"]
         step.params = form["params"]
         result = None if form["result"] is None else result_from(form["result"])
         if step.result != result:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _YEAR = 365 * 86_400
 _MOST_BYTES = 1 << 50
 _MOST_MB = _MOST_BYTES >> 20
+_CONTROLS = (
+    "user_namespace mount_namespace pid_namespace network_namespace ipc_namespace uts_namespace cgroup_namespace view "
+    "capabilities no_new_privs landlock seccomp memory processes cpu disk imports dotenv"
+).split()
 
 
 def config_or_default(config: Any, name: str) -> SandboxConfig:
@@ -55,7 +59,7 @@ def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
         "runtimes": {"python": python} if python else {},
         "allowed_imports": None if allowed is None else _modules(allowed, "allowed_imports"),
         "blocked_imports": _modules(config.blocked_imports, "blocked_imports"),
-        "allow_degraded": texts(config.allow_degraded, "allow_degraded"),
+        "allow_degraded": _controls(config.allow_degraded),
         "dotenv": None if config.dotenv is None else flag(config.dotenv, "dotenv"),
     }
 
@@ -102,6 +106,13 @@ def _modules(names: Any, name: str) -> list[str]:
     for index, module in enumerate(known):
         if not module or not all(part.isidentifier() for part in module.split(".")):
             raise InvalidValueError(f"{name}[{index}]: {module!r} is not the name of a module")
+    return known
+
+
+def _controls(names: Any) -> list[str]:
+    known = texts(names, "allow_degraded")
+    for index, name in enumerate(known):
+        word(name, f"allow_degraded[{index}]", tuple(_CONTROLS))
     return known
 
 

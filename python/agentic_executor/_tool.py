@@ -155,8 +155,9 @@ class ToolResult(Record):
         if self.usage is not None:
             rows.append(("time", f"{self.usage.wall:.3f} s"))
             rows.append(("memory", f"{self.usage.peak_memory / (1 << 20):.1f} MiB"))
-        missing = {name: control for name, control in (self.enforced or {}).items() if control.state != "active"}
-        rows.extend((name, f"{control.state}: {control.reason or 'no reason given'}") for name, control in missing.items())
+        for name, control in (self.enforced or {}).items():
+            if control.state != "active":
+                rows.append((name, f"{control.state}: {control.reason or 'no reason given'}"))
         return table(("ToolResult", ""), rows)
 
 
@@ -269,9 +270,10 @@ class Tool(ABC):
     def resources(self, params: dict[str, Any]) -> list[str] | None:
         """What a call touches, as names of your own, for parallel mode: calls that share a name wait for each other.
 
-        Given here: None, "not known", so that the call runs alone. An empty list runs beside any other call.
+        Given here: an empty list, so that calls run beside any other; that is what parallel mode was chosen for. None
+        means "not known": the call runs alone.
         """
-        return None
+        return []
 
     def to_schema(self) -> dict[str, Any]:
         """The tool as a model is told of it: `name`, `description` and, as JSON Schema, `parameters`.

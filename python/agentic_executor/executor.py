@@ -261,8 +261,13 @@ class AgenticExecutor:
 
         Raises:
             PlanningError: no plan can be made of it.
+
+        >>> AgenticExecutor().plan("search for TODO").steps[0].tool
+        'search'
         """
-        return self.planner.plan(task, context)
+        from . import _run
+
+        return _run.make_plan(self, task, context)
 
     def execute(self, task: str, context: Mapping[str, Any] | None = None) -> ExecutionResult:
         """Plans a task and runs the plan.
@@ -274,6 +279,11 @@ class AgenticExecutor:
 
         A task that the planner does not understand is a failure that lists what is understood (`metadata["kind"]` is
         `bad_input`).
+
+        >>> AgenticExecutor().execute("greet", {"command": "echo hello"}).success
+        True
+        >>> AgenticExecutor().execute("sing").metadata["kind"]
+        'bad_input'
         """
         from . import _run
 
@@ -292,6 +302,14 @@ class AgenticExecutor:
 
         A plan that cannot be meant (a cycle, a missing step, mistakes in the file) is a failure; `metadata["kind"]` is
         `bad_input`, and `metadata["problems"]` lists line, column and message of each mistake in a file.
+
+        >>> from agentic_executor import ExecutionPlan
+        >>> plan = ExecutionPlan("greet")
+        >>> step = plan.add_step("shell", {"command": "echo ${{ context.word }}"}, "Say it")
+        >>> AgenticExecutor().execute_plan(plan, {"word": "hello"}).stop_reason
+        'succeeded'
+        >>> step.status.value, step.result.output
+        ('completed', 'hello\\n')
         """
         from . import _run
 
@@ -308,6 +326,9 @@ class AgenticExecutor:
             code: the program.
             description: what it is for.
             language: `"python"` (default), `"bash"` or `"javascript"`.
+
+        >>> AgenticExecutor().execute_code("print(6 * 7)").steps[0].result.output
+        '42\\n'
         """
         from . import _run
 
@@ -318,6 +339,15 @@ class AgenticExecutor:
 
         Obeys the allowed paths of `file_read` and `file_write`. A text that is not there is a failure:
         `Old content not found in file`.
+
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "config.py")
+        ...     with open(path, "w") as file:
+        ...         written = file.write("DEBUG = False")
+        ...     result = AgenticExecutor(workspace=folder).edit_file("config.py", "False", "True")
+        ...     print(result.success, open(path).read())
+        True DEBUG = True
         """
         from . import _run
 
@@ -329,6 +359,9 @@ class AgenticExecutor:
         Args:
             test_command: the command. Default `pytest`.
             working_dir: the folder to run it in, absolute or in the workspace. Default: the workspace.
+
+        >>> AgenticExecutor().run_tests("exit 3").success
+        False
         """
         from . import _run
 
@@ -346,6 +379,11 @@ class AgenticExecutor:
                 for event in events:
                     print(event.kind)
             print(events.result.summary())
+
+        >>> with AgenticExecutor().stream("greet", {"command": "echo hello"}) as events:
+        ...     kinds = [event.kind for event in events]
+        >>> kinds[0], kinds[-1], events.result.success
+        ('run_started', 'run_finished', True)
         """
         from ._stream import EventStream
 
@@ -356,6 +394,10 @@ class AgenticExecutor:
 
         The call runs on a thread of its own; so do the callbacks and tools written in Python. Cancelling the task ends
         the run, and waits until nothing of it is left. The same holds for the other methods that begin with `a`.
+
+        >>> import asyncio
+        >>> asyncio.run(AgenticExecutor().aexecute("greet", {"command": "echo hello"})).success
+        True
         """
         from . import _async, _run
 

@@ -265,6 +265,10 @@ class ExecutionPlan(Record):
 
         Raises:
             PlanFileError: with every problem at its line and column.
+
+        >>> plan = ExecutionPlan.from_yaml("steps: [{tool: shell, params: {command: make}, timeout: 10m}]")
+        >>> plan.steps[0].timeout
+        600.0
         """
         from . import _plan_form
 
@@ -373,6 +377,12 @@ class ExecutionPlan(Record):
 
         Raises:
             InvalidTypeError, InvalidValueError: an unknown format; a field or value that cannot be written, by name.
+
+        >>> plan = ExecutionPlan("make")
+        >>> step = plan.add_step("shell", {"command": "make"}, "Build")
+        >>> print(plan.render("mermaid"), end="")
+        flowchart TD
+            s1["1. Build (shell)"]
         """
         from . import _plan_form
 
@@ -422,6 +432,10 @@ class TaskPlanner:
             PlanningError: no rule understands the task, or a tool it needs is not available; the message lists what
                 is understood.
             InvalidTypeError, InvalidValueError: an argument of the wrong type or with a value that cannot be, by name.
+
+        >>> plan = TaskPlanner(["search"]).plan("search for TODO")
+        >>> plan.steps[0].params["pattern"]
+        'TODO'
         """
         from . import _plan_form
 
@@ -441,6 +455,12 @@ class TaskPlanner:
 
         Raises:
             InvalidTypeError, InvalidValueError: an argument of the wrong type or with a value that cannot be, by name.
+
+        >>> plan = ExecutionPlan("read config")
+        >>> step = plan.add_step("file_read", {"path": "config.yaml"}, "Read config")
+        >>> step.status = StepStatus.FAILED
+        >>> TaskPlanner(["file_read", "search"]).replan_on_failure(plan, step, "file not found").tool
+        'search'
         """
         from . import _plan_form
 

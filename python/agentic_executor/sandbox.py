@@ -259,6 +259,12 @@ class CodeSandbox:
         config: a `SandboxConfig`; its fields are read at each call. Default: `SandboxConfig()`.
 
     Use it as a context manager or as it is; a closed sandbox may be used again, with a new folder.
+
+    >>> with CodeSandbox() as sandbox:
+    ...     sandbox.execute("open('note.txt', 'w').write('tea')").status.value
+    ...     sandbox.execute("print(open('note.txt').read())").stdout
+    'completed'
+    'tea\\n'
     """
 
     config: SandboxConfig
@@ -306,6 +312,11 @@ class CodeSandbox:
             InvalidTypeError, InvalidValueError: an argument or a field of the configuration that cannot be meant.
             SandboxUnavailableError: the sandbox cannot be started on this host at all.
             StateError: there is no folder for it to work in.
+
+        >>> with CodeSandbox() as sandbox:
+        ...     result = sandbox.execute("import sys; print(sys.stdin.read().upper())", stdin="hello")
+        >>> result.stdout
+        'HELLO\\n'
         """
         from . import _sandbox_run
 
@@ -318,6 +329,9 @@ class CodeSandbox:
 
         Raises:
             As `execute`.
+
+        >>> CodeSandbox().execute_file("missing.py").stderr
+        'File not found: missing.py'
         """
         from . import _sandbox_run
 
@@ -337,6 +351,9 @@ class CodeSandbox:
         Raises:
             InvalidTypeError, InvalidValueError: `name` is no such requirement (an option, a URL, a path); `timeout`.
             As `execute`.
+
+        >>> CodeSandbox().install_package("rich").cause
+        'network_denied'
         """
         from . import _install
 
@@ -350,7 +367,12 @@ class CodeSandbox:
         stdin: str | None = None,
         args: list[str] | None = None,
     ) -> SandboxResult:
-        """As `execute`, without blocking the event loop. Cancelling the task ends the run, and waits until it has."""
+        """As `execute`, without blocking the event loop. Cancelling the task ends the run, and waits until it has.
+
+        >>> import asyncio
+        >>> asyncio.run(CodeSandbox().aexecute("print(1)")).stdout
+        '1\\n'
+        """
         from . import _async, _sandbox_run
 
         return await _async.run(lambda cancel: _sandbox_run.execute(self, code, language, stdin, args, cancel))
@@ -438,6 +460,10 @@ def doctor() -> HostReport:
 
     Raises:
         SandboxUnavailableError: the sandbox cannot be started on this host at all.
+
+    >>> report = doctor()
+    >>> report.tier in ("A", "A'", "none")
+    True
     """
     from . import _sandbox_form
 

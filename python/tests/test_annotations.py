@@ -1,5 +1,7 @@
 """Functions as tools: what their annotations and docstrings become, and what arrives."""
 
+# ruff: noqa: UP006, UP007, UP035, UP045 (these older forms are what is tested, and all that Python 3.9 evaluates)
+
 from __future__ import annotations
 
 import asyncio
@@ -175,7 +177,9 @@ def rest(path: str, most: int = 1, *, strict: bool = False) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "strict"), [(google, "whether"), (numpy, "how many: a number"), (rest, "")], ids=lambda value: str(value)
+    ("function", "strict"),
+    [(google, "whether"), (numpy, "how many: a number"), (rest, "")],
+    ids=lambda value: str(value),
 )
 def test_descriptions_come_from_the_docstring(function: Any, strict: str) -> None:
     tool = FunctionTool(function)
@@ -311,7 +315,7 @@ def test_copies_and_pickles() -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="`int | None` is evaluated from Python 3.10 on")
 def test_unions_written_with_a_bar() -> None:
-    def function(x: int | None = None, y: list[int | str] = []) -> None: ...
+    def function(x: int | None = None, y: list[int | str] = []) -> None: ...  # noqa: B006
 
     assert properties(function) == {
         "x": {"type": "integer"},

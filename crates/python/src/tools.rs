@@ -312,6 +312,10 @@ impl Tool for PythonTool {
     fn idempotency(&self) -> Idempotency {
         Idempotency::External
     }
+    /// In Python every step says how often it is tried (`max_retries`), and a tool that fails has said so itself.
+    fn retried_by_default(&self) -> bool {
+        true
+    }
     fn refuses_unknown(&self) -> bool {
         !self.takes_unknown
     }

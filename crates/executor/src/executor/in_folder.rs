@@ -59,6 +59,9 @@ impl Tool for InFolder {
     fn idempotency(&self) -> Idempotency {
         self.tool.idempotency()
     }
+    fn retried_by_default(&self) -> bool {
+        self.tool.retried_by_default()
+    }
     fn refuses_unknown(&self) -> bool {
         self.tool.refuses_unknown()
     }

@@ -16,7 +16,7 @@ use crate::cause::Cause;
 use crate::config::Config;
 use crate::planner::recovery::{self, Strategy, StrategyKind};
 use crate::planner::{PlanStep, RetryPolicy};
-use crate::tools::{Idempotency, Tool, ToolResult};
+use crate::tools::{Tool, ToolResult};
 
 /// A step between attempts: what it will call next and what was tried.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Patient {
                 remedy("running again to tell a flaky test from a failing one".into(), false)
             }
             StrategyKind::WaitAndRetry => {
-                if tool.is_some_and(|tool| tool.idempotency() == Idempotency::External)
+                if tool.is_some_and(|tool| !tool.retried_by_default())
                     && self.step.retry == RetryPolicy::default()
                 {
                     return Err("the call may have had effects outside every layer; give the step a retry policy of \

@@ -266,6 +266,11 @@ pub trait Tool: Send + Sync {
     fn idempotency(&self) -> Idempotency {
         Idempotency::Layered
     }
+    /// Whether a call that failed may be made again when its step has no retry policy of its own. Default: unless it may
+    /// have had effects that no layer covers.
+    fn retried_by_default(&self) -> bool {
+        self.idempotency() != Idempotency::External
+    }
     /// Whether arguments that the schema does not name are refused. Default: yes.
     fn refuses_unknown(&self) -> bool {
         true

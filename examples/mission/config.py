@@ -1,0 +1,5 @@
+"""The settings of the shop."""
+
+DEBUG = False
+CURRENCY = "EUR"
+PAGE_SIZE = 20
