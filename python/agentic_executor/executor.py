@@ -436,6 +436,8 @@ class AgenticExecutor:
     ) -> AsyncEventStream:
         """As `stream`, for `async for`.
 
+        Closing it (`aclose()`, the end of an `async with`) cancels the run.
+
             async with executor.astream("run tests") as events:
                 async for event in events:
                     print(event.kind)

@@ -1,8 +1,8 @@
 """Running one piece of code in the kernel's enclosure: `CodeSandbox`, what it may spend, and what came of it.
 
-    with CodeSandbox(SandboxConfig(timeout_seconds=10)) as sandbox:
-        result = sandbox.execute("print(6 * 7)")
-    print(result.stdout)
+>>> with CodeSandbox(SandboxConfig(timeout_seconds=10)) as sandbox:
+...     sandbox.execute("print(6 * 7)").stdout
+'42\\n'
 
 Each run is a process of its own in the folder that the sandbox has; what it may use is `SandboxConfig`'s to say.
 """
