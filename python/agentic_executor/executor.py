@@ -442,8 +442,6 @@ class AgenticExecutor:
                 async for event in events:
                     print(event.kind)
             print(events.result.summary())
-
-        Closing it (`aclose()`, the end of an `async with`) cancels the run.
         """
         from ._stream import AsyncEventStream
 
