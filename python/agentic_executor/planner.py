@@ -99,8 +99,8 @@ class PlanStep(Record):
         commit: when its writes reach the workspace: `"on_success"` (default), `"always"` or `"never"`.
         expect: `"success"` (default), or `"failure"`: it completes when tests ran and some failed, and only then.
         timeout: seconds it may take, up to a week. Default: the tool's own.
-        on_failure: what follows when it has failed for good: `"stop"` (default), `"continue"`, `"rollback"`, `"replan"`,
-            or `{"fallback": [ids]}` for steps that run in its place.
+        on_failure: what follows when it has failed for good: `"stop"` (default), `"continue"`, `"rollback"`,
+            `"replan"`, or `{"fallback": [ids]}` for steps that run in its place.
         when: runs only if this `${{ ... }}` expression is true.
         for_each: `{"items": list or reference, "name": "item"}` repeats it over a list; `name` may be left out.
 
@@ -373,7 +373,7 @@ class ExecutionPlan(Record):
         """The plan in another form, with a newline at the end.
 
         Args:
-            format: `"text"` (the summary and its assumptions), `"json"`, `"yaml"` (a plan file), `"mermaid"` or `"dot"`.
+            format: `"text"` (the summary and its assumptions), `"json"`, `"yaml"` (a plan file), `"mermaid"`, `"dot"`.
 
         Raises:
             InvalidTypeError, InvalidValueError: an unknown format; a field or value that cannot be written, by name.
