@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .sandbox import SandboxConfig
     from .tools import ToolRegistry, ToolResult
 
-    Path = str | os.PathLike[str]
+    Path = Union[str, os.PathLike[str]]
     # What a prompt may answer: yes or no, a word, or the parameters to call the tool with instead.
     Answer = Union[bool, str, dict[str, Any]]
 
@@ -197,8 +197,8 @@ class AgenticExecutor:
         on_event: called with each `Event` as it happens, on the calling thread; if it raises, the same holds.
         prompt: asked before each step in interactive mode, and wherever a rule of `approval` says `ask`, with the
             `PlanStep`. It answers True or `"yes"`, False or `"no"`, `"all"` (yes to this and everything after),
-            `"quit"`, or a dict: the parameters to call the tool with instead. Default: a question on the terminal; where
-            standard input is none, everything that would be asked is declined.
+            `"quit"`, or a dict: the parameters to call the tool with instead. Default: a question on the terminal;
+            where standard input is none, everything that would be asked is declined.
         workspace: the folder that steps act on. Default: the current directory at each call.
         state: the folder for journals and stored file versions. Default: `$AGENTIC_STATE`, else `agentic` in the user's
             state folder.
@@ -206,10 +206,10 @@ class AgenticExecutor:
         max_retries_total: retries over a whole run. Default 100.
         parallel: steps that run at once in parallel mode. Default: the processors.
         approval: rules on which calls may be made, the last one that matches decides: dicts with `action` (`"allow"`,
-            `"ask"` or `"deny"`) and the globs `tool`, `path` and `command` where wanted. Default: everything is allowed.
+            `"ask"` or `"deny"`) and the globs `tool`, `path` and `command` where wanted. Default: all are allowed.
 
-    Every argument is an attribute that can be set at any time and holds from the next call on; so is `planner`, whatever
-    has a `plan(task, context)`. One executor may be used from several threads at once.
+    Every argument is an attribute that can be set at any time and holds from the next call on; so is `planner`,
+    whatever has a `plan(task, context)`. One executor may be used from several threads at once.
     """
 
     planner: Planner
@@ -321,8 +321,8 @@ class AgenticExecutor:
     ) -> ExecutionResult:
         """Runs code in the sandbox, as a plan of one step; the step's output is what it printed.
 
-        It works in `sandbox_config.working_dir`, else in a private temporary folder of its own, removed afterwards; not in
-        `workspace`.
+        It works in `sandbox_config.working_dir`, else in a private temporary folder of its own, removed afterwards;
+        never in `workspace`.
 
         Args:
             code: the program.
@@ -445,6 +445,8 @@ class AgenticExecutor:
                 async for event in events:
                     print(event.kind)
             print(events.result.summary())
+
+        Closing it (`aclose()`, the end of an `async with`) cancels the run.
         """
         from ._stream import AsyncEventStream
 
