@@ -188,7 +188,8 @@ class AgenticExecutor:
 
     Args:
         registry: the tools that steps may call. Default: `ToolRegistry.default_registry()`.
-        sandbox_config: what code may spend, see and reach. Default: `SandboxConfig()`.
+        sandbox_config: what code may spend, see and reach. Shell commands may see and reach the same; what they may spend
+            is up to their tool. Default: `SandboxConfig()`.
         mode: how steps are scheduled: an `ExecutionMode`. Default `ExecutionMode.SEQUENTIAL`.
         max_steps: steps that one run may start, retries not counted. Default 50.
         on_step_complete: called with each `ExecutionStep` that has ended, on the calling thread. If it raises, the run
@@ -320,7 +321,8 @@ class AgenticExecutor:
     ) -> ExecutionResult:
         """Runs code in the sandbox, as a plan of one step; the step's output is what it printed.
 
-        It works in `sandbox_config.working_dir`, else in a private temporary folder of its own, removed afterwards.
+        It works in `sandbox_config.working_dir`, else in a private temporary folder of its own, removed afterwards;
+        never in `workspace`.
 
         Args:
             code: the program.
@@ -346,7 +348,8 @@ class AgenticExecutor:
         ...     with open(path, "w") as file:
         ...         written = file.write("DEBUG = False")
         ...     result = AgenticExecutor(workspace=folder).edit_file("config.py", "False", "True")
-        ...     print(result.success, open(path).read())
+        ...     with open(path) as file:
+        ...         print(result.success, file.read())
         True DEBUG = True
         """
         from . import _run

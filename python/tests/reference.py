@@ -19,7 +19,10 @@ from typing import Any
 
 import agentic_executor
 
-MODULES = ["agentic_executor", *(f"agentic_executor.{name}" for name in "executor planner tools sandbox events errors".split())]
+MODULES = [
+    "agentic_executor",
+    *(f"agentic_executor.{name}" for name in "executor planner tools sandbox events errors".split()),
+]
 SELF = ("self", "cls")
 WIDEST = 100
 
@@ -29,10 +32,10 @@ HEAD = """\
 Made from the package itself by `python/tests/reference.py`; do not edit by hand. The
 [guide](../guides/python.md) has the same by example.
 
-In signatures, `Path` and `StrPath` are a `str` or an `os.PathLike[str]`; `Planner` is whatever has a `plan(task, context)`;
-`Answer` is a `bool`, a `str` or a `dict`, as `prompt` of `AgenticExecutor` describes. What stands after `*` is given by
-keyword. Objects of the data classes (those with a table of fields) are mutable, are compared by their fields, and can be
-pickled and copied.
+In signatures, `Path` and `StrPath` are a `str` or an `os.PathLike[str]`; `Planner` is whatever has a
+`plan(task, context)`; `Answer` is a `bool`, a `str` or a `dict`, as `prompt` of `AgenticExecutor` describes. What
+stands after `*` is given by keyword. Plans, steps, results and configurations are mutable, equal by their fields, and
+can be pickled and copied.
 """
 
 
@@ -75,7 +78,9 @@ def _class(kind: type) -> Iterator[str]:
     if init is not None and not issubclass(kind, Enum):
         signature = inspect.signature(init)
         fields = {name: _annotation(of) for name, of in signature.parameters.items()}
-        yield _fenced(_wrapped(kind.__name__, signature, with_answer=False) + (f"   # {', '.join(bases)}" if bases else ""))
+        yield _fenced(
+            _wrapped(kind.__name__, signature, with_answer=False) + (f"   # {', '.join(bases)}" if bases else "")
+        )
     else:
         yield _fenced(head)
     yield _prose(inspect.cleandoc(kind.__doc__ or ""), fields)
@@ -116,9 +121,9 @@ def _described(kind: type) -> dict[str, str]:
     return found
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _class_bodies() -> dict[str, list[ast.stmt]]:
-    """Every class of the package as it is written; `inspect` would look in the public module for a class of a private one."""
+    """Every class of the package as it is written. `inspect` would look for it in the module that the class names."""
     trees = [ast.parse(file.read_text(encoding="utf-8")) for file in Path(agentic_executor.__path__[0]).glob("*.py")]
     return {node.name: node.body for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
 
@@ -142,7 +147,9 @@ def _callable(function: Any, title: str, heading: str) -> Iterator[str]:
     signature = inspect.signature(function)
     keyword = "async " if inspect.iscoroutinefunction(function) else ""
     yield _fenced(keyword + _wrapped(title, signature))
-    yield _prose(inspect.cleandoc(function.__doc__ or ""), {name: _annotation(of) for name, of in signature.parameters.items()})
+    yield _prose(
+        inspect.cleandoc(function.__doc__ or ""), {name: _annotation(of) for name, of in signature.parameters.items()}
+    )
 
 
 def _annotation(of: inspect.Parameter) -> str:
@@ -175,7 +182,7 @@ def _wrapped(title: str, signature: inspect.Signature, with_answer: bool = True)
 
 
 def _argument(name: str, of: inspect.Parameter) -> str:
-    stars = {of.VAR_POSITIONAL: "*", of.VAR_KEYWORD: "**"}.get(of.kind, "")
+    stars = "*" if of.kind is of.VAR_POSITIONAL else "**" if of.kind is of.VAR_KEYWORD else ""
     text = f"{stars}{name}: {_annotation(of)}" if _annotation(of) else f"{stars}{name}"
     if of.default is of.empty:
         return text

@@ -116,7 +116,9 @@ def commands(block: Block) -> list[str]:
 
 def ran(command: str) -> str:
     program, *arguments = shlex.split(command, comments=True)
-    start = {"python": [sys.executable], "pytest": [sys.executable, "-m", "pytest"], "agentic": [str(agentic())]}[program]
+    start = {"python": [sys.executable], "pytest": [sys.executable, "-m", "pytest"], "agentic": [str(agentic())]}[
+        program
+    ]
     return subprocess.run([*start, *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
 
 
@@ -148,7 +150,10 @@ def test_the_examples_of_a_section_print_what_it_says(
     title: str, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, find_links: None
 ) -> None:
     blocks = sections()[title]
-    if any(command.startswith("agentic ") for block in blocks for command in commands(block)) and not agentic().exists():
+    if (
+        any(command.startswith("agentic ") for block in blocks for command in commands(block))
+        and not agentic().exists()
+    ):
         pytest.skip(f"{agentic()} is not built")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AGENTIC_STATE", str(tmp_path / "state"))
