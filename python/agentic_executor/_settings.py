@@ -32,11 +32,24 @@ def base_settings(
         "state": None if state is None else _absolute("state", state),
         "durable": durable,
         "home": _home(),
-        "environ": dict(os.environ),
+        "environ": _environment(),
     }
     if sys.executable:
         settings["sandbox"] = {"runtimes": {"python": sys.executable}}
     return settings
+
+
+def _environment() -> dict[str, str]:
+    """The caller's environment, as the activation of the virtual environment that the caller runs in would have it.
+
+    Programs that were started by `.venv/bin/python` mean the `pytest` beside it, activated or not.
+    """
+    environment = dict(os.environ)
+    if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in environment:
+        environment["VIRTUAL_ENV"] = sys.prefix
+        programs = os.path.join(sys.prefix, "bin")
+        environment["PATH"] = os.pathsep.join(filter(None, (programs, environment.get("PATH"))))
+    return environment
 
 
 def check_path(name: str, value: object) -> None:

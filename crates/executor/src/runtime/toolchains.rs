@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::LazyLock;
 
@@ -354,8 +355,11 @@ fn may_show(path: &Path, host: &Host) -> Result<(), String> {
             return Err("it is the root folder".into());
         }
         let kernels = ["/proc", "/sys", "/dev", "/run", "/var/run", "/tmp", "/var/tmp", "/etc", "/boot"];
-        // In a container the home folder may lie in /tmp: what is the user's own is told by the names below.
-        let own = |folder: &str| folder.ends_with("/tmp") && homes().any(|home| seen.starts_with(home));
+        // In a container the home folder may lie in /tmp: what is the user's own is told by the names below. A Python
+        // environment of the user's may lie there, too: it is shown by its parts.
+        let own = |folder: &str| {
+            folder.ends_with("/tmp") && (homes().any(|home| seen.starts_with(home)) || in_own_environment(seen))
+        };
         if let Some(folder) = kernels.iter().find(|folder| seen.starts_with(folder) && !own(folder)) {
             return Err(format!("it lies in {folder}"));
         }
@@ -372,6 +376,14 @@ fn may_show(path: &Path, host: &Host) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether a path lies in a Python environment that is the caller's own and that nobody else can write.
+fn in_own_environment(path: &Path) -> bool {
+    let caller = rustix::process::geteuid().as_raw();
+    path.ancestors().filter(|folder| folder.join("pyvenv.cfg").is_file()).any(|folder| {
+        fs::metadata(folder).is_ok_and(|metadata| metadata.uid() == caller && metadata.mode() & 0o022 == 0)
+    })
 }
 
 /// Whether the workspace may lead to an interpreter in this folder: a place where interpreters are installed.
