@@ -188,8 +188,8 @@ class AgenticExecutor:
 
     Args:
         registry: the tools that steps may call. Default: `ToolRegistry.default_registry()`.
-        sandbox_config: what code may spend, see and reach. Shell commands may see and reach the same; what they may spend
-            is up to their tool. Default: `SandboxConfig()`.
+        sandbox_config: what code may spend, see and reach. Shell commands are granted the same paths, variables and
+            network; what they may spend is up to their tool. Default: `SandboxConfig()`.
         mode: how steps are scheduled: an `ExecutionMode`. Default `ExecutionMode.SEQUENTIAL`.
         max_steps: steps that one run may start, retries not counted. Default 50.
         on_step_complete: called with each `ExecutionStep` that has ended, on the calling thread. If it raises, the run
