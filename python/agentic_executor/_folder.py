@@ -26,9 +26,10 @@ class Folder:
         self.path = os.path.realpath(tempfile.mkdtemp(prefix="agentic-sandbox-"))
         os.mkdir(self.work)
         os.mkdir(self.packages)
+        self.maker = os.getpid()
         # The owner's configuration is read at its end: `cleanup_on_exit` may change until then.
         self.finalizer: weakref.finalize[..., CodeSandbox] = weakref.finalize(
-            owner, _remove, self.path, os.getpid(), owner.config
+            owner, _remove, self.path, self.maker, owner.config
         )
 
     @property
@@ -59,7 +60,7 @@ def of(owner: CodeSandbox) -> Folder:
     kept: Folder = owner.__dict__.setdefault("_folder", made)
     if kept is not made:
         made.finalizer.detach()
-        _remove(made.path, os.getpid(), None)
+        _remove(made.path, made.maker, None)
     return kept
 
 
@@ -73,7 +74,7 @@ def remove(owner: CodeSandbox) -> None:
     folder: Folder | None = owner.__dict__.pop("_folder", None)
     if folder is not None:
         folder.finalizer.detach()
-        _remove(folder.path, os.getpid(), None)
+        _remove(folder.path, folder.maker, None)
 
 
 def close(owner: CodeSandbox) -> None:

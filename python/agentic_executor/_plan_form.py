@@ -45,18 +45,18 @@ def step_dict(step: Any, name: str, *, fresh: bool = False) -> dict[str, Any]:
     """The step for the engine; `name` is what messages call it."""
     if not isinstance(step, PlanStep):
         raise InvalidTypeError(f"{name}: must be a PlanStep, not {type_name(step)}")
-    status = step.status.value if isinstance(step.status, StepStatus) else step.status
+    status = word(step.status, f"{name}.status", tuple(known.value for known in StepStatus))
     return {
         "id": text(step.id, f"{name}.id"),
         "tool": text(step.tool, f"{name}.tool"),
         "params": mapping(step.params, f"{name}.params"),
         "description": text(step.description, f"{name}.description"),
         "depends_on": texts(step.depends_on, f"{name}.depends_on"),
-        "status": "pending" if fresh else word(status, f"{name}.status", tuple(known.value for known in StepStatus)),
+        "status": "pending" if fresh else status,
         "result": None if fresh else _result(step.result),
         "error": None if fresh or step.error is None else str(step.error),
         "retry_count": 0 if fresh else count(step.retry_count, f"{name}.retry_count"),
-        "retry": _retry(step.retry, f"{name}.retry"),
+        "retry": _retry(step.retry, name),
         "commit": word(step.commit, f"{name}.commit", _COMMIT),
         "expect": word(step.expect, f"{name}.expect", _EXPECT),
         "timeout": None if step.timeout is None else seconds(step.timeout, f"{name}.timeout", _WEEK),
@@ -191,11 +191,12 @@ def _result_object(form: dict[str, Any]) -> Any:
     return result_from(form)
 
 
-def _retry(policy: Any, name: str) -> dict[str, Any]:
+def _retry(policy: Any, step: str) -> dict[str, Any]:
+    name = f"{step}.retry"
     if not isinstance(policy, RetryPolicy):
         raise InvalidTypeError(f"{name}: must be a RetryPolicy, not {type_name(policy)}")
     return {
-        "max": count(policy.max, f"{name}.max", 0, _MOST_RETRIES),
+        "max": count(policy.max, f"{step}.max_retries", 0, _MOST_RETRIES),
         "delay": number(policy.delay, f"{name}.delay", 0, _WEEK),
         "factor": number(policy.factor, f"{name}.factor", 1, 100),
         "max_delay": number(policy.max_delay, f"{name}.max_delay", 0, _WEEK),

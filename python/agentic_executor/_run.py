@@ -105,7 +105,10 @@ def execute_plan(
             return _bad_input(str(name), str(error), problems=error.problems)
         except OSError as error:
             return _bad_input(str(name), f"failed to read the plan {name}: {error.strerror or error}")
-    request = {"kind": "plan", "plan": plan_dict(plan, fresh=True), "context": context_dict(context)}
+    form = plan_dict(plan, fresh=True)
+    own = form["metadata"].get("context")
+    merged = {**own, **context_dict(context)} if isinstance(own, dict) else context_dict(context)
+    request = {"kind": "plan", "plan": form, "context": merged}
     told = _settings(executor, plan.workspace if executor.workspace is None else executor.workspace)
     if plan.mode is not None and told["mode"] == "sequential":
         told["mode"] = word(plan.mode, "plan.mode", _MODES)
@@ -204,7 +207,7 @@ class _Run:
                 prompt=self._prompt(told["mode"]),
             )
             ended = True
-        except Exception as error:
+        except Exception:
             if self.raised is None:
                 raise
             return self._broken_off(*self.raised, time.perf_counter() - began)

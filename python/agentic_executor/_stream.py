@@ -248,7 +248,8 @@ class AsyncEventStream:
         if self._changed is None:
             return
         cancelled: asyncio.CancelledError | None = None
-        while not self._feed.over:
+        while True:
+            # Cleared first: what changes after the look below is not missed.
             self._changed.clear()
             if self._feed.over:
                 break

@@ -78,9 +78,7 @@ def sandbox_result(result: SandboxResult) -> str:
 
 def host_report(report: HostReport) -> str:
     """A row for each control."""
-    rows = [
-        (name, of.state, of.reason or "", report.advice.get(name, "")) for name, of in report.enforced.items()
-    ]
+    rows = [(name, of.state, of.reason or "", report.advice.get(name, "")) for name, of in report.enforced.items()]
     facts = [("tier", report.tier), ("kernel", report.kernel), ("refused", report.refused or "no")]
     return table(("HostReport", ""), facts) + table(("control", "state", "reason", "advice"), rows)
 

@@ -56,9 +56,7 @@ class Event(Record):
     @classmethod
     def _from_native(cls, form: dict[str, Any]) -> Event:
         data = {key: value for key, value in form.items() if key not in _OWN}
-        return cls(
-            form["run"], form["sequence"], form["time"], form["event"], data, version=form.get("version", 1)
-        )
+        return cls(form["run"], form["sequence"], form["time"], form["event"], data, version=form.get("version", 1))
 
     def to_dict(self) -> dict[str, Any]:
         """The event as the journal has it: `version, run, sequence, time, event` (its kind), then its own fields."""

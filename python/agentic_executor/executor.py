@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .sandbox import SandboxConfig
     from .tools import ToolRegistry, ToolResult
 
-    Path = str | os.PathLike[str]
+    Path = Union[str, os.PathLike[str]]
     # What a prompt may answer: yes or no, a word, or the parameters to call the tool with instead.
     Answer = Union[bool, str, dict[str, Any]]
 
@@ -188,7 +188,8 @@ class AgenticExecutor:
 
     Args:
         registry: the tools that steps may call. Default: `ToolRegistry.default_registry()`.
-        sandbox_config: what code may spend, see and reach. Default: `SandboxConfig()`.
+        sandbox_config: what code may spend, see and reach. Shell commands may see and reach the same; what they may spend
+            is up to their tool. Default: `SandboxConfig()`.
         mode: how steps are scheduled: an `ExecutionMode`. Default `ExecutionMode.SEQUENTIAL`.
         max_steps: steps that one run may start, retries not counted. Default 50.
         on_step_complete: called with each `ExecutionStep` that has ended, on the calling thread. If it raises, the run
@@ -196,8 +197,8 @@ class AgenticExecutor:
         on_event: called with each `Event` as it happens, on the calling thread; if it raises, the same holds.
         prompt: asked before each step in interactive mode, and wherever a rule of `approval` says `ask`, with the
             `PlanStep`. It answers True or `"yes"`, False or `"no"`, `"all"` (yes to this and everything after),
-            `"quit"`, or a dict: the parameters to call the tool with instead. Default: a question on the terminal; where
-            standard input is none, everything that would be asked is declined.
+            `"quit"`, or a dict: the parameters to call the tool with instead. Default: a question on the terminal;
+            where standard input is none, everything that would be asked is declined.
         workspace: the folder that steps act on. Default: the current directory at each call.
         state: the folder for journals and stored file versions. Default: `$AGENTIC_STATE`, else `agentic` in the user's
             state folder.
@@ -205,10 +206,10 @@ class AgenticExecutor:
         max_retries_total: retries over a whole run. Default 100.
         parallel: steps that run at once in parallel mode. Default: the processors.
         approval: rules on which calls may be made, the last one that matches decides: dicts with `action` (`"allow"`,
-            `"ask"` or `"deny"`) and the globs `tool`, `path` and `command` where wanted. Default: everything is allowed.
+            `"ask"` or `"deny"`) and the globs `tool`, `path` and `command` where wanted. Default: all are allowed.
 
-    Every argument is an attribute that can be set at any time and holds from the next call on; so is `planner`, whatever
-    has a `plan(task, context)`. One executor may be used from several threads at once.
+    Every argument is an attribute that can be set at any time and holds from the next call on; so is `planner`,
+    whatever has a `plan(task, context)`. One executor may be used from several threads at once.
     """
 
     planner: Planner
@@ -320,7 +321,8 @@ class AgenticExecutor:
     ) -> ExecutionResult:
         """Runs code in the sandbox, as a plan of one step; the step's output is what it printed.
 
-        It works in `sandbox_config.working_dir`, else in a private temporary folder of its own, removed afterwards.
+        It works in `sandbox_config.working_dir`, else in a private temporary folder of its own, removed afterwards;
+        never in `workspace`.
 
         Args:
             code: the program.
@@ -346,7 +348,8 @@ class AgenticExecutor:
         ...     with open(path, "w") as file:
         ...         written = file.write("DEBUG = False")
         ...     result = AgenticExecutor(workspace=folder).edit_file("config.py", "False", "True")
-        ...     print(result.success, open(path).read())
+        ...     with open(path) as file:
+        ...         print(result.success, file.read())
         True DEBUG = True
         """
         from . import _run
@@ -434,7 +437,9 @@ class AgenticExecutor:
     def astream(
         self, task_or_plan: str | ExecutionPlan | os.PathLike[str], context: Mapping[str, Any] | None = None
     ) -> AsyncEventStream:
-        """As `stream`, for `async for`; closing it (`aclose()`, the end of an `async with`) cancels the run.
+        """As `stream`, for `async for`.
+
+        Closing it (`aclose()`, the end of an `async with`) cancels the run.
 
             async with executor.astream("run tests") as events:
                 async for event in events:

@@ -99,8 +99,9 @@ class PlanStep(Record):
         commit: when its writes reach the workspace: `"on_success"` (default), `"always"` or `"never"`.
         expect: `"success"` (default), or `"failure"`: it completes when tests ran and some failed, and only then.
         timeout: seconds it may take, up to a week. Default: the tool's own.
-        on_failure: what follows when it has failed for good: `"stop"` (default), `"continue"`, `"rollback"`, `"replan"`,
-            or `{"fallback": [ids]}` for steps that run in its place.
+        on_failure: what follows when it has failed for good. `"stop"` (default): the run stops. `"continue"`: steps
+            that do not depend on it go on. `"rollback"`: as `stop`, and its writes are dropped whatever `commit` says.
+            `"replan"`: the planner may put another step in its place. `{"fallback": [ids]}`: these run instead.
         when: runs only if this `${{ ... }}` expression is true.
         for_each: `{"items": list or reference, "name": "item"}` repeats it over a list; `name` may be left out.
 
@@ -373,7 +374,7 @@ class ExecutionPlan(Record):
         """The plan in another form, with a newline at the end.
 
         Args:
-            format: `"text"` (the summary and its assumptions), `"json"`, `"yaml"` (a plan file), `"mermaid"` or `"dot"`.
+            format: `"text"` (the summary and its assumptions), `"json"`, `"yaml"` (a plan file), `"mermaid"`, `"dot"`.
 
         Raises:
             InvalidTypeError, InvalidValueError: an unknown format; a field or value that cannot be written, by name.

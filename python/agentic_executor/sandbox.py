@@ -1,8 +1,10 @@
 """Running one piece of code in the kernel's enclosure: `CodeSandbox`, what it may spend, and what came of it.
 
-    with CodeSandbox(SandboxConfig(timeout_seconds=10)) as sandbox:
-        result = sandbox.execute("print(6 * 7)")
-    print(result.stdout)
+>>> with CodeSandbox(SandboxConfig(timeout_seconds=10)) as sandbox:
+...     sandbox.execute("print(6 * 7)").stdout
+'42\\n'
+
+Each run is a process of its own in the folder that the sandbox has; what it may use is `SandboxConfig`'s to say.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ from ._record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Union
 
     from ._tool import Enforcement, Usage
     from .tools import ToolRegistry
 
-    Path = str | os.PathLike[str]
+    Path = Union[str, os.PathLike[str]]
 
 __all__ = ["CodeSandbox", "HostReport", "SandboxConfig", "SandboxResult", "SandboxStatus", "doctor"]
 
@@ -59,8 +61,8 @@ class SandboxConfig(Record):
         max_memory_mb: memory, files in memory included; at least 4. Default 256.
         max_output_bytes: bytes kept of standard output, and of standard error. Default 1,048,576.
         allowed_imports: the only modules that code may import, when given. Default: all but the blocked ones.
-        blocked_imports: modules (`subprocess`) and functions (`os.system`) that code may not import. What they stand for
-            (starting programs, sockets) is closed by the kernel, too. Default: `os.system`, `subprocess`, `socket`,
+        blocked_imports: modules (`subprocess`) and functions (`os.system`) that code may not import. What they stand
+            for (starting programs, sockets) is closed by the kernel, too. Default: `os.system`, `subprocess`, `socket`,
             `requests`, `urllib`, `ftplib`, `telnetlib`, `smtplib`; `[]` for none.
         working_dir: the folder that code works in, kept. Default: a temporary one.
         cleanup_on_exit: whether the temporary folder is removed at the end. Default True.
@@ -80,8 +82,8 @@ class SandboxConfig(Record):
         dotenv: whether the `.env` files of the folder are shown to code. Default: no.
 
     Raises:
-        InvalidTypeError, InvalidValueError: a field of the wrong type, or a value that cannot be meant, by name; here and
-            again when the configuration is used.
+        InvalidTypeError, InvalidValueError: a field of the wrong type, or a value that cannot be meant, by name; here
+            and again when the configuration is used.
 
     >>> SandboxConfig(timeout_seconds=5, max_memory_mb=64).network
     'none'

@@ -84,7 +84,7 @@ def said(program: str) -> list[str]:
 
 def assert_says(printed: str, wanted: list[str]) -> None:
     """Holds what was printed to comments: each in its turn, `...` standing for anything."""
-    pattern = ".*?".join(".*?".join(map(re.escape, line.split("..."))) for line in wanted)
+    pattern = ".*?".join(re.escape(line).replace(r"\.\.\.\ ", ".*?").replace(r"\ \.\.\.", ".*?") for line in wanted)
     assert re.search(pattern, printed, re.DOTALL), f"the comments say\n{wanted}\nand it printed\n{printed}"
 
 
@@ -105,11 +105,12 @@ def mission(tmp_path: Path) -> Path:
 
 def run(program: str, folder: Path, probe: str = "None") -> Ran:
     """Runs the program as it is, between what keeps results and what looks at them; fails unless it exits with 0."""
+    # The environment of these tests, activated: the programs run `pytest`.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     done = subprocess.run(
         [sys.executable, "-c", BEFORE + program + AFTER.format(mark=MARK, probe=probe)],
         cwd=folder,
-        env={**os.environ, "PATH": path},
+        env={**os.environ, "PATH": path, "VIRTUAL_ENV": sys.prefix},
         capture_output=True,
         text=True,
         timeout=120,
@@ -117,6 +118,10 @@ def run(program: str, folder: Path, probe: str = "None") -> Ran:
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     printed, _, left = done.stdout.rpartition(MARK)
     return Ran(printed, json.loads(left))
+
+
+def numbered(path: Path) -> list[tuple[int, str]]:
+    return list(enumerate(path.read_text().splitlines(), 1))
 
 
 PROGRAMS = blocks(MISSION / "snippets.md")
@@ -168,8 +173,8 @@ def test_tools_are_called_and_have_schemas(mission: Path) -> None:
     assert "On branch main" in status["output"]
     assert "nothing to commit, working tree clean" in status["output"]
     found = sorted(re.findall(r"^(?:.*/)?(\w+\.py):(\d+): ", search["output"], re.MULTILINE))
-    todo = [(path.name, str(row)) for path in MISSION.rglob("*.py") for row, line in enumerate(path.open(), 1) if "TODO" in line]
-    assert found == sorted(todo) != []
+    lines = [(path.name, row, line) for path in MISSION.rglob("*.py") for row, line in numbered(path)]
+    assert found == sorted((name, str(row)) for name, row, line in lines if "TODO" in line) != []
     assert [schema["name"] for schema in schemas] == ["file_read", "file_write", "shell", "search"]
     assert all(schema["parameters"]["type"] == "object" for schema in schemas)
 

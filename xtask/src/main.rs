@@ -20,6 +20,7 @@ cargo xtask <chore>
   example   build `agentic`, run the example plan on a fresh copy of its project, show what changed
   test      run all tests, the example and the Python package's tests and type checks;
             as root, the tests also as an ordinary user
+  python    of these the Python package's alone
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
 ";
 
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     let chore: fn() -> Result<bool, Failure> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["example"] => example::run,
         ["test"] => test::run,
+        ["python"] => test::run_python,
         ["lint"] => lint::run,
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -66,6 +66,14 @@ pub(crate) fn run() -> Result<bool, Failure> {
     Ok(summary.green())
 }
 
+/// The tests and type checks of the Python package alone. True when nothing failed.
+pub(crate) fn run_python() -> Result<bool, Failure> {
+    let mut summary = Summary::default();
+    python::run(&mut summary)?;
+    print!("{}", summary.report());
+    Ok(summary.green())
+}
+
 impl Program {
     /// Starts the program as cargo would, but ends it, its children included, when it hangs.
     fn command(&self, path: &Path, package: &Path) -> Command {

@@ -14,9 +14,9 @@ use real_support::{Real, has_python};
 use serde_json::json;
 
 /// Calls before the first look: caches fill, allocators settle.
-const WARM_UP: usize = 50;
+const WARM_UP: usize = 30;
 /// Calls between the looks; `AGENTIC_TEST_CALLS` asks for more.
-const CALLS: usize = 150;
+const CALLS: usize = 70;
 /// Kibibytes that resident memory may differ by: pages of the allocator come and go.
 const SLACK: u64 = 4096;
 
@@ -28,10 +28,9 @@ fn held(state: &Path) -> BTreeMap<&'static str, u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()
     };
-    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
     let own = format!("-{}-", std::process::id());
     BTreeMap::from([
-        // One that is being read here among them, each time.
+        // One that is being read here among them, each time. A reserved range of ids is one, too.
         ("descriptors", count(Path::new("/proc/self/fd"))),
         ("threads", number("Threads:")),
         ("children", children()),
@@ -39,7 +38,6 @@ fn held(state: &Path) -> BTreeMap<&'static str, u64> {
         ("code", count(&state.join("code"))),
         ("aside", count(&state.join("aside"))),
         ("groups", groups(Path::new("/sys/fs/cgroup"), &own)),
-        ("ids", sockets.lines().filter(|line| line.contains("@agentic-sandbox-ids-")).count() as u64),
         ("KiB", number("VmRSS:")),
     ])
 }
@@ -61,7 +59,7 @@ fn groups(folder: &Path, part: &str) -> u64 {
 }
 
 #[test]
-fn descriptors_threads_memory_layers_groups_and_ids_do_not_grow() {
+fn descriptors_threads_memory_layers_and_groups_do_not_grow() {
     if !has_python() {
         skip!("no Python to run");
     }

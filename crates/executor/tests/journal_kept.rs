@@ -262,3 +262,20 @@ fn in_memory_is_the_same_without_a_file() {
     journal.append(&second).unwrap();
     assert!(journal.events(&run).is_err(), "a number is given once");
 }
+
+#[test]
+fn many_may_open_a_journal_that_is_not_there_yet() {
+    for _ in 0..20 {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("journal.sqlite3");
+        let together = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    together.wait();
+                    Journal::open(&path).unwrap();
+                });
+            }
+        });
+    }
+}

@@ -67,7 +67,9 @@ fn build_wheel() -> Result<Option<PathBuf>, Failure> {
         _ => {}
     }
     let mut maturin = Command::new(tools.program("maturin"));
-    maturin.args(["build", "--quiet", "--profile", "dev", "--strip=false", "--compatibility", "linux", "--out"]);
+    maturin.args(["build", "--quiet", "--profile", "dev", "--strip=false", "--compatibility", "linux"]);
+    // Stored: packing tens of megabytes takes longer than copying them.
+    maturin.args(["--compression-method", "stored", "--out"]);
     if !show_and_run(maturin.arg(&folder).current_dir(root()))? {
         return Ok(None);
     }

@@ -267,7 +267,7 @@ impl AgenticExecutor {
                 step.tool = "sandbox".into();
             }
         }
-        result
+        in_its_own_words(result)
     }
 
     /// Replaces every occurrence of `old` in a file and reports the count (`metadata["replacements"]` of the
@@ -283,12 +283,7 @@ impl AgenticExecutor {
         let params = [("path", path), ("old_content", old), ("new_content", new)];
         let params = params.map(|(name, text)| (name.to_owned(), escape(text).into()));
         let step = PlanStep::new("step_1", edit_file::NAME, Map::from_iter(params), task.as_str());
-        let mut result = self.run(&registry, one_step(&task, step), Map::new());
-        // The one step's own words are the whole story.
-        if let Some(error) = result.steps.first().and_then(|step| step.result.as_ref()?.error.clone()) {
-            result.error = Some(error);
-        }
-        result
+        in_its_own_words(self.run(&registry, one_step(&task, step), Map::new()))
     }
 
     /// Runs a test command (default `pytest`) as a plan of one step; what it writes is kept when tests fail, too.
@@ -419,6 +414,21 @@ impl AgenticExecutor {
             Err(error) => ExecutionResult::bad_input(&plan.task, error.to_string()),
         }
     }
+}
+
+/// The error of a run with one step is what the step said, without the step's name; that nothing was done about it
+/// goes without saying.
+fn in_its_own_words(mut result: ExecutionResult) -> ExecutionResult {
+    if let [step] = result.steps.as_slice()
+        && let Some(said) = step.result.as_ref().and_then(ToolResult::brief)
+    {
+        result.error = Some(said);
+    }
+    let given_up = |recovery: &Value| recovery.get("strategy").and_then(Value::as_str) == Some("give_up");
+    if result.metadata.get("recoveries").and_then(Value::as_array).is_some_and(|all| all.iter().all(given_up)) {
+        result.metadata.remove("recoveries");
+    }
+    result
 }
 
 fn one_step(task: &str, step: PlanStep) -> ExecutionPlan {

@@ -6,9 +6,10 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rustix::fs::Access;
 
 use super::{Event, EventBody, Journal, JournalError, lock, schema};
 
@@ -76,13 +77,19 @@ pub(super) fn open_file(path: &Path) -> Result<Connection, JournalError> {
     if let Some(folder) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(create)?;
     }
-    OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path).map_err(|source| {
-        match source.kind() {
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied if path.exists() => {
-                JournalError::NotWritable { place: path.display().to_string(), reason: source.to_string() }
-            }
-            _ => create(source),
+    // One that is there is not opened by us: closing it would take away the locks that another connection of this
+    // process has on it (fcntl(2)).
+    let made = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            rustix::fs::access(path, Access::READ_OK | Access::WRITE_OK).map_err(io::Error::from)
         }
+        other => other.map(drop),
+    };
+    made.map_err(|source| match source.kind() {
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied if path.exists() => {
+            JournalError::NotWritable { place: path.display().to_string(), reason: source.to_string() }
+        }
+        _ => create(source),
     })?;
     let database = |action, source| JournalError::Database { action, place: path.display().to_string(), source };
     let mut connection = Connection::open_with_flags(
@@ -96,11 +103,29 @@ pub(super) fn open_file(path: &Path) -> Result<Connection, JournalError> {
     if connection.is_readonly("main").map_err(|source| database("open", source))? {
         return Err(not_writable("the file or its disk is read-only".into()));
     }
-    prepare(&mut connection, true).map_err(|source| database("prepare", source))?;
-    match schema::migrations().to_latest(&mut connection) {
+    match prepare_file(&mut connection) {
         Ok(()) => Ok(connection),
         Err(rusqlite_migration::Error::RusqliteError { err, .. }) => Err(database("prepare", err)),
         Err(error) => Err(not_writable(format!("its tables are of a later version ({error}); use that version"))),
+    }
+}
+
+/// Prepares a file that others may be preparing at the same time: of those who change a new one to a write-ahead log some
+/// are told at once that it is busy, and of those who see no tables all but one then find them made.
+fn prepare_file(connection: &mut Connection) -> Result<(), rusqlite_migration::Error> {
+    let end = Instant::now() + PATIENCE;
+    let mut again = false;
+    loop {
+        let prepared = prepare(connection, true).map_err(Into::into);
+        match prepared.and_then(|()| schema::migrations().to_latest(connection)) {
+            Err(rusqlite_migration::Error::RusqliteError { err, .. })
+                if err.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < end =>
+            {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(rusqlite_migration::Error::RusqliteError { .. }) if !again => again = true,
+            other => return other,
+        }
     }
 }
 

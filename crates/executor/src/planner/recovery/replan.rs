@@ -36,7 +36,8 @@ impl TaskPlanner {
         {
             return Some(with_fresh_id(search_for(path), "search"));
         }
-        if !cause.can_change() && !has_remedy(cause, &failed_step.tool) {
+        // What is not found is searched for, above, or not at all: trying again finds nothing new.
+        if !cause.can_change() && (cause == Cause::NotFound || !has_remedy(cause, &failed_step.tool)) {
             return None;
         }
         let again = || {
