@@ -258,7 +258,6 @@ def test_bad_steps_are_named() -> None:
         ("tool", PlanStep("a", None, {}, "d")),  # type: ignore[arg-type]
         ("params", PlanStep("a", "shell", ["ls"], "d")),  # type: ignore[arg-type]
         ("depends_on", PlanStep("a", "shell", {"command": "ls"}, "d", [3])),  # type: ignore[list-item]
-        ("status", PlanStep("a", "shell", {"command": "ls"}, "d", status="odd")),  # type: ignore[arg-type]
         ("max_retries", PlanStep("a", "shell", {"command": "ls"}, "d", max_retries=-1)),
         ("missing", PlanStep("a", "shell", {"command": "ls"}, "d", ["missing"])),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,14 @@ def test_every_call_tells_its_steps(project: Path) -> None:
     (project / "a.txt").write_text("x")
     told: list[str] = []
     executor = AgenticExecutor(on_step_complete=lambda step: told.append(step.step_id))
-    for result in (executor.edit_file("a.txt", "x", "y"), executor.run_tests("true"), executor.execute("run it", {"command": "true"})):
+    calls: list[Callable[[], ExecutionResult]] = [
+        lambda: executor.edit_file("a.txt", "x", "y"),
+        lambda: executor.run_tests("true"),
+        lambda: executor.execute("run it", {"command": "true"}),
+        lambda: executor.execute_code("pass"),
+    ]
+    for call in calls:
+        result = call()
         assert result.success
         assert told == [step.step_id for step in result.steps]
         told.clear()

@@ -214,6 +214,17 @@ def test_code_runs_under_the_executors_sandbox_config(project: Path) -> None:
     assert executor.execute_code("import math").success is True
 
 
+def test_recovery_does_not_go_past_the_configured_limits(project: Path) -> None:
+    executor = AgenticExecutor(sandbox_config=SandboxConfig(timeout_seconds=2, max_memory_mb=64))
+    late = executor.execute_code("while True: pass")
+    assert late.success is False
+    assert late.steps[-1].result is not None and late.steps[-1].result.usage is not None
+    assert late.steps[-1].result.usage.wall < 25
+    greedy = executor.execute_code("x = bytearray(100 << 20)")
+    assert greedy.success is False
+    assert AgenticExecutor().execute_code("x = bytearray(100 << 20)").success
+
+
 def test_an_edit_replaces_every_occurrence_and_counts(project: Path) -> None:
     (project / "a.py").write_text("x = 1\ny = x + x\n")
     result = AgenticExecutor().edit_file("a.py", "x", "z")

@@ -12,7 +12,7 @@ import pytest
 
 import probes
 from agentic_executor import AgenticExecutor, ExecutionMode, ExecutionPlan
-from agentic_executor.sandbox import CodeSandbox
+from agentic_executor.sandbox import CodeSandbox, SandboxConfig
 from agentic_executor.tools import ToolRegistry, ToolStatus
 
 
@@ -107,15 +107,30 @@ def test_sandboxes_hold_nothing(project: Path) -> None:
     assert_flat(use, 40, 16)
 
 
-def test_no_layer_is_left(project: Path, state: Path) -> None:
+def layers(state: Path) -> list[Path]:
+    """The layers that lie in a state folder."""
+    return [path for path in state.glob("layers/*") if any(path.iterdir())]
+
+
+def test_no_layer_is_left(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = tmp_path / "own_state"
+    monkeypatch.setenv("AGENTIC_STATE", str(state))
     registry = ToolRegistry.default_registry()
-    registry.execute("shell", command="echo a > a")
-    registry.execute("shell", command="echo b > b; exit 1")
-    AgenticExecutor().execute_code("open('c', 'w').write('c')")
-    AgenticExecutor().execute_code("open('d', 'w').write('d'); raise ValueError")
-    assert any(state.iterdir()), "the state folder of the session was never used"
-    left = [path for path in state.rglob("layers/*/*") if path.is_dir()] or [path for path in state.rglob("layers/*") if path.is_dir()]
-    assert left == []
+    calls: list[Callable[[], Any]] = [
+        lambda: registry.execute("shell", command="echo a > a"),
+        lambda: registry.execute("shell", command="echo b > b; exit 1"),
+        lambda: registry.execute("shell", command="echo c > c; sleep 60", timeout=1),
+        lambda: AgenticExecutor().execute_code("open('d', 'w').write('d')"),
+        lambda: AgenticExecutor().execute_code("open('e', 'w').write('e'); raise ValueError"),
+        lambda: CodeSandbox().execute("open('f', 'w').write('f')"),
+        lambda: CodeSandbox(SandboxConfig(timeout_seconds=1)).execute("open('g', 'w').write('g')\nwhile True: pass"),
+        lambda: AgenticExecutor().execute("run it", {"command": "echo h > h"}),
+        lambda: next(iter(AgenticExecutor().stream("run it", {"command": "echo i > i; sleep 60"}))),
+    ]
+    for number, call in enumerate(calls):
+        call()
+        assert state.is_dir(), "the state folder was never used"
+        assert probes.until(lambda: not layers(state), 5), (number, layers(state))
 
 
 def test_a_dropped_sandbox_removes_its_folder(project: Path) -> None:

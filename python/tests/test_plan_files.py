@@ -96,7 +96,7 @@ def test_a_plan_as_a_picture() -> None:
     plan = rich()
     assert plan.render("mermaid").split(None, 1)[0] in ("graph", "flowchart")
     assert plan.render("dot").startswith("digraph")
-    assert all("step_2" in plan.render(form) for form in ("mermaid", "dot", "yaml", "json"))
+    assert all(step.description in plan.render(form) for step in plan for form in ("mermaid", "dot", "yaml", "json"))
     assert plan.summary() in plan.render("text")
 
 

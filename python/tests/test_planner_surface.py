@@ -231,7 +231,7 @@ def test_a_refactoring_is_a_chain(task: str) -> None:
     plan = planned(task, old_name="getUserData", new_name="fetchUserProfile")
     assert [step.tool for step in plan.steps] == ["search", "file_read", "file_write"]
     assert [step.depends_on for step in plan.steps] == [[], ["step_1"], ["step_2"]]
-    assert plan.steps[0].params["pattern"] == "getUserData"
+    assert "getUserData" in plan.steps[0].params["pattern"]
 
 
 def test_anything_else_with_a_command() -> None:

@@ -48,11 +48,6 @@ def test_the_search_finds_an_empty_file_too(tmp_path_factory: pytest.TempPathFac
     assert "config.yaml" in str(result.output) or "config.yaml" in str(result.metadata)
 
 
-def test_without_a_search_tool_a_missing_file_has_no_remedy() -> None:
-    plan, step = failed("file_read", path="config.yaml")
-    assert TaskPlanner(["file_read"]).replan_on_failure(plan, step, "File not found: config.yaml") is None
-
-
 @pytest.mark.parametrize("error", ["Permission denied: /etc/shadow", "Unknown tool: fly"])
 def test_a_cause_that_cannot_change_has_no_remedy(error: str) -> None:
     plan, step = failed("file_read", path="x")

@@ -190,15 +190,20 @@ def test_open_files_are_bounded() -> None:
 
 
 def test_disk_is_bounded() -> None:
-    code = (
-        "with open('big', 'wb') as file:\n"
-        "    for _ in range(40):\n"
-        "        file.write(b'x' * (1 << 20)); file.flush()\n"
-        "print('written')\n"
-    )
-    assert output(code) == "written"
-    result = run(code, max_disk_mb=10)
-    assert result.status is not SandboxStatus.COMPLETED, result
+    # The layer is walked now and then, so the code stays for a while; the scratch space is bounded at once.
+    for path, stays in (("big", 3), ("/tmp/big", 0)):
+        code = (
+            "import time\n"
+            f"with open({path!r}, 'wb') as file:\n"
+            "    for _ in range(40):\n"
+            "        file.write(b'x' * (1 << 20)); file.flush()\n"
+            f"time.sleep({stays})\n"
+            "print('written')\n"
+        )
+        assert output(code) == "written"
+        result = run(code, max_disk_mb=10)
+        assert result.status is SandboxStatus.ERROR, result
+        assert result.limits_hit == ["disk"]
 
 
 def test_a_files_size_is_bounded() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -100,6 +101,16 @@ def test_it_runs_without_with() -> None:
 def test_the_interpreter_is_the_callers_own() -> None:
     result = CodeSandbox().execute("import sys; print(sys.version); print(sys.prefix)")
     assert result.stdout == f"{sys.version}\n{sys.prefix}\n"
+
+
+def test_the_interpreter_may_have_been_started_by_a_crooked_path(project: Path) -> None:
+    crooked = os.path.join(os.path.dirname(sys.executable), "..", "bin", os.path.basename(sys.executable))
+    if not os.path.exists(crooked):
+        pytest.skip(f"{sys.executable} lies in no folder `bin`")
+    code = "from agentic_executor import CodeSandbox; print(CodeSandbox().execute('print(1)'))"
+    for path in (crooked, os.path.relpath(sys.executable)):
+        ran = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60)
+        assert "COMPLETED" in ran.stdout, ran.stdout + ran.stderr
 
 
 def test_code_that_raises() -> None:
