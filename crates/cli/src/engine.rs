@@ -7,7 +7,7 @@ use std::sync::Arc;
 use agentic_executor::executor::{Action, Approval, ExecutorError, Pattern, Rule};
 pub(crate) use agentic_executor::executor::{Answer, Prompt};
 use agentic_executor::journal::JournalError;
-use agentic_executor::planner::{Format, PlanFile, render};
+use agentic_executor::planner::{Format, PlanError, PlanFile, render};
 use agentic_executor::tools::SchemaFormat as Shape;
 use agentic_executor::{
     AgenticExecutor, Cancel, Event, ExecutionMode, ExecutionPlan, ExecutionResult, Journal, ToolRegistry, ToolResult,
@@ -120,7 +120,13 @@ impl Engine {
     }
     /// The plan for a task.
     pub(crate) fn plan(&self, task: &str, context: &Map<String, Value>) -> Result<ExecutionPlan> {
-        self.0.plan(task, context).map_err(|error| Failure::bad_input(error.to_string()))
+        self.0.plan(task, context).map_err(|error| {
+            let failure = Failure::bad_input(error.to_string());
+            match error {
+                PlanError::MissingContext { .. } => failure.hint("the context is given with -c KEY=VALUE"),
+                _ => failure,
+            }
+        })
     }
     /// The plan of a file, its tools checked; `context` beats what the file says.
     pub(crate) fn check(&self, plan: PlanText, context: Map<String, Value>) -> Result<ExecutionPlan> {

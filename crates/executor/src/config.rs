@@ -23,6 +23,8 @@ pub struct Host {
 pub struct SandboxSettings {
     /// Limits of the system view (`run_code`, `exec`). `None`: [`Limits::default`].
     pub limits: Option<Limits>,
+    /// Whether recovery leaves `limits` as they are, rather than raise one that a run met.
+    pub firm_limits: bool,
     /// Limits of the host view (`shell`, tests). `None`: [`Limits::for_host_view`].
     pub host_limits: Option<Limits>,
     /// How far the network reaches.

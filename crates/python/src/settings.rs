@@ -148,6 +148,8 @@ impl SandboxForm {
         let os = |text: String| OsString::from(text);
         Ok(SandboxSettings {
             limits: Some(limits),
+            // What `SandboxConfig` says is a promise to whoever reads the program.
+            firm_limits: true,
             host_limits: None,
             network: self.network,
             read_only: self.read_only,

@@ -381,6 +381,7 @@ impl Chosen<'_> {
         Ok(Config {
             sandbox: SandboxSettings {
                 limits: self.limits("sandbox.limits", Limits::default())?,
+                firm_limits: false,
                 host_limits: self.limits("sandbox.host_limits", host_limits)?,
                 network: if self.text("sandbox.network") == Some("host") { Network::Host } else { Network::None },
                 read_only: self.paths("sandbox.read_only", home),

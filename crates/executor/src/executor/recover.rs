@@ -63,7 +63,7 @@ impl Patient {
             let most = strategy.bound.most(self.step.retry.max);
             if taken >= most {
                 reasons.push(match most {
-                    0 => format!("{} is switched off for this step", strategy.kind.as_str()),
+                    0 => "retries are switched off for this step".into(),
                     _ => format!("{} was tried {taken} of {most} times", strategy.kind.as_str()),
                 });
                 continue;
@@ -101,15 +101,17 @@ impl Patient {
                 remedy("running again to tell a flaky test from a failing one".into(), false)
             }
             StrategyKind::WaitAndRetry => {
-                if tool.is_some_and(|tool| !tool.retried_by_default())
-                    && self.step.retry == RetryPolicy::default()
-                {
+                if tool.is_some_and(|tool| !tool.retried_by_default()) && self.step.retry == RetryPolicy::default() {
                     return Err("the call may have had effects outside every layer; give the step a retry policy of \
                                 its own if it may be repeated"
                         .into());
                 }
                 let wait = self.waits.next().ok_or("no retry is left")?;
-                let detail = format!("trying again after {:.1} s", wait.as_secs_f64());
+                let detail = match wait.as_millis() {
+                    0 => "trying again at once".into(),
+                    1..100 => format!("trying again after {} ms", wait.as_millis()),
+                    _ => format!("trying again after {:.1} s", wait.as_secs_f64()),
+                };
                 Ok(Remedy { strategy: strategy.kind, detail, wait, edited: false })
             }
             StrategyKind::SearchFileAndRetry => {
@@ -117,7 +119,7 @@ impl Patient {
                 remedy(detail, true)
             }
             StrategyKind::RaiseTimeout => {
-                let detail = self.raise_timeout(strategy, tool, failed)?;
+                let detail = self.raise_timeout(strategy, config, tool, failed)?;
                 remedy(detail, true)
             }
             StrategyKind::RaiseMemory => {
@@ -177,10 +179,14 @@ impl Patient {
     fn raise_timeout(
         &mut self,
         strategy: &Strategy,
+        config: &Config,
         tool: Option<&dyn Tool>,
         failed: &ToolResult,
     ) -> Result<String, String> {
         let argument = self.step.params.get("timeout").and_then(Value::as_f64);
+        if argument.is_none() && self.step.timeout.is_none() {
+            self.may_raise(config, "the time limit")?;
+        }
         let said = || failed.metadata.get("timeout").and_then(Value::as_f64);
         let own = || tool.and_then(Tool::default_timeout).map(|time| time.as_secs_f64());
         let limit = argument
@@ -203,7 +209,16 @@ impl Patient {
         Ok(format!("raising the timeout from {limit} s to {raised} s"))
     }
 
+    /// Refuses where the limits of code are the caller's last word.
+    fn may_raise(&self, config: &Config, limit: &str) -> Result<(), String> {
+        if config.sandbox.firm_limits && self.step.tool == "run_code" {
+            return Err(format!("{limit} is the one that the sandbox was configured with"));
+        }
+        Ok(())
+    }
+
     fn raise_memory(&mut self, strategy: &Strategy, config: &Config, failed: &ToolResult) -> Result<String, String> {
+        self.may_raise(config, "the memory limit")?;
         let configured = || match self.step.tool.as_str() {
             "run_code" => config.sandbox.limits.clone().unwrap_or_default().memory,
             _ => {

@@ -165,7 +165,7 @@ fn not_understood(task: &str, part: &str, reason: &str) -> String {
 }
 
 fn flags(keys: &[&str]) -> String {
-    keys.iter().map(|key| format!("`-c {key}=…`")).collect::<Vec<_>>().join(" and ")
+    keys.iter().map(|key| format!("`{key}` in the context")).collect::<Vec<_>>().join(" and ")
 }
 
 fn names(names: &[String]) -> String {

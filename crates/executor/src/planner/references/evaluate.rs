@@ -25,7 +25,7 @@ fn lookup(path: &Path, scope: &Scope<'_>, lenient: bool) -> Result<Value, String
         ("task", _) => Ok(scope.task.into()),
         ("context", [Part::Key(key), rest @ ..]) => match scope.context.get(key) {
             Some(value) => walk(value, rest).map_or_else(missing, Ok),
-            None => missing(format!("the context has no `{key}`; give `-c {key}=…`")),
+            None => missing(format!("the context has no `{key}`")),
         },
         ("steps", [Part::Key(id), Part::Key(field), rest @ ..]) => {
             let step = scope.steps.step(id).ok_or_else(|| format!("`{id}` is no step of this plan"))?;

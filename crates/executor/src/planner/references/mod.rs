@@ -425,7 +425,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_an_error_in_parameters_and_null_in_conditions() {
-        assert!(text("${{ context.nope }}").unwrap_err().contains("`-c nope=…`"));
+        assert!(text("${{ context.nope }}").unwrap_err().contains("the context has no `nope`"));
         assert!(text("${{ steps.step_1.metadata.nope }}").unwrap_err().contains("has no `nope`"));
         assert!(text("${{ context.deep.x[7] }}").unwrap_err().contains("a list has no [7]"));
         assert!(text("${{ thing }}").unwrap_err().contains("not known here"));

@@ -56,7 +56,7 @@ impl Planning<'_> {
         };
         if found.is_empty() {
             self.plan.assume(
-                "the test command is `pytest`, as nothing in the project says which; -c command=… gives another",
+                "the test command is `pytest`, as nothing in the project says which; `command` in the context names another",
             );
         }
         let first = found.first().map_or("pytest", |found| found.command.as_str()).to_owned();
@@ -270,7 +270,7 @@ impl Planning<'_> {
                 (!rest.is_empty()).then(|| rest.join(" "))
             });
         let message = message.unwrap_or_else(|| {
-            self.plan.assume("the commit message is \"Update\"; -c message=… gives another");
+            self.plan.assume("the commit message is \"Update\"; `message` in the context gives another");
             "Update".into()
         });
         let mut commit = self.shell(part, format!("git commit -m {}", quote(&message)), "Commit changes")?;

@@ -49,7 +49,7 @@ impl Planning<'_> {
             self.plan.assume(match &found {
                 Some(path) => format!("the config is {path}"),
                 None => {
-                    "the config is config.yaml, as the project has none that is known; -c path=… gives another".into()
+                    "the config is config.yaml, as the project has none that is known; `path` in the context names another".into()
                 }
             });
             paths.push(found.unwrap_or_else(|| "config.yaml".into()));
@@ -388,7 +388,7 @@ impl Planning<'_> {
         let (old, new) = (without_call(old), without_call(new));
         for name in [&old, &new] {
             if !is_identifier(name) {
-                return Err(self.refused(part, format!("rename means identifiers, and \"{name}\" is none (files are moved by -c command=\"mv OLD NEW\")")));
+                return Err(self.refused(part, format!("rename means identifiers, and \"{name}\" is none (files are moved by a `command` in the context: \"mv OLD NEW\")")));
             }
         }
         if old == new {

@@ -31,7 +31,7 @@ const UNDERSTOOD: &[(&str, &str)] = &[
     ("build", "build the project"),
     ("install", "install requests"),
     ("commit with git", "commit with message \"fix the parser\""),
-    ("run a command of yours", "run the command, with -c command=\"make docs\""),
+    ("run a command of yours", "run the command, with `command` in the context: \"make docs\""),
 ];
 
 /// The list of what is understood, a line each.
