@@ -10,7 +10,7 @@ import time
 
 from ._checks import count, mapping, seconds, text, type_name, word
 from ._plan_form import context_dict, plan_dict, plan_task, read_file
-from ._sandbox_form import config_or_default, sandbox_dict, working_folder
+from ._sandbox_form import config_or_default, sandbox_now, working_folder
 from ._sandbox_run import LANGUAGES
 from ._settings import base_settings, check_path
 from .errors import AgenticError, InvalidTypeError, InvalidValueError, PlanFileError, PlanningError
@@ -319,7 +319,7 @@ def _settings(executor: AgenticExecutor, workspace: Any) -> dict[str, Any]:
     told["mode"] = word(executor.mode, "mode", _MODES)
     told["max_steps"] = executor.max_steps
     told["budgets"] = _budgets(executor)
-    told["sandbox"] = sandbox_dict(executor.sandbox_config)
+    told["sandbox"] = sandbox_now(executor.sandbox_config)
     told["approval"] = _rules(executor.approval)
     return told
 

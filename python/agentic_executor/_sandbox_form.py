@@ -64,6 +64,16 @@ def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
     }
 
 
+def sandbox_now(config: SandboxConfig) -> dict[str, Any]:
+    """The same for a call that is made now: what is to be shown must be there."""
+    sandbox = sandbox_dict(config)
+    for name in ("read_only", "read_write"):
+        for index, path in enumerate(sandbox[name]):
+            if not os.path.exists(path):
+                raise InvalidValueError(f"{name}[{index}]: {path} does not exist")
+    return sandbox
+
+
 def working_folder(config: SandboxConfig) -> str | None:
     """The folder that the configuration names, absolute; None when it names none."""
     if config.working_dir is None:

@@ -6,7 +6,7 @@ import os
 
 from . import _folder
 from ._checks import text, texts, word
-from ._sandbox_form import sandbox_dict, working_folder
+from ._sandbox_form import sandbox_now, working_folder
 from ._settings import base_settings, check_path
 from .sandbox import SandboxResult, SandboxStatus
 
@@ -59,7 +59,7 @@ def execute_file(owner: CodeSandbox, path: Any) -> SandboxResult:
 def settings(owner: CodeSandbox) -> dict[str, Any]:
     """What the engine is told of the sandbox: limits, the folder, and what was installed."""
     config = owner.config
-    sandbox = sandbox_dict(config)
+    sandbox = sandbox_now(config)
     workspace = working_folder(config)
     folder = _folder.of(owner) if workspace is None else _folder.existing(owner)
     if folder is not None and folder.has_packages():
