@@ -12,7 +12,11 @@ example:
 test:
     cargo xtask test
 
-# Formatting, clippy, rules on dependencies.
+# Of these the Python package's: pytest on the oldest and the newest CPython, mypy, pyright, stubtest.
+python:
+    cargo xtask python
+
+# Formatting and lints of Rust and Python, rules on dependencies.
 lint:
     cargo xtask lint
 
