@@ -91,6 +91,39 @@ def _remove(path: str, maker: int, config: SandboxConfig | None) -> None:
     # A forked child has the sandbox, too, and must not take the folder from its parent.
     if os.getpid() != maker or (config is not None and not config.cleanup_on_exit):
         return
+    remove_tree(path)
+
+
+def remove_tree(path: str) -> None:
+    """Removes a folder that code wrote in, as far as it can be. Links in it are not followed."""
     import shutil
 
-    shutil.rmtree(path, ignore_errors=True)
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+    except RecursionError:  # it calls itself for each level
+        pass
+    if os.path.isdir(path):
+        _remove_closed(path)
+
+
+def _remove_closed(path: str) -> None:
+    """The same where code has closed folders against writing or reading. Nobody else writes there any more."""
+    folders, waiting = [], [path]
+    while waiting:
+        folder = waiting.pop()
+        folders.append(folder)
+        try:
+            os.chmod(folder, 0o700)
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        os.unlink(entry.path)
+        except OSError:
+            pass  # what can be removed beside it still is
+    for folder in reversed(folders):
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass

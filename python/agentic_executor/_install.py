@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .sandbox import CodeSandbox
 
+_LONGEST = 1000
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _VERSION = r"(?:===|~=|==|!=|<=|>=|<|>)\s*[A-Za-z0-9.!+*_-]+"
 _REQUIREMENT = re.compile(
@@ -28,6 +29,8 @@ _REQUIREMENT = re.compile(
     rf"(?:\[\s*{_NAME}(?:\s*,\s*{_NAME})*\s*\]\s*)?"
     rf"(?:{_VERSION}(?:\s*,\s*{_VERSION})*|\(\s*{_VERSION}(?:\s*,\s*{_VERSION})*\s*\))?\s*"
 )
+# pip would take such a name for a file, where there is one.
+_ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz", ".tar.xz", ".txz", ".tlz", ".tar.lz")
 
 # A build of a package takes more than a snippet of code.
 _LEAST_MEMORY_MB = 1024
@@ -52,8 +55,9 @@ _PATH_VARIABLES = "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE 
 _URL_VARIABLES = "PIP_FIND_LINKS PIP_INDEX_URL PIP_EXTRA_INDEX_URL".split()
 
 _PIP = """\
-import runpy, sys
+import sys
 sys.path[:] = [entry for entry in sys.path if entry]
+import runpy
 sys.argv[0] = "pip"
 runpy.run_module("pip", run_name="__main__", alter_sys=True)
 """
@@ -95,9 +99,14 @@ def install(owner: CodeSandbox, name: Any, timeout: Any) -> SandboxResult:
 def check_requirement(name: Any) -> str:
     """A requirement by name; anything that could make pip do something else is refused."""
     requirement = text(name, "name").strip()
-    if _REQUIREMENT.fullmatch(requirement):
+    if len(requirement) > _LONGEST:
+        raise InvalidValueError(f"name: must have at most {_LONGEST} characters, not {len(requirement)}")
+    archive = requirement.lower().endswith(_ARCHIVES)
+    if _REQUIREMENT.fullmatch(requirement) and not archive:
         return requirement
-    if requirement.startswith("-"):
+    if archive:
+        what = "an archive"
+    elif requirement.startswith("-"):
         what = "an option of pip"
     elif "://" in requirement or "@" in requirement:
         what = "a URL"

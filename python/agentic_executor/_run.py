@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import time
 
+from . import _fork
 from ._checks import count, mapping, seconds, text, type_name, word
+from ._folder import remove_tree
 from ._plan_form import context_dict, plan_dict, plan_task, read_file
 from ._sandbox_form import config_or_default, sandbox_now, working_folder
 from ._sandbox_run import LANGUAGES
@@ -131,14 +133,13 @@ def execute_code(
     folder = working_folder(executor.sandbox_config)
     if folder is not None:
         return _Run(executor, description).go(_settings(executor, folder), request, cancel)
-    import shutil
     import tempfile
 
     folder = os.path.realpath(tempfile.mkdtemp(prefix="agentic-code-"))
     try:
         return _Run(executor, description).go(_settings(executor, folder), request, cancel)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
 def edit_file(
@@ -258,7 +259,7 @@ class _Run:
         step.tool = "sandbox" if self.plan is None and form["tool"] == "run_code" else form["tool"]
         step.params = form["params"]
         result = None if form["result"] is None else result_from(form["result"])
-        if step.result != result:
+        if _differ(step.result, result):
             step.result = result
         step.start_time, step.end_time, step.retries = form["start_time"], form["end_time"], form["retries"]
         planned = self.planned.get(step.step_id)
@@ -284,11 +285,16 @@ class _Run:
             self._call("on_event", listener, event)
 
     def _call(self, name: str, callback: Callable[..., object], *args: object) -> object:
+        process = os.getpid()
         try:
-            return callback(*args)
-        except Exception as error:
-            self.raised = (name, error)
+            answer = callback(*args)
+        except BaseException as error:
+            _fork.end_child(process, error)
+            if isinstance(error, Exception):
+                self.raised = (name, error)
             raise
+        _fork.end_child(process, None)
+        return answer
 
     def _prompt(self, mode: str) -> Prompt | None:
         """What the engine asks: the executor's own prompt, else the terminal, else nobody."""
@@ -308,6 +314,16 @@ class _Run:
 
         # Its own step, so that a prompt that plays with it changes nothing by accident.
         return answer_dict(self._call("prompt", prompt, step_object(form)))
+
+
+def _differ(known: object, told: object) -> bool:
+    """Whether two results say different things. What a tool's output answers to `==` is its own affair."""
+    if known is told:
+        return False
+    try:
+        return bool(known != told)
+    except Exception:  # an array, say, is not equal or different as a whole
+        return True
 
 
 def _settings(executor: AgenticExecutor, workspace: Any) -> dict[str, Any]:

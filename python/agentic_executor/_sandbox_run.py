@@ -49,11 +49,24 @@ def execute_file(owner: CodeSandbox, path: Any) -> SandboxResult:
     if found is None:
         return SandboxResult(SandboxStatus.ERROR, "", f"File not found: {name}", cause="not_found")
     file = os.path.realpath(found)
-    if os.path.commonpath([file, workspace]) == workspace:
-        file = os.path.relpath(file, workspace)
-    else:
+    named = _inside(os.path.abspath(found), workspace) or _inside(file, workspace)
+    if named is None:
         told["sandbox"]["read_only"].append(file)
-    return run(owner, {"file": file}, told, owner.config.max_output_bytes)
+    return run(owner, {"file": named or file}, told, owner.config.max_output_bytes)
+
+
+def _inside(path: str, workspace: str) -> str | None:
+    """The path relative to the workspace, when it leads through it.
+
+    What lies there is looked up by the run: it may be a link that code in an earlier run made, and to follow that out
+    of the workspace would show code any file of the caller's.
+    """
+    folder = os.path.dirname(path)
+    while os.path.realpath(folder) != workspace:
+        if folder == os.path.dirname(folder):
+            return None
+        folder = os.path.dirname(folder)
+    return os.path.relpath(path, folder)
 
 
 def settings(owner: CodeSandbox) -> dict[str, Any]:

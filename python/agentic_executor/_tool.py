@@ -6,6 +6,7 @@ that code does, short of an exception that is meant to end the program, comes ou
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from enum import Enum
 
@@ -315,6 +316,9 @@ class Tool(ABC):
 
     def _invoke(self, params: dict[str, Any]) -> ToolResult:
         """Calls the tool for the engine. Anything but an exception that is to end the program is a result."""
+        from . import _fork
+
+        process = os.getpid()
         try:
             if getattr(self.validate_params, "__func__", None) is not Tool.validate_params:
                 problem = self.validate_params(params)
@@ -323,8 +327,12 @@ class Tool(ABC):
             answer: Any = self.execute(**params)
             if hasattr(answer, "__await__"):
                 answer = wait_for(answer)
-        except Exception as error:
-            return _raised(error)
+        except BaseException as error:
+            _fork.end_child(process, error)
+            if isinstance(error, Exception):
+                return _raised(error)
+            raise
+        _fork.end_child(process, None)
         if isinstance(answer, ToolResult):
             return answer
         return failure("failed", f"{self.name}: execute must return a ToolResult, not {type(answer).__name__}")

@@ -27,12 +27,13 @@ def summary(result: ExecutionResult) -> str:
     for name in ("failed", "skipped"):
         if counted.get(name):
             steps += f", {counted[name]} {name}"
-    lines = [f"Status: {status}", f"Task: {result.task}", steps, f"Time: {result.total_time:.2f}s"]
+    lines = [f"Status: {status}", f"Task: {_printable(result.task)}", steps, f"Time: {result.total_time:.2f}s"]
     if result.error is not None:
-        lines.append(f"Error: {result.error}")
+        lines.append(f"Error: {_printable(result.error)}")
     for recovery in result.metadata.get("recoveries", ()):
-        lines.append(f"Recovery: {recovery.get('step')} ({recovery.get('cause')}): {recovery.get('detail')}")
-    lines.extend(f"Assumed: {assumption}" for assumption in result.metadata.get("assumptions", ()))
+        said = f"{recovery.get('step')} ({recovery.get('cause')}): {recovery.get('detail')}"
+        lines.append(f"Recovery: {_printable(said)}")
+    lines.extend(f"Assumed: {_printable(assumption)}" for assumption in result.metadata.get("assumptions", ()))
     return "\n".join(lines).rstrip()
 
 
@@ -81,6 +82,11 @@ def host_report(report: HostReport) -> str:
     rows = [(name, of.state, of.reason or "", report.advice.get(name, "")) for name, of in report.enforced.items()]
     facts = [("tier", report.tier), ("kernel", report.kernel), ("refused", report.refused or "no")]
     return table(("HostReport", ""), facts) + table(("control", "state", "reason", "advice"), rows)
+
+
+def _printable(said: object) -> str:
+    """A terminal obeys control characters; what a program wrote is only to be read."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in str(said))
 
 
 def _head(said: object) -> str:
