@@ -165,14 +165,23 @@ def test_an_exception_whose_text_cannot_be_had() -> None:
 
 
 @pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("mode", MODES)
-def test_what_is_to_end_the_program_passes_through(raised: type[BaseException], mode: ExecutionMode) -> None:
+def test_what_is_to_end_the_program_passes_through(raised: type[BaseException]) -> None:
     def fail() -> None:
         raise raised
 
     with pytest.raises(raised):
-        ran(fail, mode=mode)
-    assert ran(lambda: 1, mode=mode).success
+        ran(fail)
+    assert ran(lambda: 1).success
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_on_a_thread_of_the_engine_it_fails_the_step(raised: type[BaseException]) -> None:
+    def fail() -> None:
+        raise raised
+
+    result = ran(fail, mode=ExecutionMode.PARALLEL)
+    assert result.success is False
+    assert raised.__name__ in str(result.error)
 
 
 def test_a_result_of_another_type_is_a_failure_that_names_it() -> None:
