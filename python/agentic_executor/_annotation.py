@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Optional
 
-    Convert = Callable[[Any], Any]
-    Described = tuple[dict[str, Any], Optional[Convert]]
+    _Convert = Callable[[Any], Any]
+    _Described = tuple[dict[str, Any], Optional[_Convert]]
 
 _SCALARS = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 _ARRAYS = {
@@ -39,7 +39,7 @@ _UNIONS = (typing.Union, getattr(types, "UnionType", typing.Union))
 _QUALIFIERS = ("Required", "NotRequired", "ReadOnly", "Final", "ClassVar")
 
 
-def describe(annotation: Any, name: str, inside: tuple[Any, ...] = ()) -> Described:
+def describe(annotation: Any, name: str, inside: tuple[Any, ...] = ()) -> _Described:
     """The schema of `annotation` and the conversion to it, or None where a JSON value is what it promises.
 
     `name` begins the message of an error; `inside` are the classes that are being described around it.
@@ -77,7 +77,7 @@ def _bare(annotation: Any) -> tuple[Any, str]:
             return annotation, description
 
 
-def _described(annotation: Any, name: str, inside: tuple[Any, ...]) -> Described:
+def _described(annotation: Any, name: str, inside: tuple[Any, ...]) -> _Described:
     origin, arguments = typing.get_origin(annotation) or annotation, typing.get_args(annotation)
     if annotation is typing.Any or annotation is object:
         return {}, None
@@ -109,7 +109,7 @@ def _shown(annotation: Any) -> str:
     return getattr(annotation, "__qualname__", None) or repr(annotation)
 
 
-def _union(options: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> Described:
+def _union(options: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> _Described:
     described = [describe(option, name, inside) for option in options]
     schemas = [schema for schema, _ in described]
     converts = [convert for _, convert in described if convert is not None]
@@ -129,7 +129,7 @@ def _union(options: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> Desc
     return schema, convert if converts else None
 
 
-def _choice(choices: list[Any], name: str) -> Described:
+def _choice(choices: list[Any], name: str) -> _Described:
     """One of some values: the members of an enum, or a `Literal`."""
     values = [choice.value if isinstance(choice, enum.Enum) else choice for choice in choices]
     for value in values:
@@ -155,7 +155,7 @@ def _items(value: Any) -> list[Any]:
     return value
 
 
-def _array(make: Convert | None, arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> Described:
+def _array(make: _Convert | None, arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> _Described:
     item, each = describe(arguments[0], name, inside) if arguments else ({}, None)
     schema: dict[str, Any] = {"type": "array"}
     if item:
@@ -172,7 +172,7 @@ def _array(make: Convert | None, arguments: tuple[Any, ...], name: str, inside: 
     return schema, convert
 
 
-def _tuple(arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> Described:
+def _tuple(arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> _Described:
     if not arguments or arguments[-1] is Ellipsis:
         schema, convert = _array(None, arguments[:1], name, inside)
         return schema, (lambda value: tuple(convert(value) if convert is not None else _items(value)))
@@ -189,7 +189,7 @@ def _tuple(arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> De
     return schema, made
 
 
-def _object(arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> Described:
+def _object(arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> _Described:
     if not arguments:
         return {"type": "object"}, None
     key, value_type = arguments
@@ -210,13 +210,13 @@ def _object(arguments: tuple[Any, ...], name: str, inside: tuple[Any, ...]) -> D
     return schema, convert
 
 
-def _typed_dict(kind: Any, name: str, inside: tuple[Any, ...]) -> Described:
+def _typed_dict(kind: Any, name: str, inside: tuple[Any, ...]) -> _Described:
     schema, converts = _fields(kind, list(kind.__annotations__), name, inside)
     schema["required"] = [field for field in schema["properties"] if field in kind.__required_keys__]
     return schema, _convert_fields(converts) if converts else None
 
 
-def _dataclass(kind: Any, name: str, inside: tuple[Any, ...]) -> Described:
+def _dataclass(kind: Any, name: str, inside: tuple[Any, ...]) -> _Described:
     import dataclasses
 
     fields = [field for field in dataclasses.fields(kind) if field.init]
@@ -232,7 +232,7 @@ def _dataclass(kind: Any, name: str, inside: tuple[Any, ...]) -> Described:
 
 def _fields(
     kind: Any, names: list[str], name: str, inside: tuple[Any, ...]
-) -> tuple[dict[str, Any], dict[str, Convert]]:
+) -> tuple[dict[str, Any], dict[str, _Convert]]:
     if kind in inside:
         raise InvalidValueError(f"{name}: {_shown(kind)} holds itself, which a schema without references cannot say")
     try:
@@ -240,7 +240,7 @@ def _fields(
     except (NameError, TypeError) as error:
         raise InvalidValueError(f"{name}: the annotations of {_shown(kind)} cannot be resolved: {error}") from error
     properties: dict[str, Any] = {}
-    converts: dict[str, Convert] = {}
+    converts: dict[str, _Convert] = {}
     for field in names:
         properties[field], convert = describe(hints[field], f"{name}.{field}", (*inside, kind))
         if convert is not None:
@@ -248,7 +248,7 @@ def _fields(
     return {"type": "object", "properties": properties}, converts
 
 
-def _convert_fields(converts: dict[str, Convert]) -> Convert:
+def _convert_fields(converts: dict[str, _Convert]) -> _Convert:
     def convert(value: Any) -> Any:
         if not isinstance(value, dict):
             raise TypeError(f"an object is expected, not {type(value).__name__}")

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from ._native import Cancel
 
-    T = TypeVar("T")
+    _T = TypeVar("_T")
 
 
-async def run(work: Callable[[Cancel], T]) -> T:
+async def run(work: Callable[[Cancel], _T]) -> _T:
     """What `work` answers; it is given the request to end that this task's cancellation makes."""
     import asyncio
     import contextvars
@@ -27,7 +27,7 @@ async def run(work: Callable[[Cancel], T]) -> T:
 
     loop = asyncio.get_running_loop()
     cancel = _native.Cancel()
-    done: asyncio.Future[T] = loop.create_future()
+    done: asyncio.Future[_T] = loop.create_future()
     context = contextvars.copy_context()
 
     def target() -> None:
@@ -57,7 +57,7 @@ async def run(work: Callable[[Cancel], T]) -> T:
 
 
 def _tell(
-    loop: asyncio.AbstractEventLoop, done: asyncio.Future[T], answer: T | None, error: BaseException | None
+    loop: asyncio.AbstractEventLoop, done: asyncio.Future[_T], answer: _T | None, error: BaseException | None
 ) -> None:
     def settle() -> None:
         if done.done():

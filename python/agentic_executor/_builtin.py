@@ -13,13 +13,13 @@ from .errors import InvalidTypeError, InvalidValueError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Sequence
-    from typing import Any, ClassVar, Union
+    from typing import Any, ClassVar
+
+    from _typeshed import StrPath
 
     from ._tool import ToolResult
 
-    StrPath = Union[str, os.PathLike[str]]
 
 _INFINITY = float("inf")
 

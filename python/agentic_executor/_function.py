@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from ._annotation import Convert
-
 
 class FunctionTool(Tool):
     """A tool made of a typed function.
@@ -61,7 +59,7 @@ class FunctionTool(Tool):
         self._name = _own_name(function) if name is None else name
         self._description = told if description is None else description
         self._parameters: list[ToolParameter] = []
-        self._converts: dict[str, Convert] = {}
+        self._converts: dict[str, Callable[[Any], Any]] = {}
         self._positional: list[str] = []
         self._variadic = False
         for parameter in _parameters(function):

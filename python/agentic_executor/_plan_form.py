@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, TypeVar
 
-    Plan = TypeVar("Plan", bound=ExecutionPlan)
+    _Plan = TypeVar("_Plan", bound=ExecutionPlan)
 
 _WEEK = 604_800
 _MOST_RETRIES = 1000
@@ -90,7 +90,7 @@ def step_object(form: Mapping[str, Any]) -> PlanStep:
     )
 
 
-def plan_object(kind: type[Plan], form: Mapping[str, Any]) -> Plan:
+def plan_object(kind: type[_Plan], form: Mapping[str, Any]) -> _Plan:
     """The plan that the engine tells of."""
     return kind(form["task"], [step_object(step) for step in form["steps"]], dict(form.get("metadata") or {}))
 
@@ -112,7 +112,7 @@ def replan(available_tools: Any, plan: Any, failed_step: Any, error: Any) -> Pla
     return None if form is None else step_object(form)
 
 
-def read_file(kind: type[Plan], path: Any) -> Plan:
+def read_file(kind: type[_Plan], path: Any) -> _Plan:
     """The plan of a file."""
     if not isinstance(path, (str, os.PathLike)):
         raise InvalidTypeError(f"path: must be a str or os.PathLike, not {type_name(path)}")
@@ -129,7 +129,7 @@ def read_file(kind: type[Plan], path: Any) -> Plan:
     return read_text(kind, content, name, os.path.dirname(os.path.abspath(name)))
 
 
-def read_text(kind: type[Plan], content: Any, source: str, folder: str | None) -> Plan:
+def read_text(kind: type[_Plan], content: Any, source: str, folder: str | None) -> _Plan:
     """The plan of a text; its workspace is taken from `folder`, when there is one."""
     from . import _native
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from . import _native
     from ._tool import ToolResult
 
-    Function = TypeVar("Function", bound=Callable[..., Any])
+    _Function = TypeVar("_Function", bound=Callable[..., Any])
 else:
 
     def overload(function):
@@ -114,11 +114,11 @@ class ToolRegistry:
     @overload
     def register(self, tool: Tool) -> None: ...
     @overload
-    def register(self, tool: Function, *, name: str | None = None, description: str | None = None) -> Function: ...
+    def register(self, tool: _Function, *, name: str | None = None, description: str | None = None) -> _Function: ...
     @overload
     def register(
         self, tool: str | None = None, *, name: str | None = None, description: str | None = None
-    ) -> Callable[[Function], Function]: ...
+    ) -> Callable[[_Function], _Function]: ...
     def register(self, tool: Any = None, *, name: str | None = None, description: str | None = None) -> Any:
         """Adds a tool, or a typed function as one. A tool of the same name is replaced, in its place.
 
@@ -152,7 +152,7 @@ class ToolRegistry:
                 raise InvalidTypeError("name: given twice")
             wanted = tool if name is None else name
 
-            def decorate(function: Function) -> Function:
+            def decorate(function: _Function) -> _Function:
                 self._add_function(function, wanted, description)
                 return function
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .executor import AgenticExecutor
     from .planner import PlanStep
 
-    Prompt = Callable[[dict[str, Any]], dict[str, Any]]
+    _Prompt = Callable[[dict[str, Any]], dict[str, Any]]
 
 _MODES = ("sequential", "parallel", "interactive")
 _ACTIONS = ("allow", "ask", "deny")
@@ -296,7 +296,7 @@ class _Run:
         _fork.end_child(process, None)
         return answer
 
-    def _prompt(self, mode: str) -> Prompt | None:
+    def _prompt(self, mode: str) -> _Prompt | None:
         """What the engine asks: the executor's own prompt, else the terminal, else nobody."""
         from . import _prompt
 

@@ -40,7 +40,8 @@ def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
     if config.python is not None:
         check_path("python", config.python)
     flag(config.cleanup_on_exit, "cleanup_on_exit")
-    python = sys.executable if config.python is None else _absolute(config.python)
+    # Who started the interpreter may have spelled it with `..`, which the engine takes for an attempt to get out.
+    python = _absolute(config.python or sys.executable) if config.python or sys.executable else None
     allowed = config.allowed_imports
     return {
         "timeout": seconds(config.timeout_seconds, "timeout_seconds", _YEAR),

@@ -35,7 +35,7 @@ def base_settings(
         "environ": _environment(),
     }
     if sys.executable:
-        settings["sandbox"] = {"runtimes": {"python": sys.executable}}
+        settings["sandbox"] = {"runtimes": {"python": os.path.abspath(sys.executable)}}
     return settings
 
 

@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, Protocol, Union
 
+    from _typeshed import StrPath
+
     from ._stream import AsyncEventStream, EventStream
     from .events import Event
     from .planner import ExecutionPlan, PlanStep
     from .sandbox import SandboxConfig
     from .tools import ToolRegistry, ToolResult
 
-    Path = Union[str, os.PathLike[str]]
     # What a prompt may answer: yes or no, a word, or the parameters to call the tool with instead.
-    Answer = Union[bool, str, dict[str, Any]]
+    _Answer = Union[bool, str, dict[str, Any]]
 
-    class Planner(Protocol):
+    class _Planner(Protocol):
         """Whatever makes plans of tasks."""
 
         def plan(self, task: str, context: Mapping[str, Any] | None = None) -> ExecutionPlan: ...
@@ -212,7 +213,7 @@ class AgenticExecutor:
     whatever has a `plan(task, context)`. One executor may be used from several threads at once.
     """
 
-    planner: Planner
+    planner: _Planner
     """What makes plans of tasks: a `TaskPlanner` over the registry's tools, unless you set your own."""
 
     def __init__(
@@ -224,9 +225,9 @@ class AgenticExecutor:
         on_step_complete: Callable[[ExecutionStep], object] | None = None,
         *,
         on_event: Callable[[Event], object] | None = None,
-        prompt: Callable[[PlanStep], Answer] | None = None,
-        workspace: Path | None = None,
-        state: Path | None = None,
+        prompt: Callable[[PlanStep], _Answer] | None = None,
+        workspace: StrPath | None = None,
+        state: StrPath | None = None,
         max_time: float | None = None,
         max_retries_total: int | None = None,
         parallel: int | None = None,
@@ -290,7 +291,7 @@ class AgenticExecutor:
 
         return _run.execute(self, task, context)
 
-    def execute_plan(self, plan: ExecutionPlan | Path, context: Mapping[str, Any] | None = None) -> ExecutionResult:
+    def execute_plan(self, plan: ExecutionPlan | StrPath, context: Mapping[str, Any] | None = None) -> ExecutionResult:
         """Runs a plan, or a plan file.
 
         Every step starts over; `status`, `result`, `error` and `retry_count` of the given steps follow the run as it
@@ -336,7 +337,7 @@ class AgenticExecutor:
 
         return _run.execute_code(self, code, description, language)
 
-    def edit_file(self, path: Path, old_content: str, new_content: str) -> ExecutionResult:
+    def edit_file(self, path: StrPath, old_content: str, new_content: str) -> ExecutionResult:
         """Replaces every occurrence of a text in a file; the step's `metadata["replacements"]` has the count.
 
         Obeys the allowed paths of `file_read` and `file_write`. A text that is not there is a failure:
@@ -356,7 +357,7 @@ class AgenticExecutor:
 
         return _run.edit_file(self, path, old_content, new_content)
 
-    def run_tests(self, test_command: str = "pytest", working_dir: Path | None = None) -> ExecutionResult:
+    def run_tests(self, test_command: str = "pytest", working_dir: StrPath | None = None) -> ExecutionResult:
         """Runs a test command; what it writes is kept when tests fail, too. It may take 10 minutes.
 
         Args:
@@ -407,7 +408,7 @@ class AgenticExecutor:
         return await _async.run(lambda cancel: _run.execute(self, task, context, cancel))
 
     async def aexecute_plan(
-        self, plan: ExecutionPlan | Path, context: Mapping[str, Any] | None = None
+        self, plan: ExecutionPlan | StrPath, context: Mapping[str, Any] | None = None
     ) -> ExecutionResult:
         """As `execute_plan`, without blocking the event loop."""
         from . import _async, _run
@@ -422,13 +423,13 @@ class AgenticExecutor:
 
         return await _async.run(lambda cancel: _run.execute_code(self, code, description, language, cancel))
 
-    async def aedit_file(self, path: Path, old_content: str, new_content: str) -> ExecutionResult:
+    async def aedit_file(self, path: StrPath, old_content: str, new_content: str) -> ExecutionResult:
         """As `edit_file`, without blocking the event loop."""
         from . import _async, _run
 
         return await _async.run(lambda cancel: _run.edit_file(self, path, old_content, new_content, cancel))
 
-    async def arun_tests(self, test_command: str = "pytest", working_dir: Path | None = None) -> ExecutionResult:
+    async def arun_tests(self, test_command: str = "pytest", working_dir: StrPath | None = None) -> ExecutionResult:
         """As `run_tests`, without blocking the event loop."""
         from . import _async, _run
 

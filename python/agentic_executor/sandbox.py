@@ -9,7 +9,6 @@ Each run is a process of its own in the folder that the sandbox has; what it may
 
 from __future__ import annotations
 
-import os
 from enum import Enum
 
 from ._record import Record
@@ -17,12 +16,13 @@ from ._record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Union
+    from typing import Any
+
+    from _typeshed import StrPath
 
     from ._tool import Enforcement, Usage
     from .tools import ToolRegistry
 
-    Path = Union[str, os.PathLike[str]]
 
 __all__ = ["CodeSandbox", "HostReport", "SandboxConfig", "SandboxResult", "SandboxStatus", "doctor"]
 
@@ -125,7 +125,7 @@ class SandboxConfig(Record):
         max_output_bytes: int = _MIB,
         allowed_imports: list[str] | None = None,
         blocked_imports: list[str] | None = None,
-        working_dir: Path | None = None,
+        working_dir: StrPath | None = None,
         cleanup_on_exit: bool = True,
         *,
         max_processes: int = 64,
@@ -134,11 +134,11 @@ class SandboxConfig(Record):
         max_file_size_mb: int = 4096,
         cpu_seconds: float | None = None,
         network: str = "none",
-        read_only: list[Path] | None = None,
-        read_write: list[Path] | None = None,
-        hide: list[Path] | None = None,
+        read_only: list[StrPath] | None = None,
+        read_write: list[StrPath] | None = None,
+        hide: list[StrPath] | None = None,
         env: dict[str, str] | None = None,
-        python: Path | None = None,
+        python: StrPath | None = None,
         allow_degraded: list[str] | None = None,
         dotenv: bool | None = None,
     ) -> None:
@@ -155,9 +155,9 @@ class SandboxConfig(Record):
         self.max_file_size_mb = max_file_size_mb
         self.cpu_seconds = cpu_seconds
         self.network = network
-        self.read_only: list[Path] = [] if read_only is None else read_only
-        self.read_write: list[Path] = [] if read_write is None else read_write
-        self.hide: list[Path] = [] if hide is None else hide
+        self.read_only: list[StrPath] = [] if read_only is None else read_only
+        self.read_write: list[StrPath] = [] if read_write is None else read_write
+        self.hide: list[StrPath] = [] if hide is None else hide
         self.env: dict[str, str] = {} if env is None else env
         self.python = python
         self.allow_degraded: list[str] = [] if allow_degraded is None else allow_degraded
@@ -324,7 +324,7 @@ class CodeSandbox:
 
         return _sandbox_run.execute(self, code, language, stdin, args)
 
-    def execute_file(self, path: Path) -> SandboxResult:
+    def execute_file(self, path: StrPath) -> SandboxResult:
         """Runs a file: Python, or what its name says (`.sh`, `.js`). A missing one: ERROR, `File not found: PATH`.
 
         A file outside the working folder is shown to the run, alone and read-only; the working folder stays the same.
