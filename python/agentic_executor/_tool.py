@@ -210,8 +210,8 @@ class Tool(ABC):
 
     `name`, `description` and `parameters` are properties or plain class attributes; `execute` does the work, and may be
     `async def`. What `execute` raises becomes a failed result with the traceback in `metadata["traceback"]`;
-    `KeyboardInterrupt` and `SystemExit` pass through; in parallel mode, on a thread of the engine, they fail the step like
-    the others. `__init__` need not call `super().__init__()`.
+    `KeyboardInterrupt` and `SystemExit` pass through; in parallel mode, on a thread of the engine, they fail the step
+    like the others. `__init__` need not call `super().__init__()`.
 
     Arguments that `parameters` does not name are refused, unless `execute` takes `**kwargs`.
 

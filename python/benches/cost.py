@@ -25,7 +25,10 @@ ROUNDS = 41
 def import_time() -> float:
     """Milliseconds of the import alone, as the interpreter counts them."""
     told = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "import agentic_executor"], capture_output=True, text=True, check=True
+        [sys.executable, "-X", "importtime", "-c", "import agentic_executor"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     line = next(line for line in told.stderr.splitlines() if line.endswith("| agentic_executor"))
     return int(line.split("|")[1]) / 1000

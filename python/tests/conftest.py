@@ -14,7 +14,17 @@ from typing import Any
 
 import pytest
 
-FOREIGN = ("AGENTIC_", "XDG_", "PIP_", "PYTEST_ADDOPTS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")
+FOREIGN = (
+    "AGENTIC_",
+    "XDG_",
+    "PIP_",
+    "PYTEST_ADDOPTS",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -84,7 +84,15 @@ def tools() -> ToolRegistry:
     registry = ToolRegistry.default_registry()
     registry.register(WordCount())
     registry.register(FunctionTool(shout))
-    for tool in (EditTool(), ListFilesTool(), RunCodeTool(), FileReadTool(), FileWriteTool(), ShellTool(timeout=20), SearchTool()):
+    for tool in (
+        EditTool(),
+        ListFilesTool(),
+        RunCodeTool(),
+        FileReadTool(),
+        FileWriteTool(),
+        ShellTool(timeout=20),
+        SearchTool(),
+    ):
         registry.register(tool)
 
     @registry.register("double")
@@ -96,7 +104,9 @@ def tools() -> ToolRegistry:
     assert registry.execute("double", n=21).output == 42
     assert registry.execute("shout", text="hello", marks=2).output == "HELLO!!"
     assert registry.execute("word_count", text="one two").output == 2
-    assert {schema["name"] for schema in registry.get_schemas("openai") if "name" in schema} <= set(registry.list_tools())
+    assert {schema["name"] for schema in registry.get_schemas("openai") if "name" in schema} <= set(
+        registry.list_tools()
+    )
     listed = registry.execute("list_files")
     assert listed.status is ToolStatus.SUCCESS, listed
     usage, enforced = _spent(registry.execute("shell", command="true"))
@@ -115,7 +125,9 @@ def plans(registry: ToolRegistry) -> ExecutionPlan:
     plan = ExecutionPlan("count")
     first = plan.add_step("file_write", {"path": "a.txt", "content": "one two three"}, "Write it")
     second: PlanStep = plan.add_step("file_read", {"path": "a.txt"}, "Read it", [first.id])
-    plan.add_step("word_count", {"text": "${{ steps.step_2.output }}"}, "Count", [second.id], retry=RetryPolicy(max=1, delay=0.1))
+    plan.add_step(
+        "word_count", {"text": "${{ steps.step_2.output }}"}, "Count", [second.id], retry=RetryPolicy(max=1, delay=0.1)
+    )
     assert plan.get_ready_steps() == [first]
     return plan
 
@@ -123,7 +135,9 @@ def plans(registry: ToolRegistry) -> ExecutionPlan:
 def runs(registry: ToolRegistry, plan: ExecutionPlan) -> None:
     finished: list[ExecutionStep] = []
     events: list[Event] = []
-    executor = AgenticExecutor(registry, SandboxConfig(timeout_seconds=20), ExecutionMode.SEQUENTIAL, 10, finished.append)
+    executor = AgenticExecutor(
+        registry, SandboxConfig(timeout_seconds=20), ExecutionMode.SEQUENTIAL, 10, finished.append
+    )
     executor.on_event = events.append
     result: ExecutionResult = executor.execute_plan(plan)
     assert result.success, result.summary()

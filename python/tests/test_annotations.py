@@ -1,7 +1,5 @@
 """Functions as tools: what their annotations and docstrings become, and what arrives."""
 
-# ruff: noqa: UP006, UP007, UP035, UP045 (these older forms are what is tested, and all that Python 3.9 evaluates)
-
 from __future__ import annotations
 
 import asyncio

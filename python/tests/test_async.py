@@ -95,7 +95,9 @@ def test_cancelling_is_quick_and_leaves_no_process(new_name: Callable[[], str]) 
     for _ in range(3):
         name = new_name()
         code = f"open('/proc/self/comm', 'w').write('{name}')\nwhile True: pass"
-        figures.append(cancelled(lambda code=code: AgenticExecutor().aexecute_code(code), lambda name=name: probes.named(name)))
+        figures.append(
+            cancelled(lambda code=code: AgenticExecutor().aexecute_code(code), lambda name=name: probes.named(name))
+        )
         assert not probes.named(name)
         if figures[-1] <= BOUND:
             break

@@ -13,7 +13,16 @@ from agentic_executor import AgenticExecutor, CodeSandbox, ExecutionMode, Execut
 from agentic_executor.errors import AgenticError, InvalidTypeError, InvalidValueError
 from agentic_executor.planner import PlanStep, TaskPlanner
 from agentic_executor.sandbox import SandboxStatus
-from agentic_executor.tools import FileReadTool, SearchTool, ShellTool, Tool, ToolParameter, ToolRegistry, ToolResult, ToolStatus
+from agentic_executor.tools import (
+    FileReadTool,
+    SearchTool,
+    ShellTool,
+    Tool,
+    ToolParameter,
+    ToolRegistry,
+    ToolResult,
+    ToolStatus,
+)
 
 pytestmark = pytest.mark.usefixtures("project")
 
@@ -142,7 +151,9 @@ def test_a_tool_without_a_proper_name_is_refused(name: Any) -> None:
     assert list(registry.list_tools()) == []
 
 
-@pytest.mark.parametrize("schema", [{"default": object()}, {"default": {1, 2}}, {"description": b"x"}, {"enum": [float("nan")]}])
+@pytest.mark.parametrize(
+    "schema", [{"default": object()}, {"default": {1, 2}}, {"description": b"x"}, {"enum": [float("nan")]}]
+)
 def test_a_schema_that_json_cannot_hold_is_refused(schema: dict[str, Any]) -> None:
     class Odd(Loose):
         def to_schema(self) -> dict[str, Any]:
@@ -267,7 +278,10 @@ def test_bad_steps_are_named() -> None:
 
 
 def test_a_cycle_and_a_double_id_are_named() -> None:
-    first, second = PlanStep("a", "shell", {"command": "ls"}, "d", ["b"]), PlanStep("b", "shell", {"command": "ls"}, "d", ["a"])
+    first, second = (
+        PlanStep("a", "shell", {"command": "ls"}, "d", ["b"]),
+        PlanStep("b", "shell", {"command": "ls"}, "d", ["a"]),
+    )
     assert "a" in refusal(lambda: AgenticExecutor().execute_plan(ExecutionPlan("cycle", [first, second])))
     twice = [PlanStep("same", "shell", {"command": "ls"}, "d") for _ in range(2)]
     assert "same" in refusal(lambda: AgenticExecutor().execute_plan(ExecutionPlan("twice", twice)))
@@ -327,7 +341,13 @@ def test_a_parameter_that_has_the_wrong_fields() -> None:
 
 def test_an_executor_whose_fields_are_set_to_nonsense() -> None:
     executor: Any = AgenticExecutor()
-    for name, value in (("registry", None), ("mode", 3), ("max_steps", None), ("on_step_complete", "x"), ("planner", 3)):
+    for name, value in (
+        ("registry", None),
+        ("mode", 3),
+        ("max_steps", None),
+        ("on_step_complete", "x"),
+        ("planner", 3),
+    ):
         kept = getattr(executor, name)
         setattr(executor, name, value)
         assert name in refusal(lambda: executor.execute("run it", {"command": "true"}))

@@ -39,7 +39,9 @@ def test_a_step_is_told_before_the_next_one_starts(project: Path) -> None:
     plan = ExecutionPlan("files")
     for name in ("a", "b"):
         plan.add_step("file_write", {"path": name, "content": name}, "Write")
-    AgenticExecutor(on_step_complete=lambda step: seen.append(sorted(p.name for p in project.iterdir()))).execute_plan(plan)
+    AgenticExecutor(on_step_complete=lambda step: seen.append(sorted(p.name for p in project.iterdir()))).execute_plan(
+        plan
+    )
     assert seen == [["a"], ["a", "b"]]
 
 

@@ -16,7 +16,9 @@ import pytest
 
 import agentic_executor
 
-PUBLIC = ["agentic_executor"] + [f"agentic_executor.{name}" for name in ("errors", "events", "executor", "planner", "sandbox", "tools")]
+PUBLIC = ["agentic_executor"] + [
+    f"agentic_executor.{name}" for name in ("errors", "events", "executor", "planner", "sandbox", "tools")
+]
 
 EXPORTED = """AgenticExecutor ExecutionMode ExecutionResult ExecutionStep Tool ToolRegistry FileReadTool FileWriteTool
     ShellTool SearchTool TaskPlanner ExecutionPlan PlanStep CodeSandbox SandboxConfig""".split()
@@ -38,7 +40,9 @@ def public_members(module: types.ModuleType) -> Iterator[tuple[str, Any]]:
         yield name, value
         if inspect.isclass(value):
             for member, raw in vars(value).items():
-                if not member.startswith("_") and (callable(raw) or isinstance(raw, (property, classmethod, staticmethod))):
+                if not member.startswith("_") and (
+                    callable(raw) or isinstance(raw, (property, classmethod, staticmethod))
+                ):
                     yield f"{name}.{member}", raw
 
 
@@ -51,7 +55,9 @@ def test_the_examples_run(name: str, project: Path) -> None:
 
 def test_there_are_examples_to_run() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    counts = {name: sum(len(test.examples) for test in finder.find(importlib.import_module(name))) for name in modules()}
+    counts = {
+        name: sum(len(test.examples) for test in finder.find(importlib.import_module(name))) for name in modules()
+    }
     assert sum(counts.values()) > 30, counts
 
 
@@ -64,7 +70,7 @@ def test_every_public_name_says_what_it_is_for(name: str) -> None:
         for member, value in public_members(module)
         if not isinstance(value, str) and not (inspect.getdoc(value) or "").strip()
     ]
-    # A method that fills in an abstract one has its docstring by inheritance, which `getdoc` of the raw function misses.
+    # A method that fills in an abstract one inherits its docstring, which `getdoc` of the raw function misses.
     silent = [member for member in silent if not inspect.getdoc(_resolve(module, member))]
     assert silent == []
 
@@ -157,5 +163,10 @@ def test_the_sample_program_runs(run_program: Callable[..., str]) -> None:
 def test_the_sample_program_uses_every_public_name() -> None:
     source = (Path(__file__).parent / "sample_program.py").read_text(encoding="utf-8")
     words = set(re.findall(r"\w+", source))
-    unused = {f"{name}.{exported}" for name in PUBLIC for exported in importlib.import_module(name).__all__ if exported not in words}
+    unused = {
+        f"{name}.{exported}"
+        for name in PUBLIC
+        for exported in importlib.import_module(name).__all__
+        if exported not in words
+    }
     assert unused == set()

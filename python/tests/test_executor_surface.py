@@ -49,9 +49,7 @@ def test_the_defaults_of_a_step() -> None:
 def test_a_result_by_position_and_by_keyword() -> None:
     steps, metadata = [ExecutionStep("s", "shell", {})], {"a": 1}
     by_position = ExecutionResult("task", False, steps, 1.5, "no", metadata)
-    by_keyword = ExecutionResult(
-        task="task", success=False, steps=steps, total_time=1.5, error="no", metadata=metadata
-    )
+    by_keyword = ExecutionResult(task="task", success=False, steps=steps, total_time=1.5, error="no", metadata=metadata)
     assert by_position == by_keyword
     assert by_position.steps is steps
     as_dict = by_position.to_dict()

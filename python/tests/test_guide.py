@@ -136,6 +136,7 @@ if __name__ == "__main__":
     sys.exit()
 
 import pytest  # noqa: E402  (the process of a section needs none)
+
 from test_install_package import NAME, wheel  # noqa: E402
 
 

@@ -27,7 +27,7 @@ def wheel() -> bytes:
     files = {
         f"{NAME}.py": "answer = 42\n",
         f"{NAME}-1.0.dist-info/METADATA": f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\n",
-        f"{NAME}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{NAME}-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = []
     for path, text in files.items():
@@ -123,7 +123,8 @@ def test_a_package_that_is_not_there(asked: list[str]) -> None:
 
 @pytest.mark.parametrize("name", [
     "", " ", "--help", "-r /etc/passwd", "--index-url=http://127.0.0.1:1/", "http://127.0.0.1:1/x.whl",
-    "git+https://127.0.0.1/x", "x @ http://127.0.0.1:1/x.whl", "/etc/passwd", "./here", "../there", "a b", "x; rm -rf /",
+    "git+https://127.0.0.1/x", "x @ http://127.0.0.1:1/x.whl", "/etc/passwd", "./here", "../there", "a b",
+    "x; rm -rf /",
     "x\0y", "x\n--help",
 ])  # fmt: skip
 def test_what_is_no_package_name_is_refused(asked: list[str], name: str) -> None:

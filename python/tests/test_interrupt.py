@@ -53,7 +53,7 @@ PROGRAM = """
 
 
 def interrupted(program: Callable[..., Any], call: str, name: str, nap: str) -> float:
-    """Seconds from SIGINT until `KeyboardInterrupt` was caught; asserts that no process is left and a second run works."""
+    """Seconds from SIGINT to `KeyboardInterrupt`; asserts that no process is left and that a second run works."""
     started = program(PROGRAM, call, name, nap)
     assert started.line() == "warm"
     before = probes.descendants(started.pid)

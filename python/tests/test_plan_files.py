@@ -61,8 +61,12 @@ def test_a_plan_runs_again_from_the_start(project: Path) -> None:
 
 def rich() -> ExecutionPlan:
     plan = ExecutionPlan("everything", metadata={"note": "kept"}, mode=ExecutionMode.PARALLEL)
-    plan.add_step("shell", {"command": "echo 'a: b'"}, "Say: it", retry=RetryPolicy(5, 0.5, 3.0, 10.0, False), timeout=90)
-    plan.add_step("shell", {"command": "false"}, "Fail", ["step_1"], on_failure={"fallback": ["step_3"]}, commit="always")
+    plan.add_step(
+        "shell", {"command": "echo 'a: b'"}, "Say: it", retry=RetryPolicy(5, 0.5, 3.0, 10.0, False), timeout=90
+    )
+    plan.add_step(
+        "shell", {"command": "false"}, "Fail", ["step_1"], on_failure={"fallback": ["step_3"]}, commit="always"
+    )
     plan.add_step("shell", {"command": "true"}, "Stand in", max_retries=0, when="${{ context.go }}")
     return plan
 
@@ -106,7 +110,9 @@ def test_another_format_is_refused_by_name() -> None:
 
 
 def test_every_mistake_of_a_file_has_its_line_and_column(project: Path) -> None:
-    (project / "plan.yaml").write_text("task: x\nsteps:\n  - tool: shell\n    parms: {}\n  - tool: shell\n    depends_on: nobody\n")
+    (project / "plan.yaml").write_text(
+        "task: x\nsteps:\n  - tool: shell\n    parms: {}\n  - tool: shell\n    depends_on: nobody\n"
+    )
     with pytest.raises(PlanFileError) as caught:
         ExecutionPlan.from_file("plan.yaml")
     problems = caught.value.problems
@@ -137,7 +143,9 @@ def test_a_mistaken_file_that_is_run_is_a_failed_result(project: Path) -> None:
 
 def test_steps_for_each_of_a_list(project: Path) -> None:
     plan = ExecutionPlan("many")
-    plan.add_step("file_write", {"path": "${{ item }}.txt", "content": "x"}, "Write", for_each={"items": ["a", "b", "c"]})
+    plan.add_step(
+        "file_write", {"path": "${{ item }}.txt", "content": "x"}, "Write", for_each={"items": ["a", "b", "c"]}
+    )
     assert AgenticExecutor().execute_plan(plan).success
     assert sorted(path.name for path in project.iterdir()) == ["a.txt", "b.txt", "c.txt"]
 

@@ -29,7 +29,13 @@ def test_a_step_by_position() -> None:
     result = ToolResult(ToolStatus.ERROR, "")
     step = PlanStep("s", "shell", {"command": "ls"}, "List", ["r"], StepStatus.FAILED, result, "no", 1, 5)
     assert (step.id, step.tool, step.params, step.description) == ("s", "shell", {"command": "ls"}, "List")
-    assert (step.depends_on, step.status, step.error, step.retry_count, step.max_retries) == (["r"], StepStatus.FAILED, "no", 1, 5)
+    assert (step.depends_on, step.status, step.error, step.retry_count, step.max_retries) == (
+        ["r"],
+        StepStatus.FAILED,
+        "no",
+        1,
+        5,
+    )
     assert step.result is result
 
 

@@ -33,7 +33,9 @@ class Calls(Tool):
         return answer if isinstance(answer, ToolResult) else ToolResult(ToolStatus.SUCCESS, answer)
 
 
-def ran(function: Callable[..., Any], *params: dict[str, Any], mode: ExecutionMode = ExecutionMode.SEQUENTIAL) -> ExecutionResult:
+def ran(
+    function: Callable[..., Any], *params: dict[str, Any], mode: ExecutionMode = ExecutionMode.SEQUENTIAL
+) -> ExecutionResult:
     """The result of a plan with one call of `function` for each of `params`; none of them is tried again."""
     registry = ToolRegistry()
     registry.register(Calls(function))
@@ -90,7 +92,9 @@ def test_parallel_steps_run_at_once() -> None:
 
 def test_a_plans_steps_are_brought_up_to_date() -> None:
     registry = ToolRegistry()
-    registry.register(Calls(lambda fine: ToolResult(ToolStatus.SUCCESS if fine else ToolStatus.ERROR, "out", None if fine else "no")))
+    registry.register(
+        Calls(lambda fine: ToolResult(ToolStatus.SUCCESS if fine else ToolStatus.ERROR, "out", None if fine else "no"))
+    )
     plan = ExecutionPlan("status")
     good = plan.add_step("calls", {"fine": True}, "good")
     bad = plan.add_step("calls", {"fine": False}, "bad")
@@ -118,7 +122,15 @@ def test_the_result_is_the_very_object_that_was_returned(mode: ExecutionMode) ->
 
 
 def test_params_arrive_as_they_were_given() -> None:
-    given = {"text": "grün\n\U0001f600", "n": -3, "big": 2**63 - 1, "x": 0.1, "flag": True, "none": None, "deep": {"a": [1, [2, {}]]}}
+    given = {
+        "text": "grün\n\U0001f600",
+        "n": -3,
+        "big": 2**63 - 1,
+        "x": 0.1,
+        "flag": True,
+        "none": None,
+        "deep": {"a": [1, [2, {}]]},
+    }
     got: list[dict[str, Any]] = []
     assert ran(lambda **kwargs: got.append(kwargs), given).success
     assert got == [given]

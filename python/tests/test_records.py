@@ -116,7 +116,9 @@ def test_a_notebook_shows_escaped_html() -> None:
     shown = [
         ToolResult(ToolStatus.ERROR, evil, evil),
         plan,
-        ExecutionResult(evil, False, [ExecutionStep(evil, evil, {"a": evil}, ToolResult(ToolStatus.ERROR, evil, evil))], 0.0, evil),
+        ExecutionResult(
+            evil, False, [ExecutionStep(evil, evil, {"a": evil}, ToolResult(ToolStatus.ERROR, evil, evil))], 0.0, evil
+        ),
         SandboxResult(SandboxStatus.ERROR, evil, evil),
         ToolRegistry.default_registry(),
     ]

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from reference import MODULES, reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"

@@ -74,7 +74,12 @@ def test_an_unknown_tool_is_none() -> None:
 def test_the_default_registry_has_exactly_four_tools() -> None:
     registry = ToolRegistry.default_registry()
     assert list(registry.list_tools()) == ["file_read", "file_write", "shell", "search"]
-    for name, kind in (("file_read", FileReadTool), ("file_write", FileWriteTool), ("shell", ShellTool), ("search", SearchTool)):
+    for name, kind in (
+        ("file_read", FileReadTool),
+        ("file_write", FileWriteTool),
+        ("shell", ShellTool),
+        ("search", SearchTool),
+    ):
         assert type(registry.get(name)) is kind
         assert registry.get(name) is registry.get(name)
 

@@ -36,7 +36,9 @@ def test_the_message_of_the_tool_is_understood() -> None:
     assert recovery is not None and recovery.tool == "search"
 
 
-def test_the_search_finds_an_empty_file_too(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_search_finds_an_empty_file_too(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path_factory.mktemp("found")
     monkeypatch.chdir(folder)
     (folder / "deep").mkdir()

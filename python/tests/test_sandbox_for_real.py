@@ -280,7 +280,9 @@ def test_standard_input_and_arguments_are_passed() -> None:
 
 
 def test_bash_runs_too() -> None:
-    result = CodeSandbox(SandboxConfig(blocked_imports=[])).execute("echo $((6 * 7)) ${BASH_VERSION:+bash}", language="bash")
+    result = CodeSandbox(SandboxConfig(blocked_imports=[])).execute(
+        "echo $((6 * 7)) ${BASH_VERSION:+bash}", language="bash"
+    )
     assert result.stdout == "42 bash\n"
     assert AgenticExecutor().execute_code("echo hi", language="bash").steps[0].result.output == "hi\n"  # type: ignore[union-attr]
 

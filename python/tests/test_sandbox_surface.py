@@ -61,7 +61,14 @@ def test_a_result_by_position_and_by_keyword() -> None:
     )
     assert by_position == by_keyword
     as_dict = by_position.to_dict()
-    expected = {"status": "error", "stdout": "out", "stderr": "err", "return_value": 3, "execution_time": 1.5, "memory_used_mb": 2.5}
+    expected = {
+        "status": "error",
+        "stdout": "out",
+        "stderr": "err",
+        "return_value": 3,
+        "execution_time": 1.5,
+        "memory_used_mb": 2.5,
+    }
     assert {key: as_dict[key] for key in expected} == expected
 
 

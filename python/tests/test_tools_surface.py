@@ -173,7 +173,9 @@ BUILT_IN = [
 
 
 @pytest.mark.parametrize(("kind", "name", "required", "optional"), BUILT_IN)
-def test_a_built_in_tool_describes_itself(kind: type[Tool], name: str, required: list[str], optional: list[str]) -> None:
+def test_a_built_in_tool_describes_itself(
+    kind: type[Tool], name: str, required: list[str], optional: list[str]
+) -> None:
     tool = kind()
     assert isinstance(tool, Tool)
     assert tool.name == name

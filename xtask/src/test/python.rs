@@ -137,7 +137,7 @@ fn check_types(summary: &mut Summary, venv: &Venv, interpreter: &Interpreter) ->
     mypy.args(["-m", "mypy", "--strict", "--cache-dir"]).arg(target().join("python/mypy")).args(&sources);
     check("mypy --strict", &mut mypy)?;
     let mut stubtest = venv.python();
-    stubtest.args(["-m", "mypy.stubtest", "agentic_executor._native"]);
+    stubtest.args(["-m", "mypy.stubtest", "agentic_executor"]);
     check("stubtest", &mut stubtest)?;
     // The package of this name is a door to a program for Node.js, which it fetches when it is first used.
     let program = venv.program("pyright");
