@@ -124,8 +124,7 @@ def test_a_package_that_is_not_there(asked: list[str]) -> None:
 @pytest.mark.parametrize("name", [
     "", " ", "--help", "-r /etc/passwd", "--index-url=http://127.0.0.1:1/", "http://127.0.0.1:1/x.whl",
     "git+https://127.0.0.1/x", "x @ http://127.0.0.1:1/x.whl", "/etc/passwd", "./here", "../there", "a b",
-    "x; rm -rf /",
-    "x\0y", "x\n--help",
+    "x; rm -rf /", "x\0y", "x\n--help",
 ])  # fmt: skip
 def test_what_is_no_package_name_is_refused(asked: list[str], name: str) -> None:
     with pytest.raises(ValueError, match="^name"):
