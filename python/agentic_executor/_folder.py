@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+from .errors import StateError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import weakref
@@ -19,11 +21,9 @@ class Folder:
     """A private folder and what removes it."""
 
     def __init__(self, owner: CodeSandbox) -> None:
-        import tempfile
         import weakref
 
-        # Resolved, for the same path is shown inside.
-        self.path = os.path.realpath(tempfile.mkdtemp(prefix="agentic-sandbox-"))
+        self.path = make("agentic-sandbox-")
         os.mkdir(self.work)
         os.mkdir(self.packages)
         self.maker = os.getpid()
@@ -50,11 +50,32 @@ class Folder:
             return False
 
 
+def make(prefix: str) -> str:
+    """A new private folder. Its path is resolved, for the same one is shown inside.
+
+    Raises:
+        StateError: there is no place for it.
+    """
+    import tempfile
+
+    try:
+        return os.path.realpath(tempfile.mkdtemp(prefix=prefix))
+    except OSError as error:
+        raise StateError(f"no temporary folder can be made: {error}") from error
+
+
 def of(owner: CodeSandbox) -> Folder:
     """The sandbox's folder, made when there is none."""
     found = owner.__dict__.get("_folder")
     if isinstance(found, Folder):
-        return found
+        if os.path.isdir(found.work):
+            return found
+        # Whatever tidies up old temporary files was here. Another thread may have made a new one by now.
+        known = owner.__dict__.pop("_folder", None)
+        if known is not None and known is not found:
+            other: Folder = owner.__dict__.setdefault("_folder", known)
+            return other
+        found.finalizer.detach()
     made = Folder(owner)
     # Two threads may come here at once; one of the folders stays.
     kept: Folder = owner.__dict__.setdefault("_folder", made)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._record import shown
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,8 +27,8 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else shown(value)
     if len(text) > _LONGEST_CELL:
         text = f"{text[:_LONGEST_CELL]}... ({len(text)} characters)"
-    shown = escape(text)
-    return f"<td{_LEFT}><pre>{shown}</pre></td>" if "\n" in text else f"<td{_LEFT}>{shown}</td>"
+    escaped = escape(text)
+    return f"<td{_LEFT}><pre>{escaped}</pre></td>" if "\n" in text else f"<td{_LEFT}>{escaped}</td>"

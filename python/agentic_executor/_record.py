@@ -64,8 +64,16 @@ def _short(value: Any, depth: int) -> str:
         return _short_items([(key, item) for key, item in value.items()], "{", "}", depth)
     if kind is list:
         return _short_items(value, "[", "]", depth)
-    text = repr(value)
+    text = shown(value)
     return text if len(text) <= 2 * _LONGEST_STRING else f"{text[: 2 * _LONGEST_STRING]}..."
+
+
+def shown(value: Any) -> str:
+    """The `repr` of any object; that of `object` where its own fails."""
+    try:
+        return repr(value)
+    except Exception:  # an integer of too many digits, or the object's own code
+        return object.__repr__(value)
 
 
 def _short_record(record: Record, depth: int) -> str:

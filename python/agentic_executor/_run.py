@@ -10,7 +10,7 @@ import time
 
 from . import _fork
 from ._checks import count, mapping, seconds, text, type_name, word
-from ._folder import remove_tree
+from ._folder import make, remove_tree
 from ._plan_form import context_dict, plan_dict, plan_task, read_file
 from ._sandbox_form import config_or_default, sandbox_now, working_folder
 from ._sandbox_run import LANGUAGES
@@ -133,9 +133,7 @@ def execute_code(
     folder = working_folder(executor.sandbox_config)
     if folder is not None:
         return _Run(executor, description).go(_settings(executor, folder), request, cancel)
-    import tempfile
-
-    folder = os.path.realpath(tempfile.mkdtemp(prefix="agentic-code-"))
+    folder = make("agentic-code-")
     try:
         return _Run(executor, description).go(_settings(executor, folder), request, cancel)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ._html import table
+from ._record import shown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,5 +91,5 @@ def _printable(said: object) -> str:
 
 
 def _head(said: object) -> str:
-    text = "" if said is None else said if isinstance(said, str) else repr(said)
+    text = "" if said is None else said if isinstance(said, str) else shown(said)
     return text if len(text) <= _HEAD else f"{text[:_HEAD]}..."

@@ -1,23 +1,27 @@
 //! Python's plain data as JSON and back. What JSON cannot hold is refused by its place (`params.items[3]`).
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 
 use pyo3::exceptions::PyTypeError;
+use pyo3::ffi::PyObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
 use serde_json::{Map, Number, Value};
 
 use crate::errors;
 
-/// Data nested deeper than this is refused, a list that holds itself among it.
+/// Data nested deeper than this is refused.
 const DEEPEST: usize = 100;
+/// Data of more values than this is refused. Lists that share lists can stand for more than any memory holds.
+const MOST_VALUES: usize = 5_000_000;
 /// What stands for a value that JSON cannot hold has at most this many characters.
 const MOST_REPR: usize = 2000;
 
 /// A value, or an error that begins with `place`.
 pub(crate) fn to_value(object: &Bound<'_, PyAny>, place: &str) -> PyResult<Value> {
-    Converter { strict: true }.value(object, &mut Place::new(place), 0)
+    Converter::new(true).value(object, &mut Place::new(place), 0)
 }
 
 /// An object, or an error that begins with `place`.
@@ -30,7 +34,12 @@ pub(crate) fn to_map(object: &Bound<'_, PyAny>, place: &str) -> PyResult<Map<Str
 
 /// A value in which the `repr` of an object stands for what JSON cannot hold.
 pub(crate) fn to_value_or_text(object: &Bound<'_, PyAny>) -> Value {
-    Converter { strict: false }.value(object, &mut Place::new(""), 0).unwrap_or_else(|_| text_of(object))
+    let converter = Converter::new(false);
+    converter.value(object, &mut Place::new(""), 0).unwrap_or_else(|_| match converter.left.get() {
+        // Its `repr` would be as endless.
+        0 => format!("<{}>", type_name(object)).into(),
+        _ => text_of(object),
+    })
 }
 
 /// The name of an object's type.
@@ -59,10 +68,38 @@ impl Place {
 struct Converter {
     /// Refuse what JSON cannot hold, rather than write its `repr`.
     strict: bool,
+    /// How many values more are taken.
+    left: Cell<usize>,
+    /// The containers that we are in.
+    around: RefCell<Vec<*mut PyObject>>,
 }
 
 impl Converter {
+    fn new(strict: bool) -> Self {
+        Self { strict, left: Cell::new(MOST_VALUES), around: RefCell::default() }
+    }
+
+    /// A value that may hold others, unless it holds itself.
     fn value(&self, object: &Bound<'_, PyAny>, place: &mut Place, depth: usize) -> PyResult<Value> {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return Err(errors::wrong_value(object.py(), format!("{}: more than {MOST_VALUES} values", place.text)));
+        };
+        self.left.set(left);
+        if self.around.borrow().contains(&object.as_ptr()) {
+            return match self.strict {
+                true => Err(errors::wrong_value(object.py(), format!("{}: the value holds itself", place.text))),
+                // As Python writes it.
+                false if object.is_instance_of::<PyDict>() => Ok("{...}".into()),
+                false => Ok("[...]".into()),
+            };
+        }
+        self.around.borrow_mut().push(object.as_ptr());
+        let value = self.plain(object, place, depth);
+        self.around.borrow_mut().pop();
+        value
+    }
+
+    fn plain(&self, object: &Bound<'_, PyAny>, place: &mut Place, depth: usize) -> PyResult<Value> {
         let py = object.py();
         if depth > DEEPEST {
             return self.other(object, || {

@@ -14,6 +14,7 @@ use agentic_executor::Cancel;
 use pyo3::prelude::*;
 
 use crate::errors;
+use crate::process::Process;
 
 /// How often the main thread looks for signals.
 const TICK: Duration = Duration::from_millis(20);
@@ -87,6 +88,11 @@ impl Desk {
 /// Does `work` on a thread of its own while this one serves it. An exception that a signal handler or a callback
 /// raised ends the work by `cancel` and is raised when it has ended.
 pub(crate) fn serve<T: Send>(py: Python<'_>, cancel: &Cancel, work: impl FnOnce(&Desk) -> T + Send) -> PyResult<T> {
+    let main = rustix::thread::gettid() == rustix::process::getpid();
+    let call = if main { None } else { Process::current().begin(cancel) };
+    if !main && call.is_none() {
+        return Err(errors::ending(py));
+    }
     let shared = Arc::new(Shared { raised: Mutex::new(None), cancel: cancel.clone() });
     let (messages, inbox) = mpsc::channel();
     let desk = Desk { messages: messages.clone(), shared: Arc::clone(&shared) };
@@ -101,7 +107,7 @@ pub(crate) fn serve<T: Send>(py: Python<'_>, cancel: &Cancel, work: impl FnOnce(
                 let _received = messages.send(Message::Done);
                 outcome.unwrap_or_else(|panic| resume_unwind(panic))
             })?;
-            attend(&inbox, &shared);
+            attend(&inbox, &shared, main);
             // Requests that nobody will serve must not be waited for.
             drop(inbox);
             Ok(worker.join())
@@ -119,8 +125,7 @@ pub(crate) fn serve<T: Send>(py: Python<'_>, cancel: &Cancel, work: impl FnOnce(
     }
 }
 
-fn attend(inbox: &Receiver<Message>, shared: &Shared) {
-    let main = rustix::thread::gettid() == rustix::process::getpid();
+fn attend(inbox: &Receiver<Message>, shared: &Shared, main: bool) {
     loop {
         let message = if main { inbox.recv_timeout(TICK) } else { inbox.recv().map_err(Into::into) };
         match message {

@@ -34,6 +34,10 @@ pub(crate) fn state(py: Python<'_>, message: String) -> PyErr {
 pub(crate) fn unavailable(py: Python<'_>, message: String) -> PyErr {
     raise(py, "SandboxUnavailableError", message)
 }
+/// A call on another thread while the interpreter ends.
+pub(crate) fn ending(py: Python<'_>) -> PyErr {
+    raise(py, "AgenticError", "the interpreter is ending".into())
+}
 /// A fault of ours: nothing that a caller did.
 pub(crate) fn fault(py: Python<'_>, panic: &(dyn Any + Send)) -> PyErr {
     let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));

@@ -36,5 +36,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(planner::parse_plan, module)?)?;
     module.add_function(wrap_pyfunction!(planner::render_plan, module)?)?;
     module.add_function(wrap_pyfunction!(planner::step_to_dict, module)?)?;
-    process::forget_after_fork(py)
+    process::forget_after_fork(py)?;
+    process::end_with_interpreter(py)
 }

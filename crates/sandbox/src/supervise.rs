@@ -106,7 +106,7 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
     let mut captures = [Capture::new(stdout.clone(), limits.output), Capture::new(stderr.clone(), limits.output)];
     let mut open = [true, true];
     let mut state = Loop {
-        control: Some(rustix::io::dup(control).map_err(|error| Error::stage("hold the control socket", error))?),
+        control: Some(duplicate(control).map_err(|error| Error::stage("hold the control socket", error))?),
         ended: None,
         enforced: enforced.clone(),
         verdict: None,
@@ -177,7 +177,8 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
             match source {
                 Source::Control => {
                     if let Some(end) = state.hear()? {
-                        input = Input::new(Some(duplicate(&end)?), &run.stdin);
+                        let copy = duplicate(&end).map_err(|error| Error::stage("duplicate a terminal", error))?;
+                        input = Input::new(Some(copy), &run.stdin);
                         terminal = Some(Terminal { end, size: (0, 0) });
                         break;
                     }
@@ -278,8 +279,9 @@ impl Terminal {
     }
 }
 
-fn duplicate(fd: &OwnedFd) -> Result<OwnedFd> {
-    rustix::io::dup(fd).map_err(|error| Error::stage("duplicate a terminal", error))
+fn duplicate(fd: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    // Closed by exec: a program that the engine's own program starts meanwhile must not hold a run's ends open.
+    rustix::io::fcntl_dupfd_cloexec(fd, 0)
 }
 
 /// The limit that a cgroup says was passed.

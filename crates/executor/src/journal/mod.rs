@@ -89,6 +89,10 @@ impl Journal {
             Place::Memory => None,
         }
     }
+    /// Whether a write has failed, so that nothing more is recorded here. Opened again, it can be written on.
+    pub fn is_broken(&self) -> bool {
+        lock(&self.disk).is_broken()
+    }
     /// What an event says about `output`: the value itself up to 16 KiB, else where it was put.
     ///
     /// # Errors

@@ -66,6 +66,9 @@ impl Disk {
     pub(super) fn refuse(&mut self, reason: &'static str) {
         self.read_only = Some(reason);
     }
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
     pub(super) fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
     }

@@ -5,7 +5,7 @@
 //! file have to do. A script is never taken for an interpreter, so a pyenv or asdf shim is looked through.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -304,7 +304,7 @@ impl Search<'_> {
         {
             runtime.arg0 = path.as_os_str().to_owned();
             runtime.version = venv.version.clone().or(runtime.version);
-            prefixes.push(Some(venv.folder.clone()));
+            prefixes.extend(venv.shown().into_iter().map(Some));
             prefixes.extend(venv.home.iter().map(|home| self.prefix_of(&home.join("python"))));
             // Where the base's folder is itself a link (uv's minor versions), the link must be there too.
             let linked = venv.home.as_ref().and_then(|home| home.parent()).filter(|base| base.is_symlink());
@@ -349,6 +349,11 @@ impl Search<'_> {
     }
 }
 
+/// What a virtual environment is made of.
+const VENV_PARTS: [&str; 7] = ["pyvenv.cfg", "bin", "lib", "lib64", "include", "share", "etc"];
+/// What is found beside it and tells nothing.
+const VENV_MARKS: [&str; 4] = [".gitignore", "CACHEDIR.TAG", ".lock", "man"];
+
 /// A virtual environment, as its `pyvenv.cfg` tells it.
 struct Venv {
     folder: PathBuf,
@@ -373,6 +378,21 @@ impl Venv {
             home: value(&["home"]).map(PathBuf::from).filter(|home| home.is_absolute()),
             version: value(&["version", "version_info"]),
         })
+    }
+}
+
+impl Venv {
+    /// Its folder where that holds nothing else; its parts where it was made in a project's folder, or in the home
+    /// folder, which is not to be shown for that.
+    fn shown(&self) -> Vec<PathBuf> {
+        let part = |name: &OsStr| VENV_PARTS.iter().chain(&VENV_MARKS).any(|known| name == *known);
+        let alone = fs::read_dir(&self.folder).is_ok_and(|mut entries| {
+            entries.all(|entry| entry.is_ok_and(|entry| part(&entry.file_name())))
+        });
+        if alone {
+            return vec![self.folder.clone()];
+        }
+        VENV_PARTS.iter().map(|part| self.folder.join(part)).filter(|path| path.exists()).collect()
     }
 }
 
