@@ -344,6 +344,9 @@ def _budgets(executor: AgenticExecutor) -> dict[str, Any]:
         budgets["time"] = seconds(executor.max_time, "max_time", _YEAR)
     if executor.max_retries_total is not None:
         budgets["retries"] = count(executor.max_retries_total, "max_retries_total")
+    # A plan that somebody wrote may repeat itself as often as it may have steps.
+    same = executor.max_steps if executor.max_identical_calls is None else executor.max_identical_calls
+    budgets["identical_calls"] = count(same, "max_identical_calls", 1)
     if executor.parallel is not None:
         budgets["parallel"] = count(executor.parallel, "parallel", 1, 1024)
     return budgets

@@ -22,7 +22,7 @@ LANGUAGES = ("python", "bash", "javascript")
 _TRUNCATED = "[OUTPUT TRUNCATED]"
 _STATUS = {"timeout": SandboxStatus.TIMEOUT, "out_of_memory": SandboxStatus.MEMORY_EXCEEDED}
 # What ends a program from outside, so that its own last words may not say why.
-_ENDED = ("timeout", "out_of_memory", "disk_full", "cancelled")
+_ENDED = ("timeout", "out_of_memory", "disk_full", "cancelled", "crash")
 
 
 def execute(
@@ -118,7 +118,9 @@ def result(answer: ToolResult, most: int) -> SandboxResult:
     status = SandboxStatus.COMPLETED if answer.is_success else _STATUS.get(answer.cause or "", SandboxStatus.ERROR)
     stdout, stdout_tail = _head(facts, "stdout", most)
     stderr, stderr_tail = _head(facts, "stderr", most)
-    if not answer.is_success and not stderr and ("stderr" not in facts or answer.cause in _ENDED):
+    # The reason, where the program has not given one itself: a program that exits with a status says enough.
+    itself = facts.get("returncode", 0) != 0 and answer.cause not in _ENDED
+    if not answer.is_success and not stderr and not itself:
         stderr = answer.error or ""
     return SandboxResult(
         status,

@@ -28,7 +28,7 @@ def base_settings(
         StateError: the current directory is gone.
     """
     settings: dict[str, Any] = {
-        "workspace": _current_directory() if workspace is None else _absolute("workspace", workspace),
+        "workspace": current_directory() if workspace is None else _absolute("workspace", workspace),
         "state": None if state is None else _absolute("state", state),
         "durable": durable,
         "home": _home(),
@@ -45,6 +45,8 @@ def _environment() -> dict[str, str]:
     Programs that were started by `.venv/bin/python` mean the `pytest` beside it, activated or not.
     """
     environment = dict(os.environ)
+    if not environment.get("HOME"):
+        environment.pop("HOME", None)
     if sys.prefix != sys.base_prefix and "VIRTUAL_ENV" not in environment:
         environment["VIRTUAL_ENV"] = sys.prefix
         programs = os.path.join(sys.prefix, "bin")
@@ -68,10 +70,11 @@ def check_path(name: str, value: object) -> None:
 def _absolute(name: str, value: str | os.PathLike[str]) -> str:
     check_path(name, value)
     path = os.fspath(value)
-    return os.path.normpath(path if os.path.isabs(path) else os.path.join(_current_directory(), path))
+    return os.path.normpath(path if os.path.isabs(path) else os.path.join(current_directory(), path))
 
 
-def _current_directory() -> str:
+def current_directory() -> str:
+    """The current directory, or the error that says it is gone."""
     try:
         return os.getcwd()
     except FileNotFoundError as error:
@@ -79,5 +82,14 @@ def _current_directory() -> str:
 
 
 def _home() -> str | None:
-    home = os.path.expanduser("~")
+    # An empty HOME, as some containers have it, is none.
+    if os.environ.get("HOME"):
+        home = os.path.expanduser("~")
+    else:
+        import pwd
+
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            return None
     return home if os.path.isabs(home) else None

@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 _MOST_WAITING = 1024
 
 
+def _refusal(result: ExecutionResult) -> Event:
+    """What is told of a task or plan that cannot be meant, and of which the engine therefore tells nothing."""
+    import time
+
+    from .events import Event
+
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    told = {"stop_reason": result.stop_reason, "error": result.error, "duration": {"secs": 0, "nanos": 0}}
+    return Event(result.run_id, 0, now, "run_finished", told)
+
+
 class _Feed:
     """Events between the run's thread and whoever takes them, and how the run ended."""
 
@@ -41,6 +52,7 @@ class _Feed:
         self.changed = threading.Condition()
         # Told of each change, where the taker cannot wait for the condition.
         self.wake: Callable[[], None] | None = None
+        self.told = False
         self.closed = False
         self.over = False
         self.result: ExecutionResult | None = None
@@ -62,6 +74,8 @@ class _Feed:
         call = _run.execute if isinstance(asked, str) else _run.execute_plan
         try:
             self.result = call(executor, asked, context, self.cancel, self.put)
+            if not self.told:
+                self.put(_refusal(self.result))
         except BaseException as error:
             self.error = error
         with self.changed:
@@ -73,6 +87,7 @@ class _Feed:
         with self.changed:
             while len(self.waiting) >= _MOST_WAITING and not self.closed:
                 self.changed.wait()
+            self.told = True
             if not self.closed:
                 self.waiting.append(event)
                 self._tell()

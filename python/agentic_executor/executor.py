@@ -205,6 +205,7 @@ class AgenticExecutor:
             state folder.
         max_time: seconds that one run may take. Default: no limit.
         max_retries_total: retries over a whole run. Default 100.
+        max_identical_calls: calls of one tool with the same arguments that one run may make. Default: `max_steps`.
         parallel: steps that run at once in parallel mode. Default: the processors.
         approval: rules on which calls may be made, the last one that matches decides: dicts with `action` (`"allow"`,
             `"ask"` or `"deny"`) and the globs `tool`, `path` and `command` where wanted. Default: all are allowed.
@@ -230,6 +231,7 @@ class AgenticExecutor:
         state: StrPath | None = None,
         max_time: float | None = None,
         max_retries_total: int | None = None,
+        max_identical_calls: int | None = None,
         parallel: int | None = None,
         approval: list[dict[str, str]] | None = None,
     ) -> None:
@@ -249,6 +251,7 @@ class AgenticExecutor:
         self.state = state
         self.max_time = max_time
         self.max_retries_total = max_retries_total
+        self.max_identical_calls = max_identical_calls
         self.parallel = parallel
         self.approval: list[dict[str, str]] = [] if approval is None else approval
         _run.check(self)

@@ -439,8 +439,9 @@ class TaskPlanner:
         'TODO'
         """
         from . import _plan_form
+        from ._settings import current_directory
 
-        return _plan_form.plan_task(task, context, self.available_tools, os.getcwd())
+        return _plan_form.plan_task(task, context, self.available_tools, current_directory())
 
     def replan_on_failure(self, plan: ExecutionPlan, failed_step: PlanStep, error: str) -> PlanStep | None:
         """What may be tried in place of a step that failed; a new step, not yet part of the plan.

@@ -166,6 +166,12 @@ class SandboxConfig(Record):
 
         _sandbox_form.sandbox_dict(self)
 
+    def __setattr__(self, name: str, value: object) -> None:
+        # A misspelt limit would hold nothing.
+        if name not in self.__match_args__ + self._keyword_fields and not name.startswith("_"):
+            raise AttributeError(f"SandboxConfig has no field {name!r}")
+        super().__setattr__(name, value)
+
 
 class SandboxResult(Record):
     """What came of a run in a sandbox.

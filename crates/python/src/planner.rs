@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use agentic_executor::TaskPlanner;
-use agentic_executor::planner::{Format, NoProject, PlanFile, render};
+use agentic_executor::planner::{FACTS, Format, NoProject, PlanFile, render};
 use agentic_executor::workspace::Dir;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
+use serde_json::{Map, Value};
 
 use crate::convert::{dict, to_map, to_python};
 use crate::{errors, forms};
@@ -24,13 +25,28 @@ pub(crate) fn plan<'py>(
     let context = to_map(context, "context")?;
     let plan = py.detach(|| {
         let planner = TaskPlanner::new(available_tools);
+        let context = &context;
         match Dir::open_root(&workspace) {
-            Ok(project) => planner.plan(&task, &context, &project.read_only()),
+            Ok(project) => planner.plan(&task, context, &project.read_only()),
             // A plan may need no project; a workspace that cannot be had is refused when the plan runs.
-            Err(_) => planner.plan(&task, &context, &NoProject),
+            Err(_) => planner.plan(&task, context, &NoProject),
         }
     });
-    forms::plan_dict(py, &plan.map_err(|error| errors::planning(py, error.to_string()))?)
+    forms::plan_dict(py, &plan.map_err(|error| errors::planning(py, format!("{error}{}", strangers(&context))))?)
+}
+
+/// What of a context no rule looks at, for a task that got no plan: one of them may be misspelt.
+fn strangers(context: &Map<String, Value>) -> String {
+    let unknown = context.keys().filter(|key| !FACTS.contains(&key.as_str())).map(|key| format!("`{key}`"));
+    let unknown: Vec<String> = unknown.collect();
+    if unknown.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; {} in the context means nothing to the planner, which knows {}",
+        unknown.join(", "),
+        FACTS.map(|fact| format!("`{fact}`")).join(", ")
+    )
 }
 
 /// What to run instead of a failed step, as a dict; `None` when nothing can help.

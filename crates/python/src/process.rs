@@ -1,6 +1,7 @@
 //! What all calls of one process share: the sandbox with its spawner, and for each state folder the workspaces and
 //! the journal. A forked child has none of it: it makes its own, and the parent's is left alone.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::os::unix::fs::MetadataExt;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use agentic_executor::{Cancel, Journal};
 use agentic_executor::executor::ExecutorError;
+use agentic_executor::journal::{ClosedForFork, close_for_fork};
 use agentic_executor::sandbox::{Sandbox, Spawner};
 use agentic_executor::workspace::Workspaces;
 use pyo3::prelude::*;
@@ -160,8 +162,25 @@ pub(crate) fn spawner() -> Spawner {
     Spawner::Embedded(SPAWNER)
 }
 
+thread_local! {
+    /// The journals, while this thread forks.
+    static CLOSED: RefCell<Option<ClosedForFork>> = const { RefCell::new(None) };
+}
+
 #[pyfunction]
-fn after_fork() {
+fn before_fork(py: Python<'_>) {
+    // Another thread that forks needs the interpreter before it lets go.
+    py.detach(|| CLOSED.set(Some(close_for_fork())));
+}
+
+#[pyfunction]
+fn after_fork_in_parent() {
+    CLOSED.take();
+}
+
+#[pyfunction]
+fn after_fork_in_child() {
+    CLOSED.take();
     let generation = GENERATION.load(Ordering::Relaxed);
     let mut process = FIRST.get();
     while let Some(parent) = process {
@@ -190,6 +209,8 @@ pub(crate) fn end_with_interpreter(py: Python<'_>) -> PyResult<()> {
 /// Has Python tell us of its forks.
 pub(crate) fn forget_after_fork(py: Python<'_>) -> PyResult<()> {
     let hook = PyDict::new(py);
-    hook.set_item("after_in_child", wrap_pyfunction!(after_fork, py)?)?;
+    hook.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
+    hook.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?)?;
+    hook.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
     py.import("os")?.call_method("register_at_fork", (), Some(&hook)).map(drop)
 }

@@ -101,11 +101,17 @@ impl Settings {
             errors::wrong_value(py, format!("workspace: {} cannot be used: {error}", workspace.display()))
         })?;
         let home = path("home")?;
-        let state = state_folder(path("state")?, &env, home.as_deref())
+        let told = path("state")?;
+        let state = state_folder(told.clone(), &env, home.as_deref())
             .ok_or_else(|| errors::state(py, "no state folder: set AGENTIC_STATE or HOME".into()))?;
         let roots: Vec<PathBuf> =
             std::iter::once(workspace.clone()).chain(roots.iter().map(|root| workspace.join(root))).collect();
-        let state = state_outside(&state, &roots).map_err(|error| errors::state(py, error.to_string()))?;
+        let outside = state_outside(&state, &roots).map_err(|error| errors::state(py, error.to_string()))?;
+        if told.is_some() && outside != state {
+            let message = format!("state: {} lies in a folder that steps work in; name one outside", state.display());
+            return Err(errors::state(py, message));
+        }
+        let state = outside;
         let mut budgets = Budgets::default();
         let given = &form.budgets;
         budgets.steps = form.max_steps.unwrap_or(budgets.steps);

@@ -6,12 +6,13 @@
 //! that wait at the same time share one sync.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
 mod error;
 mod event;
+mod fork;
 mod output;
 mod reader;
 mod schema;
@@ -19,6 +20,7 @@ mod writer;
 
 pub use error::JournalError;
 pub use event::{EVENT_VERSION, Event, EventBody, OutputRef};
+pub use fork::{ClosedForFork, close_for_fork};
 pub use output::INLINE;
 pub use reader::{RunSummary, StepSummary};
 
@@ -30,7 +32,7 @@ pub struct Journal {
     place: Place,
     store: Option<PathBuf>,
     queue: Mutex<writer::Queue>,
-    disk: Mutex<writer::Disk>,
+    disk: Arc<Mutex<writer::Disk>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,7 @@ impl Journal {
     /// [`JournalError::Create`] and [`JournalError::NotWritable`] where it cannot be written, a read-only disk
     /// among them; [`JournalError::NotWritable`] too when a later version has changed its tables.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
+        let _in_use = fork::in_use();
         let connection = writer::open_file(path)?;
         let store = path.parent().map(|folder| folder.join("store"));
         Ok(Self::over(Place::File(path.to_owned()), store, Some(connection)))
@@ -65,6 +68,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::Database`] when it is not there or is no journal.
     pub fn open_read_only(path: &Path) -> Result<Self, JournalError> {
+        let _in_use = fork::in_use();
         let connection = reader::open_file(path)?;
         let store = path.parent().map(|folder| folder.join("store"));
         let journal = Self::over(Place::File(path.to_owned()), store, Some(connection));
@@ -80,7 +84,11 @@ impl Journal {
         Ok(Self::over(Place::Memory, None, None))
     }
     fn over(place: Place, store: Option<PathBuf>, connection: Option<rusqlite::Connection>) -> Self {
-        Self { place, store, queue: Mutex::default(), disk: Mutex::new(writer::Disk::new(connection)) }
+        let disk = Arc::new(Mutex::new(writer::Disk::new(connection)));
+        if matches!(place, Place::File(_)) {
+            fork::register(&disk);
+        }
+        Self { place, store, queue: Mutex::default(), disk }
     }
     /// Where it lies; `None` for one in memory.
     pub fn path(&self) -> Option<&Path> {

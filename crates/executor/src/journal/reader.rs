@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Event, EventBody, Journal, JournalError, lock};
+use super::{Event, EventBody, Journal, JournalError, fork, lock};
 use crate::executor::{ExecutionMode, StopReason};
 use crate::id::{RunId, StepId};
 
@@ -198,9 +198,10 @@ impl Journal {
         params: impl rusqlite::Params,
         each: impl Fn(&Row<'_>) -> Result<T, JournalError>,
     ) -> Result<Vec<T>, JournalError> {
-        self.make_readable()?;
+        let _in_use = fork::in_use();
+        let mut disk = lock(&self.disk);
+        self.make_readable(&mut disk)?;
         let failed = |source| self.database("read", source);
-        let disk = lock(&self.disk);
         let Some(connection) = disk.connection() else { return Ok(Vec::new()) };
         let mut statement = connection.prepare_cached(sql).map_err(failed)?;
         let mut rows = statement.query(params).map_err(failed)?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use rustix::fs::Access;
 
-use super::{Event, EventBody, Journal, JournalError, lock, schema};
+use super::{Event, EventBody, Journal, JournalError, fork, lock, reader, schema};
 
 /// Events that may wait for a durable one.
 const MOST_WAITING: usize = 256;
@@ -68,6 +68,10 @@ impl Disk {
     }
     pub(super) fn is_broken(&self) -> bool {
         self.broken.is_some()
+    }
+    /// Closes a file; what is in memory only would be lost.
+    pub(super) fn close(&mut self) {
+        self.connection = None;
     }
     pub(super) fn connection(&self) -> Option<&Connection> {
         self.connection.as_ref()
@@ -187,7 +191,11 @@ impl Journal {
     }
 
     fn write(&self, queued: u64) -> Result<(), JournalError> {
-        let mut disk = lock(&self.disk);
+        let _in_use = fork::in_use();
+        self.write_in_use(&mut lock(&self.disk), queued)
+    }
+
+    fn write_in_use(&self, disk: &mut Disk, queued: u64) -> Result<(), JournalError> {
         if disk.written >= queued {
             return Ok(());
         }
@@ -197,12 +205,14 @@ impl Journal {
         if let Some(reason) = &disk.broken {
             return Err(JournalError::Broken { place: self.place.to_string(), reason: reason.clone() });
         }
+        // Before the rows are taken, which must not be lost.
+        self.connected(disk)?;
         let (rows, written) = {
             let mut queue = lock(&self.queue);
             queue.bytes = 0;
             (std::mem::take(&mut queue.rows), queue.queued)
         };
-        match commit(&mut disk.connection, &rows) {
+        match commit(self.connected(disk)?, &rows) {
             Ok(()) => {
                 disk.written = written;
                 Ok(())
@@ -214,13 +224,22 @@ impl Journal {
         }
     }
 
-    pub(super) fn make_readable(&self) -> Result<(), JournalError> {
-        let mut disk = lock(&self.disk);
-        if disk.connection.is_none() {
-            disk.connection = Some(open_memory().map_err(|source| self.database("open", source))?);
-        }
-        drop(disk);
-        self.flush()
+    /// Writes what waits and opens what is closed, so that it can be read.
+    pub(super) fn make_readable(&self, disk: &mut Disk) -> Result<(), JournalError> {
+        self.connected(disk)?;
+        let queued = lock(&self.queue).queued;
+        self.write_in_use(disk, queued)
+    }
+
+    /// The database, opened when it is not: one in memory is made when it is needed, a file was closed for a fork.
+    fn connected<'d>(&self, disk: &'d mut Disk) -> Result<&'d mut Connection, JournalError> {
+        let opened = match (&self.place, disk.connection.take(), disk.read_only) {
+            (_, Some(open), _) => open,
+            (super::Place::Memory, None, _) => open_memory().map_err(|source| self.database("open", source))?,
+            (super::Place::File(path), None, None) => open_file(path)?,
+            (super::Place::File(path), None, Some(_)) => reader::open_file(path)?,
+        };
+        Ok(disk.connection.insert(opened))
     }
 }
 
@@ -242,11 +261,7 @@ fn open_memory() -> rusqlite::Result<Connection> {
     }
 }
 
-fn commit(connection: &mut Option<Connection>, rows: &[Row]) -> rusqlite::Result<()> {
-    let connection = match connection {
-        Some(connection) => connection,
-        none => none.insert(open_memory()?),
-    };
+fn commit(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for row in rows {
         transaction
