@@ -313,18 +313,18 @@ def test_a_disk_that_was_full_is_used_again(run_program: Callable[..., str]) -> 
     assert output.split() == ["True", "False", "True"]
 
 
-def test_no_place_for_a_temporary_folder(run_program: Callable[..., str]) -> None:
+def test_no_place_for_a_temporary_folder(run_program: Callable[..., str], tmp_path: Path) -> None:
     output = run_program("""
-        import tempfile
+        import sys, tempfile
         from agentic_executor import AgenticExecutor, CodeSandbox
         from agentic_executor.errors import StateError
-        tempfile.tempdir = "/nonexistent"
+        tempfile.tempdir = sys.argv[1]
         for call in (AgenticExecutor().execute_code, CodeSandbox().execute):
             try:
                 call("pass")
             except StateError as error:
-                print("told", "/nonexistent" in str(error))
-    """)
+                print("told", sys.argv[1] in str(error))
+    """, str(tmp_path / "missing"))  # fmt: skip
     assert output.split() == ["told", "True"] * 2
 
 
