@@ -1,6 +1,6 @@
-"""A child that a tool or a callback forks: a copy of the call, without the threads of the engine that goes on.
+"""A child that a tool or a callback forks: it has a copy of the call, and none of the threads that go on with it.
 
-It cannot return from there. It ends where it would have returned, as the child of a program does that ends.
+So it cannot return from there. It ends where it would have returned, as the child of a program does that ends.
 """
 
 from __future__ import annotations

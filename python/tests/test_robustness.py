@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agentic_executor import AgenticExecutor, ExecutionPlan, ExecutionResult
+from agentic_executor import AgenticExecutor, ExecutionPlan, ExecutionResult, ExecutionStep
 from agentic_executor._folder import remove_tree
 from agentic_executor._install import check_requirement
 from agentic_executor.errors import InvalidValueError
@@ -149,7 +149,7 @@ class Unequal:
 def test_an_output_that_cannot_be_compared_is_an_output() -> None:
     registry, output = ToolRegistry(), Unequal()
     plan = plan_of(registry, lambda: output)
-    told = []
+    told: list[ExecutionStep] = []
     result = AgenticExecutor(registry, on_step_complete=told.append).execute_plan(plan)
     assert result.success, result.summary()
     assert result.steps[0].result is not None
@@ -251,8 +251,12 @@ def test_a_child_forked_inside_a_run_ends_where_it_would_return(
         registry = ToolRegistry.default_registry()
         registry.register(fork)
         plan = ExecutionPlan("fork")
-        plan.add_step("fork" if {where == "tool"} else "shell", {{}} if {where == "tool"} else {{"command": "true"}}, "Fork")
-        executor = AgenticExecutor(registry, on_step_complete=None if {where == "tool"} else lambda step: fork())
+        if {where == "tool"}:
+            plan.add_step("fork", {{}}, "Fork")
+            executor = AgenticExecutor(registry)
+        else:
+            plan.add_step("shell", {{"command": "true"}}, "Nothing")
+            executor = AgenticExecutor(registry, on_step_complete=lambda step: fork())
         print(executor.execute_plan(plan).success)
     """, timeout=60)  # fmt: skip
     assert output.split() == ["child", str(status), "True"]
@@ -309,18 +313,18 @@ def test_a_disk_that_was_full_is_used_again(run_program: Callable[..., str]) -> 
     assert output.split() == ["True", "False", "True"]
 
 
-def test_no_place_for_a_temporary_folder(run_program: Callable[..., str]) -> None:
+def test_no_place_for_a_temporary_folder(run_program: Callable[..., str], tmp_path: Path) -> None:
     output = run_program("""
-        import tempfile
+        import sys, tempfile
         from agentic_executor import AgenticExecutor, CodeSandbox
         from agentic_executor.errors import StateError
-        tempfile.tempdir = "/nonexistent"
+        tempfile.tempdir = sys.argv[1]
         for call in (AgenticExecutor().execute_code, CodeSandbox().execute):
             try:
                 call("pass")
             except StateError as error:
-                print("told", "/nonexistent" in str(error))
-    """)
+                print("told", sys.argv[1] in str(error))
+    """, str(tmp_path / "missing"))  # fmt: skip
     assert output.split() == ["told", "True"] * 2
 
 
@@ -328,7 +332,16 @@ def test_programs_of_the_caller_hold_no_end_of_a_run(run_program: Callable[..., 
     output = run_program("""
         import os, threading
         from agentic_executor import AgenticExecutor
-        before = {fd for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}") and os.get_inheritable(int(fd))}
+        def inheritable():
+            found = set()
+            for fd in os.listdir("/proc/self/fd"):
+                try:
+                    if os.get_inheritable(int(fd)):
+                        found.add(fd)
+                except OSError:
+                    pass  # closed by now: the listing's own is one of them
+            return found
+        before = inheritable()
         begun, go_on = threading.Event(), threading.Event()
         def note(event):
             if event.kind == "call_output":
@@ -337,8 +350,7 @@ def test_programs_of_the_caller_hold_no_end_of_a_run(run_program: Callable[..., 
         run = threading.Thread(target=AgenticExecutor(on_event=note).execute_code, args=(code,))
         run.start()
         assert begun.wait(60)
-        now = {fd for fd in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{fd}") and os.get_inheritable(int(fd))}
-        print(sorted(now - before))
+        print(sorted(inheritable() - before))
         run.join()
     """)
     assert output == "[]\n"

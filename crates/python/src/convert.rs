@@ -15,7 +15,7 @@ use crate::errors;
 /// Data nested deeper than this is refused.
 const DEEPEST: usize = 100;
 /// Data of more values than this is refused. Lists that share lists can stand for more than any memory holds.
-const MOST_VALUES: usize = 5_000_000;
+const MOST_VALUES: usize = 1_000_000;
 /// What stands for a value that JSON cannot hold has at most this many characters.
 const MOST_REPR: usize = 2000;
 

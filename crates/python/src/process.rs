@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use agentic_executor::{Cancel, Journal};
 use agentic_executor::executor::ExecutorError;
 use agentic_executor::journal::{ClosedForFork, close_for_fork};
 use agentic_executor::sandbox::{Sandbox, Spawner};
 use agentic_executor::workspace::Workspaces;
+use agentic_executor::{Cancel, Journal};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

@@ -114,6 +114,15 @@ fn a_layer_on_disk_is_bounded() {
 }
 
 #[test]
+fn a_program_that_is_gone_before_the_next_look_is_bounded_too() {
+    let text = "import os\nwith open('f', 'wb') as f: os.posix_fallocate(f.fileno(), 0, 48 << 20)\nos._exit(0)";
+    let within = code(Folder::new().policy(), Limits { disk: 64 * MB, ..seconds(60) }, text);
+    assert_eq!(within.reason, ExitReason::Exited(0), "{}", within.stderr.text());
+    let output = code(Folder::new().policy(), Limits { disk: 32 * MB, ..seconds(60) }, text);
+    assert_eq!(output.reason, ExitReason::DiskExceeded, "{}", output.stderr.text());
+}
+
+#[test]
 fn a_layer_is_bounded_however_its_bytes_are_hidden() {
     for (name, text) in [
         // Longer than any path.

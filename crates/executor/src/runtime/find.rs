@@ -386,9 +386,8 @@ impl Venv {
     /// folder, which is not to be shown for that.
     fn shown(&self) -> Vec<PathBuf> {
         let part = |name: &OsStr| VENV_PARTS.iter().chain(&VENV_MARKS).any(|known| name == *known);
-        let alone = fs::read_dir(&self.folder).is_ok_and(|mut entries| {
-            entries.all(|entry| entry.is_ok_and(|entry| part(&entry.file_name())))
-        });
+        let alone = fs::read_dir(&self.folder)
+            .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| part(&entry.file_name()))));
         if alone {
             return vec![self.folder.clone()];
         }

@@ -63,6 +63,18 @@ impl<'a> Walk<'a> {
         self.used
     }
 
+    /// Bytes found by a whole walk, when nothing is written any more.
+    pub(super) fn whole(&mut self) -> u64 {
+        self.open.clear();
+        (self.begun, self.used) = (0, 0);
+        loop {
+            let used = self.step();
+            if !self.underway() {
+                return used;
+            }
+        }
+    }
+
     /// Takes one entry. False at the end of the walk.
     fn entry(&mut self) -> bool {
         let deep = self.open.len() >= DEEPEST;
@@ -114,13 +126,7 @@ mod tests {
 
     fn walked(folder: &std::path::Path) -> u64 {
         let layers = [crate::linux::mounts::open_path(folder).unwrap()];
-        let mut walk = Walk::new(&layers);
-        loop {
-            let used = walk.step();
-            if !walk.underway() {
-                return used;
-            }
-        }
+        Walk::new(&layers).whole()
     }
 
     #[test]

@@ -77,6 +77,11 @@ pub(super) fn until_the_end(
     sys::kill_everything();
     while sys::reap_blocking().is_some() {}
     let usage = sys::children_usage();
+    // What was written since the last walk would be kept otherwise.
+    if watch.verdict.is_none() && watch.walk.whole() > spec.limits.disk {
+        watch.hit(LimitKind::Disk);
+        watch.verdict = Some(LimitKind::Disk);
+    }
     if root.scratch_is_full() {
         watch.hit(LimitKind::Disk);
     }
