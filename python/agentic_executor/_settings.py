@@ -27,11 +27,22 @@ def base_settings(
         InvalidTypeError, InvalidValueError: `workspace` or `state` is no path.
         StateError: the current directory is gone.
     """
+    folder = current_directory() if workspace is None else _absolute("workspace", workspace)
+    home = _home()
+    if home is not None and os.path.realpath(folder) == os.path.realpath(home):
+        import warnings
+
+        warnings.warn(
+            f"the workspace is your home folder: what runs can read and change everything in {home}, keys included; "
+            "work in a project folder, or name one as `workspace` or `working_dir`",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     settings: dict[str, Any] = {
-        "workspace": current_directory() if workspace is None else _absolute("workspace", workspace),
+        "workspace": folder,
         "state": None if state is None else _absolute("state", state),
         "durable": durable,
-        "home": _home(),
+        "home": home,
         "environ": _environment(),
     }
     if sys.executable:

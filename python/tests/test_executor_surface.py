@@ -300,3 +300,11 @@ def test_a_registry_without_tools(project: Path) -> None:
     result = AgenticExecutor(registry=ToolRegistry()).execute("run it", {"command": "true"})
     assert result.success is False
     assert result.error
+
+
+def test_the_home_folder_as_the_workspace_is_warned_of(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor = AgenticExecutor()
+    assert executor.execute("run it", {"command": "true"}).success
+    monkeypatch.setenv("HOME", str(project))
+    with pytest.warns(RuntimeWarning, match="home folder"):
+        assert executor.execute("run it", {"command": "true"}).success

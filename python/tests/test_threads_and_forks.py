@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
 import warnings
@@ -251,3 +253,27 @@ def test_a_daemon_thread_that_runs_does_not_hold_up_the_end(run_program: Callabl
         time.sleep(0.5)
         print("bye")
     """, timeout=20).split() == ["bye"]  # fmt: skip
+
+
+def test_the_journal_of_a_forked_child_whose_parent_is_gone_loses_nothing(
+    run_program: Callable[..., str], state: Path
+) -> None:
+    printed = run_program("""
+        import os, subprocess, sys
+        from agentic_executor import AgenticExecutor
+        run = "print(AgenticExecutor().execute('run it', {'command': 'true'}).run_id, flush=True)"
+        exec(run)
+        if os.fork():
+            os._exit(0)
+        exec(run)
+        # Opens the journal and closes it; as the last to do so, for all that the locks of the file tell, it tidies up.
+        tidy = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM runs'); c.close()"
+        subprocess.run([sys.executable, "-c", tidy, os.environ["AGENTIC_STATE"] + "/journal.sqlite3"], check=True)
+        for _ in range(3):
+            exec(run)
+    """)
+    runs = printed.split()
+    with contextlib.closing(sqlite3.connect(f"file:{state}/journal.sqlite3?mode=ro", uri=True)) as journal:
+        known = {run for (run,) in journal.execute("SELECT run FROM runs")}
+    assert len(runs) == 5
+    assert set(runs) <= known
