@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use agentic_sandbox::{Control, Enforcement, Network, Profile, Source, View, Workspace};
@@ -377,4 +379,20 @@ fn only_an_import_policy_brings_the_bootstrap() {
     assert!(args[0] == "-c" && args.iter().any(|arg| arg.to_string_lossy().contains("POLICY = ")), "{args:?}");
     assert_eq!(profile, Profile::NoInet);
     assert_eq!(note, Some(Enforcement::Active));
+}
+
+#[test]
+fn an_environment_in_a_folder_for_everybody_is_shown_while_nobody_else_can_write_it() {
+    let mut world = World::new();
+    let everybodys = tempfile::tempdir_in("/var/tmp").unwrap();
+    let venv = fs::canonicalize(everybodys.path()).unwrap();
+    fs::create_dir(venv.join("bin")).unwrap();
+    fs::write(venv.join("beside"), "not of the environment").unwrap();
+    world.set("VIRTUAL_ENV", venv.as_os_str());
+    let shows = |path: &str| Toolchains::probe(&world.config.host).shows(&venv.join(path));
+    assert!(!shows("bin"), "a folder without pyvenv.cfg is no environment");
+    fs::write(venv.join("pyvenv.cfg"), "").unwrap();
+    assert!(shows("bin") && shows("pyvenv.cfg") && !shows("beside"));
+    fs::set_permissions(&venv, fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(!shows("bin"), "others could put programs there");
 }
