@@ -47,6 +47,7 @@ def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
         "timeout": seconds(config.timeout_seconds, "timeout_seconds", _YEAR),
         "cpu": None if config.cpu_seconds is None else seconds(config.cpu_seconds, "cpu_seconds", _YEAR),
         "memory_mb": count(config.max_memory_mb, "max_memory_mb", 4, _MOST_MB),
+        "cpus": None if config.max_cpus is None else count(config.max_cpus, "max_cpus", 1, 1 << 20),
         "processes": count(config.max_processes, "max_processes", 1, 1 << 20),
         "open_files": count(config.max_open_files, "max_open_files", 16, 1 << 20),
         "disk_mb": count(config.max_disk_mb, "max_disk_mb", 1, _MOST_MB),

@@ -66,6 +66,7 @@ class SandboxConfig(Record):
             `requests`, `urllib`, `ftplib`, `telnetlib`, `smtplib`; `[]` for none.
         working_dir: the folder that code works in, kept. Default: a temporary one.
         cleanup_on_exit: whether the temporary folder is removed at the end. Default True.
+        max_cpus: processors to run on. Default: all, up to half of `max_processes`.
         max_processes: processes and threads at once. Default 64.
         max_open_files: open descriptors per process, at least 16. Default 1024.
         max_disk_mb: what may be written in all. Default 128.
@@ -103,6 +104,7 @@ class SandboxConfig(Record):
         "cleanup_on_exit",
     )
     _keyword_fields = (
+        "max_cpus",
         "max_processes",
         "max_open_files",
         "max_disk_mb",
@@ -128,6 +130,7 @@ class SandboxConfig(Record):
         working_dir: StrPath | None = None,
         cleanup_on_exit: bool = True,
         *,
+        max_cpus: int | None = None,
         max_processes: int = 64,
         max_open_files: int = 1024,
         max_disk_mb: int = 128,
@@ -149,6 +152,7 @@ class SandboxConfig(Record):
         self.blocked_imports: list[str] = list(_BLOCKED_IMPORTS) if blocked_imports is None else blocked_imports
         self.working_dir = working_dir
         self.cleanup_on_exit = cleanup_on_exit
+        self.max_cpus = max_cpus
         self.max_processes = max_processes
         self.max_open_files = max_open_files
         self.max_disk_mb = max_disk_mb

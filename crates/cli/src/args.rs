@@ -143,6 +143,9 @@ pub(crate) struct ExecArgs {
     /// MB of memory of the whole process tree. Default: 256, in the host view half of this machine's.
     #[arg(long, value_name = "MB", allow_negative_numbers = true)]
     pub(crate) memory: Option<String>,
+    /// Processors that the whole process tree runs on. Default: all, up to half of the process limit.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) cpus: Option<String>,
     /// A module that the program may not import.
     #[arg(long = "block-import", value_name = "M", action = ArgAction::Append)]
     pub(crate) block_import: Vec<String>,

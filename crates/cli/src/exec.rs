@@ -220,6 +220,7 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
     for table in ["sandbox.limits", "sandbox.host_limits"] {
         typed.text(&format!("{table}.wall"), "--timeout", args.timeout.as_deref())?;
         typed.text(&format!("{table}.memory"), "--memory", args.memory.as_deref())?;
+        typed.text(&format!("{table}.cpus"), "--cpus", args.cpus.as_deref())?;
     }
     let network = args.network.map(|network| match network {
         NetworkReach::None => "none",

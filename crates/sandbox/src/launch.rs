@@ -19,6 +19,7 @@ use crate::policy::{Network, Source};
 use crate::spawner::Client;
 use crate::spec::{Entry, FailureKind, Layer, Purpose, Report, Request, Spec, Status, What};
 use crate::supervise::{Pipes, Supervised};
+use crate::surroundings::Processors;
 use crate::view::View;
 use crate::{Command, Limits};
 
@@ -57,6 +58,9 @@ fn next_name() -> String {
 
 /// Runs of this process so far, over all its sandboxes: each cgroup has a name of its own.
 static RUNS: AtomicU64 = AtomicU64::new(0);
+
+/// Runs that were started: each one's processors, where it has few, come after those of the one before.
+static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// Preparations under way ([`Sandbox::warm_up`]). Dropping it waits for their end, so that a process which ends early
 /// leaves no group behind.
@@ -164,7 +168,9 @@ impl Sandbox {
         command.limits.validate()?;
         let argv = arguments(command)?;
         let env = environment(command)?;
-        let view = View::of(&command.policy)?;
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let processors = Processors::of(&command.limits, u64::from(std::process::id()).wrapping_add(number));
+        let view = View::of(&command.policy, &command.limits, &processors)?;
         let slot = Slot::reserve()?;
         let mut entries = view.entries;
         let mounts = self.prepare_mounts(&slot, &mut entries)?;
@@ -200,6 +206,7 @@ impl Sandbox {
             limits: command.limits.clone(),
             watch_memory,
             watch_cpu,
+            processors: processors.fewer.then_some(processors.numbers),
             program: command.program.clone().into(),
             argv,
             env,
@@ -313,6 +320,7 @@ impl Sandbox {
             limits: Limits::default(),
             watch_memory: false,
             watch_cpu: false,
+            processors: None,
             program: OsString::new(),
             argv: Vec::new(),
             env: Vec::new(),

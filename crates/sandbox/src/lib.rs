@@ -31,6 +31,7 @@ mod probe;
 mod spawner;
 mod spec;
 mod supervise;
+mod surroundings;
 mod view;
 
 pub use child::{Child, Killer};

@@ -22,6 +22,9 @@ pub struct Limits {
     pub wall: Duration,
     /// CPU time of the whole tree, user and system. Default: none beyond `wall` times the processors.
     pub cpu: Option<Duration>,
+    /// Processors that the whole tree runs on at once. Default: all that the caller has, though no more than half of
+    /// `processes`, since pools of a thread for each processor have to fit in. More than there are means all.
+    pub cpus: Option<u32>,
     /// Bytes of memory of the whole tree, its tmpfs files included. Default 256 MB.
     pub memory: u64,
     /// Processes and threads at once. Default 64. Past it `fork` answers EAGAIN.
@@ -44,6 +47,7 @@ impl Default for Limits {
         Self {
             wall: Duration::from_secs(30),
             cpu: None,
+            cpus: None,
             memory: 256 * MB,
             processes: 64,
             open_files: 1024,
@@ -107,6 +111,9 @@ impl Limits {
         time("wall", self.wall)?;
         if let Some(cpu) = self.cpu {
             time("cpu", cpu)?;
+        }
+        if let Some(cpus) = self.cpus {
+            number("cpus", cpus.into(), 1, 1 << 20)?;
         }
         number("memory", self.memory, 4 * MB, most_bytes)?;
         number("processes", self.processes.into(), 1, 1 << 20)?;

@@ -36,6 +36,8 @@ pub(crate) enum What {
     Symlink(OsString),
     /// A file with these bytes.
     File(Vec<u8>),
+    /// An empty folder.
+    Folder,
     /// A copy of a small host file, if it can be read.
     Copy(OsString),
     /// A device node of the host.
@@ -52,8 +54,8 @@ pub(crate) enum What {
     Overlay { lowers: Vec<Layer>, upper: Layer, work: Layer, hide: Vec<OsString> },
     /// A private copy of a workspace, written directly; the hidden paths are covered.
     Private { from: Layer, hide: Vec<OsString> },
-    /// A fresh proc.
-    Proc,
+    /// A fresh proc, with files of ours (relative to it) in the place of its own.
+    Proc { files: Vec<(OsString, Vec<u8>)> },
     /// A fresh devpts.
     Pts,
 }
@@ -73,6 +75,8 @@ pub(crate) struct Spec {
     pub(crate) watch_memory: bool,
     /// Add up CPU time by sampling, because no cgroup does.
     pub(crate) watch_cpu: bool,
+    /// The processors to run on, where they are fewer than what the caller has.
+    pub(crate) processors: Option<Vec<u32>>,
     pub(crate) program: OsString,
     pub(crate) argv: Vec<OsString>,
     pub(crate) env: Vec<OsString>,

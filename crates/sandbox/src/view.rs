@@ -9,8 +9,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::limits::Limits;
 use crate::policy::{self, Network, Policy, Source};
 use crate::spec::{Entry, Layer, What};
+use crate::surroundings::{self, Processors};
 
 /// The user and group inside.
 pub(crate) const INSIDE_ID: u32 = 1000;
@@ -76,13 +78,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// What `policy` shows.
-    pub(crate) fn of(policy: &Policy) -> Result<Self> {
+    /// What `policy` shows, and of the machine what `limits` and the processors leave.
+    pub(crate) fn of(policy: &Policy, limits: &Limits, processors: &Processors) -> Result<Self> {
         check(policy)?;
         let mut view = Self::default();
         view.system(policy);
         view.etc(policy);
         view.surroundings(policy);
+        view.machine(limits, processors);
         for path in &policy.read_only {
             // A link stays a link, and what it leads to is shown where it lies.
             let shown = match (std::fs::read_link(path), std::fs::canonicalize(path)) {
@@ -195,7 +198,6 @@ impl View {
 
     /// What is always fresh and never the host's.
     fn surroundings(&mut self, policy: &Policy) {
-        self.put("/proc", What::Proc);
         for name in DEVICES {
             let path = Path::new("/dev").join(name);
             self.put(&path, What::Device((&path).into()));
@@ -221,10 +223,20 @@ impl View {
             self.put(at, What::Scratch { mode });
             self.writable.push(at.into());
         }
-        let last = std::thread::available_parallelism().map_or(1, usize::from) - 1;
-        let cpus = if last == 0 { "0\n".to_owned() } else { format!("0-{last}\n") };
+    }
+
+    /// The machine as far as it is the run's.
+    fn machine(&mut self, limits: &Limits, processors: &Processors) {
+        let files = surroundings::files(limits, processors).into_iter().map(|(name, text)| (name.into(), text));
+        self.put("/proc", What::Proc { files: files.collect() });
+        let folder = Path::new("/sys/devices/system/cpu");
+        let list = format!("{}\n", processors.list()).into_bytes();
         for name in ["online", "possible", "present"] {
-            self.put(format!("/sys/devices/system/cpu/{name}"), What::File(cpus.clone().into_bytes()));
+            self.put(folder.join(name), What::File(list.clone()));
+        }
+        // Older C libraries count these folders.
+        for number in &processors.numbers {
+            self.put(folder.join(format!("cpu{number}")), What::Folder);
         }
     }
 }

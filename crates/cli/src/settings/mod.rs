@@ -289,6 +289,7 @@ fn default_number(name: &str, memory: u64) -> Option<f64> {
         "wall" => limits.wall.as_secs_f64(),
         "cpu" => return limits.cpu.map(|cpu| cpu.as_secs_f64()),
         "memory" => megabytes(limits.memory),
+        "cpus" => return limits.cpus.map(f64::from),
         "processes" => limits.processes.into(),
         "open_files" => limits.open_files.into(),
         "output" => megabytes(limits.output),
@@ -342,6 +343,7 @@ impl Chosen<'_> {
         limits.wall = field("wall").map_or(limits.wall, Duration::from_secs_f64);
         limits.cpu = field("cpu").map_or(limits.cpu, |seconds| Some(Duration::from_secs_f64(seconds)));
         limits.memory = field("memory").map_or(limits.memory, bytes);
+        limits.cpus = field("cpus").map_or(limits.cpus, |count| Some(count as u32));
         limits.processes = field("processes").map_or(limits.processes, |count| count as u32);
         limits.open_files = field("open_files").map_or(limits.open_files, |count| count as u32);
         limits.output = field("output").map_or(limits.output, bytes);

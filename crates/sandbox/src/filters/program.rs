@@ -57,6 +57,13 @@ impl Program {
         let arch = Arch::native()?;
         Some(PREPARED.get_or_init(|| Prepared::new(arch)).nest_init.clone())
     }
+    /// Beside a profile's filter: the processors that the program was given stay the ones it runs on.
+    pub(crate) fn fixed_processors() -> Option<Self> {
+        let arch = Arch::native()?;
+        let refuse = Decision::Errno(libc::EPERM as u16);
+        let calls = arch.numbers().filter(|(name, _)| *name == "sched_setaffinity").map(|(_, number)| (number, refuse));
+        Some(Self::assemble(arch, calls.collect(), Answer::Allow, Profile::Default.into(), None))
+    }
     /// A prepared filter with this ticket in the placeholder's place.
     fn with_ticket(&self, ticket: &Ticket) -> Self {
         let mut program = self.clone();

@@ -23,6 +23,35 @@ use crate::linux::{capabilities, landlock, rlimit, seccomp};
 use crate::output::Control;
 use crate::spec::{FailureKind, Spec, State};
 
+/// The processors of a run that has fewer than its caller.
+mod processors {
+    use rustix::thread::{CpuSet, sched_setaffinity};
+
+    /// This process, and what comes of it, runs on these from here on.
+    pub(super) fn keep_to(numbers: &[u32]) -> rustix::io::Result<()> {
+        let mut set = CpuSet::new();
+        numbers
+            .iter()
+            .map(|number| *number as usize)
+            .filter(|number| *number < CpuSet::MAX_CPU)
+            .for_each(|number| set.set(number));
+        sched_setaffinity(None, &set)
+    }
+
+    /// Whether the kernel's list (`0-2,5`) names exactly these.
+    pub(super) fn are(numbers: &[u32], list: &str) -> bool {
+        let mut listed = Vec::new();
+        for part in list.split(',') {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            match (first.parse::<u32>(), last.parse::<u32>()) {
+                (Ok(first), Ok(last)) => listed.extend(first..=last),
+                _ => return false,
+            }
+        }
+        listed == numbers
+    }
+}
+
 /// A program that runs.
 pub(super) struct Started {
     pub(super) pid: Pid,
@@ -121,6 +150,9 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     };
     sys::close_all_but(&[0, 1, 2, report.as_raw_fd(), program.as_raw_fd()]).stage("close descriptors")?;
     told(rlimit::apply(&spec.limits, spec.watch_memory))?;
+    if let Some(processors) = &spec.processors {
+        processors::keep_to(processors).stage("choose the processors")?;
+    }
     told(capabilities::drop_all())?;
     landlock::no_new_privs().stage("set no_new_privs")?;
     let writable: Vec<PathBuf> =
@@ -129,6 +161,12 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let installed = Program::of(spec.profile, departure.as_ref().map(Departure::ticket))
         .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
         .and_then(|program| seccomp::install(&program));
+    // Affinity is a program's own to change; where it is a limit, a second filter keeps it.
+    let installed = installed.and_then(|()| match (&spec.processors, Program::fixed_processors()) {
+        (None, _) => Ok(()),
+        (Some(_), Some(program)) => seccomp::install(&program),
+        (Some(_), None) => Err(io::Error::from_raw_os_error(libc::ENOSYS)),
+    });
     if let Err(error) = installed {
         return Err(Failure {
             kind: FailureKind::Unenforceable(Control::Seccomp),
@@ -198,6 +236,15 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
     let no_capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
         .iter()
         .all(|set| u64::from_str_radix(field(set), 16).is_ok_and(|bits| bits == 0));
+    if let Some(processors) = &spec.processors
+        && !processors::are(processors, field("Cpus_allowed_list"))
+    {
+        return Err(Failure {
+            kind: FailureKind::Stage,
+            stage: format!("keep the program to its processors: it has {}", field("Cpus_allowed_list")),
+            error: io::Error::from_raw_os_error(libc::EPERM),
+        });
+    }
     for (control, holds, found) in [
         (Control::Capabilities, no_capabilities, "a capability set is not empty"),
         (Control::NoNewPrivs, field("NoNewPrivs") == "1", "NoNewPrivs is not 1"),

@@ -12,6 +12,7 @@ use super::{Enforced, Failure, Handed, Stage};
 use crate::linux::mounts;
 use crate::output::Control;
 use crate::spec::{Entry, FailureKind, Layer, Spec, State, What};
+use crate::surroundings;
 
 /// The root's own tmpfs holds names, links and small files only.
 const ROOT_SIZE: u64 = 16 << 20;
@@ -134,6 +135,7 @@ impl<'a> Builder<'a> {
                 self.parents(at)?;
                 self.write(at, bytes)
             }
+            What::Folder => self.folder(at),
             What::Copy(from) => match read_small(Path::new(from)) {
                 Some(bytes) => {
                     self.parents(at)?;
@@ -202,11 +204,10 @@ impl<'a> Builder<'a> {
                 let mount = self.workspace(lowers, upper, work, hide)?;
                 self.place(mount.as_fd(), at, true)
             }
-            What::Proc => {
+            What::Proc { files } => {
                 let mount = mounts::proc().stage("mount proc")?;
                 self.place(mount.as_fd(), at, true)?;
-                // It lists the keys of the uid, whatever the namespace: as an ordinary user, the caller's.
-                self.cover(&at.join("keys"))
+                self.surroundings(at, files)
             }
             What::Pts => {
                 let mount = mounts::devpts().stage("mount devpts")?;
@@ -406,6 +407,42 @@ impl<'a> Builder<'a> {
         mounts::attach(mount.as_fd(), target.as_fd(), Path::new("")).stage(stage())
     }
 
+    /// Puts our files in the place of what proc tells of the host, and empty ones over the rest of it.
+    fn surroundings(&mut self, proc: &Path, files: &[(OsString, Vec<u8>)]) -> Result<(), Failure> {
+        let t0 = std::time::Instant::now();
+        let name = self.name();
+        let sources = folder(self.scratch.as_fd(), &name, 0o755)?;
+        folder(sources.as_fd(), Path::new("folder"), 0o555)?;
+        small_file(sources.as_fd(), "file", b"")?;
+        for (place, (_, text)) in files.iter().enumerate() {
+            small_file(sources.as_fd(), &place.to_string(), text)?;
+        }
+        // Mounted read-only once: what is bound from a mount inherits its attributes.
+        let mount = mounts::bind(sources.as_fd(), false).stage("prepare proc's files")?;
+        mounts::restrict(mount.as_fd(), mounts::hardened() | MountAttrFlags::MOUNT_ATTR_RDONLY, false)
+            .stage("make proc's files read-only")?;
+        mounts::attach(mount.as_fd(), self.scratch.as_fd(), &name).stage("attach proc's files")?;
+        rustix::process::fchdir(&self.root).stage("enter the new root")?;
+        let sources = Path::new(STAGING).join(name);
+        for (place, (name, _)) in files.iter().enumerate() {
+            let name = Path::new(name);
+            mounts::bind_at(&sources.join(place.to_string()), &proc.join(name))
+                .stage(format!("replace {}", name.display()))?;
+        }
+        let (file, folder) = (sources.join("file"), sources.join("folder"));
+        let files = surroundings::COVERED_FILES.iter().map(|name| (name, &file));
+        let folders = surroundings::COVERED_FOLDERS.iter().map(|name| (name, &folder));
+        let t1 = t0.elapsed();
+        for (name, source) in files.chain(folders) {
+            match mounts::bind_at(source, &proc.join(name)) {
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+                other => other.stage(format!("cover {name}"))?,
+            }
+        }
+        eprintln!("SURR {:?} {:?}", t1, t0.elapsed());
+        Ok(())
+    }
+
     fn attach(&self, mount: BorrowedFd<'_>, at: &Path) -> Result<(), Failure> {
         mounts::attach(mount, self.root.as_fd(), at).stage("attach")
     }
@@ -423,6 +460,18 @@ fn folder(root: BorrowedFd<'_>, name: &Path, mode: u32) -> Result<OwnedFd, Failu
         .stage("set a scratch folder's mode")?;
     rustix::fs::openat(root, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .stage("open a scratch folder")
+}
+
+/// A file that its owner may only read.
+fn small_file(folder: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(folder, name, flags, Mode::from_raw_mode(0o444)).stage("make a file")?;
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest).stage("write a file")?;
+        rest = &rest[written..];
+    }
+    Ok(())
 }
 
 /// A regular file of at most [`COPY_MOST`] bytes that this user can read.
