@@ -73,7 +73,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
         stdout,
         stderr,
     };
-    let mut prepared = program::prepare(config, program, &attempt)?;
+    let mut prepared = program::prepare(&sandbox, config, program, &attempt)?;
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
     let raw = if args.tty {

@@ -10,7 +10,7 @@ use agentic_executor::Config;
 use agentic_executor::runtime::{self, Invocation, Request, Runtimes};
 use agentic_executor::tools::code::MOST_CODE;
 use agentic_executor::workspace::{Attempt, state_outside};
-use agentic_sandbox::{Control, Error, Limits, Stdin, Stream, View};
+use agentic_sandbox::{Control, Error, Limits, Sandbox, Stdin, Stream, View};
 
 use crate::args::Language;
 use crate::error::{Failure, Result};
@@ -217,7 +217,12 @@ pub(crate) struct Program<'a> {
 }
 
 /// The sandbox command that starts the program over the attempt's layers. Keep it until the run has ended.
-pub(crate) fn prepare(config: &Config, program: Program<'_>, attempt: &Attempt) -> Result<Invocation> {
+pub(crate) fn prepare(
+    sandbox: &Sandbox,
+    config: &Config,
+    program: Program<'_>,
+    attempt: &Attempt,
+) -> Result<Invocation> {
     let language = program.language.into();
     let source = match program.source {
         Source::File(path) => runtime::Program::File(path),
@@ -235,7 +240,7 @@ pub(crate) fn prepare(config: &Config, program: Program<'_>, attempt: &Attempt) 
         shows_file: true,
         ..Request::new(language, source)
     };
-    runtime::exec::prepare(&Runtimes::new(), config, &request, attempt).map_err(|error| {
+    runtime::exec::prepare(&Runtimes::new(), sandbox, config, &request, attempt).map_err(|error| {
         let code = match error.code() {
             126 => ExitCode::NotExecutable,
             127 => ExitCode::NotFound,

@@ -10,8 +10,9 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use agentic_sandbox::{Command, Control, Enforced, Enforcement, Limits, Stdin, Stream, View};
+use agentic_sandbox::{Command, Control, Enforced, Enforcement, Limits, Sandbox, Stdin, Stream, View};
 
+use super::compiled::{self, Compiled};
 use super::error::RuntimeError;
 use super::find::{Language, Runtime, Runtimes};
 use super::imports::{self, ImportPolicy};
@@ -90,24 +91,28 @@ pub struct Invocation {
     _code: Option<CodeFile>,
 }
 
-/// Turns a request into a command over an attempt's mounts.
+/// Turns a request into a command over an attempt's mounts. With an import policy, and the first time that this
+/// interpreter is met, it compiles the policy's bootstrap in the sandbox.
 ///
 /// # Errors
 /// [`RuntimeError`]: no interpreter, a NUL byte, a folder or an outside file for a program, limits that cannot be meant.
 pub fn prepare(
     runtimes: &Runtimes,
+    sandbox: &Sandbox,
     config: &Config,
     request: &Request,
     attempt: &Attempt,
 ) -> Result<Invocation, RuntimeError> {
-    let invocation = prepare_over(runtimes, config, request, attempt.mounts())?;
+    let invocation = prepare_over(runtimes, Some(sandbox), config, request, attempt.mounts())?;
     // What the program cannot see it must not replace.
     attempt.hide(invocation.prepared.policy.hide.iter().cloned());
     Ok(invocation)
 }
 
+/// As [`prepare`], over these mounts. Without a sandbox nothing is compiled ahead.
 pub(super) fn prepare_over(
     runtimes: &Runtimes,
+    sandbox: Option<&Sandbox>,
     config: &Config,
     request: &Request,
     mounts: Vec<agentic_sandbox::Workspace>,
@@ -153,7 +158,9 @@ pub(super) fn prepare_over(
     let mut command = Command::new(&runtime.executable);
     command.arg0(&runtime.arg0);
     let code_path = code_file.as_ref().map(|file| file.path.as_path());
-    command.args(arguments(request, code_path, &imports, &roots));
+    let under_policy = request.language == Language::Python && !imports.is_empty();
+    let compiled = sandbox.filter(|_| under_policy).and_then(|sandbox| compiled::bootstrap(sandbox, config, &runtime));
+    command.args(arguments(request, code_path, &imports, &roots, compiled.as_ref()));
     command.args(&request.args);
     command.current_dir(&dir).limits(request.limits.clone());
     command.stdin(request.stdin.clone()).stdout(request.stdout.clone()).stderr(request.stderr.clone());
@@ -162,7 +169,13 @@ pub(super) fn prepare_over(
 }
 
 /// The interpreter's arguments up to the program's own.
-fn arguments(request: &Request, code_path: Option<&Path>, imports: &ImportPolicy, roots: &[PathBuf]) -> Vec<OsString> {
+fn arguments(
+    request: &Request,
+    code_path: Option<&Path>,
+    imports: &ImportPolicy,
+    roots: &[PathBuf],
+    compiled: Option<&Compiled>,
+) -> Vec<OsString> {
     let code = match &request.program {
         Program::Code(code) => OsString::from_vec(code.clone()),
         _ => OsString::new(),
@@ -175,7 +188,7 @@ fn arguments(request: &Request, code_path: Option<&Path>, imports: &ImportPolicy
                 (Program::File(path), _) => imports::Source::File(path),
                 (Program::Stdin, _) => imports::Source::Stdin,
             };
-            let mut args = vec!["-c".into(), imports::STUB.into(), imports.bootstrap(source, roots).into()];
+            let mut args = imports.arguments(source, roots, compiled);
             args.extend((source == imports::Source::Argument).then_some(code));
             args
         }

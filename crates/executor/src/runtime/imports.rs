@@ -1,13 +1,15 @@
 //! The import policy: which modules user code may import, and what their names stand for in the kernel.
 //!
 //! [`ImportPolicy`] is built from the settings; [`ImportPolicy::profile`] closes capabilities, and
-//! [`ImportPolicy::bootstrap`] is the Python source that refuses names by name. One decision: the bootstrap
+//! [`ImportPolicy::arguments`] start the Python source that refuses names by name. One decision: the bootstrap
 //! only explains. Whatever it fails to catch meets the same wall in the kernel, so it may stay simple.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use agentic_sandbox::Profile;
 
+use super::compiled::Compiled;
 use crate::config::SandboxSettings;
 
 /// What a module's name stands for.
@@ -75,11 +77,10 @@ pub const STANDS_FOR: &[(&str, Capability, &str)] = &[
 /// Names beneath a module of [`STANDS_FOR`] that need nothing of it.
 const HARMLESS: &[&str] = &["urllib.parse", "urllib.error", "http.cookies"];
 
-const BOOTSTRAP: &str = include_str!("bootstrap.py");
-
-/// The stub that runs the bootstrap in a namespace of its own, so that `__main__` stays the program's.
-pub(super) const STUB: &str =
-    "exec(compile(__import__(\"sys\").argv[1], \"<import policy>\", \"exec\"), {\"__name__\": \"import policy\"})";
+/// What refuses names. It reads `POLICY` of its namespace.
+pub(super) const BOOTSTRAP: &str = include_str!("bootstrap.py");
+/// The name that the bootstrap's code bears in frames and tracebacks, by which it knows itself.
+pub(super) const FILE_NAME: &str = "<import policy>";
 
 /// How the bootstrap gets the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,8 +139,32 @@ impl ImportPolicy {
         }
         format!("blocked_imports has {}", names.join(", "))
     }
-    /// The Python source that runs a program under this policy. `roots` are the workspace's folders.
-    pub(super) fn bootstrap(&self, source: Source<'_>, roots: &[PathBuf]) -> String {
+    /// The interpreter's arguments that run a program under this policy, up to the program's own code: `-c`, a stub, the
+    /// bootstrap's compiled code where there is some, and its source. `roots` are the workspace's folders.
+    pub(super) fn arguments(
+        &self,
+        source: Source<'_>,
+        roots: &[PathBuf],
+        compiled: Option<&Compiled>,
+    ) -> Vec<OsString> {
+        // The bootstrap gets a namespace of its own, so that `__main__` stays the program's.
+        let space = format!("{{\"__name__\": \"import policy\", \"POLICY\": {}}}", self.literal(source, roots));
+        let compile = format!("compile(s.argv[1], {FILE_NAME:?}, \"exec\")");
+        let (code, values) = match compiled {
+            None => (format!("(lambda s: {compile})(__import__(\"sys\"))"), None),
+            Some(Compiled { magic, code }) => {
+                let ours = format!("s.modules[\"_frozen_importlib_external\"].MAGIC_NUMBER.hex() == {magic:?}");
+                let load = "__import__(\"marshal\").loads(bytes.fromhex(code))";
+                let either = format!("(lambda s, code: {load} if {ours} else {compile})");
+                (format!("(lambda s: {either}(s, s.argv.pop(1)))(__import__(\"sys\"))"), Some(code))
+            }
+        };
+        let stub = format!("exec({code}, {space})");
+        let values = values.map(OsString::from);
+        ["-c".into(), stub.into()].into_iter().chain(values).chain([BOOTSTRAP.into()]).collect()
+    }
+    /// The policy as the bootstrap reads it.
+    fn literal(&self, source: Source<'_>, roots: &[PathBuf]) -> String {
         let (kind, program) = match source {
             Source::Argument => ("argument", None),
             Source::CodeFile(path) => ("code_file", Some(path)),
@@ -154,8 +179,8 @@ impl ImportPolicy {
         });
         let none = || "None".to_owned();
         format!(
-            "POLICY = {{\"allowed\": {}, \"blocked\": [{}], \"roots\": [{roots}], \"exec_closed\": {}, \
-             \"kind\": \"{kind}\", \"program\": {}}}\n{BOOTSTRAP}",
+            "{{\"allowed\": {}, \"blocked\": [{}], \"roots\": [{roots}], \"exec_closed\": {}, \
+             \"kind\": \"{kind}\", \"program\": {}}}",
             self.allowed.as_deref().map_or_else(none, |names| format!("[{}]", list(names).join(", "))),
             list(&self.blocked).join(", "),
             exec_closed.unwrap_or_else(none),

@@ -5,6 +5,7 @@
 //! the workspace is never believed. A committed `.venv`, `.python-version` or link may choose among the
 //! interpreters of this host, and can make nothing else of it visible.
 
+mod compiled;
 pub mod diagnose;
 mod dotenv;
 mod environment;

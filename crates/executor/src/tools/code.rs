@@ -114,7 +114,8 @@ impl Tool for RunCodeTool {
             Ok(request) => request,
             Err(refused) => return *refused,
         };
-        let invocation = match exec::prepare(&self.runtimes, context.config, &request, context.attempt) {
+        let invocation = match exec::prepare(&self.runtimes, context.sandbox, context.config, &request, context.attempt)
+        {
             Ok(invocation) => invocation,
             Err(error) => return ToolResult::failure(error.cause(), error.to_string()),
         };

@@ -5,11 +5,13 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use agentic_sandbox::Profile;
 
 use crate::config::SandboxSettings;
-use crate::runtime::imports::{Capability, ImportPolicy, STANDS_FOR, STUB, Source};
+use crate::runtime::compiled::{COMPILE, Compiled};
+use crate::runtime::imports::{BOOTSTRAP, Capability, FILE_NAME, ImportPolicy, STANDS_FOR, Source};
 
 fn policy(allowed: Option<&[&str]>, blocked: &[&str]) -> ImportPolicy {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
@@ -20,17 +22,41 @@ fn defaults() -> ImportPolicy {
     policy(None, &["os.system", "subprocess", "socket", "requests", "urllib", "ftplib", "telnetlib", "smtplib"])
 }
 
+#[derive(Debug, PartialEq, Eq)]
 struct Ran {
     status: Option<i32>,
     stdout: String,
     stderr: String,
 }
 
-/// Runs a program under a policy in `dir`, which is also the workspace root. `None`: no python3 here.
+/// Runs a program under a policy in `dir`, which is also the workspace root: with the bootstrap compiled ahead, and
+/// from its source, which must not differ. `None`: no python3 here.
 fn run(policy: &ImportPolicy, source: Source<'_>, dir: &Path, args: &[&str], stdin: &str) -> Option<Ran> {
-    let bootstrap = policy.bootstrap(source, &[dir.to_owned()]);
+    let from_source = run_from(None, policy, source, dir, args, stdin)?;
+    let compiled = run_from(Some(compiled()), policy, source, dir, args, stdin)?;
+    assert_eq!(compiled, from_source, "compiled ahead, and from the source");
+    Some(compiled)
+}
+
+/// The bootstrap as the host's Python compiles it.
+fn compiled() -> &'static Compiled {
+    static COMPILED: OnceLock<Compiled> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let output = Command::new("python3").args(["-I", "-S", "-c", COMPILE, BOOTSTRAP, FILE_NAME]).output().unwrap();
+        Compiled::parse(&String::from_utf8(output.stdout).unwrap()).expect("code")
+    })
+}
+
+fn run_from(
+    compiled: Option<&Compiled>,
+    policy: &ImportPolicy,
+    source: Source<'_>,
+    dir: &Path,
+    args: &[&str],
+    stdin: &str,
+) -> Option<Ran> {
     let child = Command::new("python3")
-        .args(["-c", STUB, &bootstrap])
+        .args(policy.arguments(source, &[dir.to_owned()], compiled))
         .args(args)
         .current_dir(dir)
         .stdin(Stdio::piped())
@@ -52,6 +78,16 @@ fn run(policy: &ImportPolicy, source: Source<'_>, dir: &Path, args: &[&str], std
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
+}
+
+#[test]
+fn code_for_another_interpreter_gives_way_to_the_source() {
+    let dir = folder();
+    let other = Compiled { magic: "00000000".into(), code: "00".into() };
+    let Some(ran) = run_from(Some(&other), &defaults(), Source::Argument, dir.path(), &["import socket"], "") else {
+        return;
+    };
+    assert!(ran.stderr.contains("Blocked import: 'socket'"), "{}", ran.stderr);
 }
 
 fn folder() -> tempfile::TempDir {
@@ -144,8 +180,8 @@ fn third_party_modules_import_what_they_need_and_local_ones_do_not() {
 
     let python = dir.path().join(".venv/bin/python3");
     let run = |program: &str| {
-        let bootstrap = defaults().bootstrap(Source::Argument, &[dir.path().to_owned()]);
-        let output = Command::new(&python).args(["-c", STUB, &bootstrap, program]).current_dir(dir.path()).output();
+        let arguments = defaults().arguments(Source::Argument, &[dir.path().to_owned()], None);
+        let output = Command::new(&python).args(arguments).arg(program).current_dir(dir.path()).output();
         let output = output.unwrap();
         (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     };

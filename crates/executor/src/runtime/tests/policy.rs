@@ -305,7 +305,7 @@ fn what_the_operator_named_reaches_the_policy() {
 }
 
 fn prepared(world: &World, request: &Request) -> Result<exec::Invocation, crate::runtime::RuntimeError> {
-    prepare_over(&Runtimes::new(), &world.config, request, mounts(world))
+    prepare_over(&Runtimes::new(), None, &world.config, request, mounts(world))
 }
 
 fn with_python(world: &mut World) {
@@ -376,7 +376,7 @@ fn only_an_import_policy_brings_the_bootstrap() {
     assert_eq!(shown(&world, Program::Stdin).1, None);
     world.config.sandbox.blocked_imports = vec!["socket".into()];
     let ((args, profile), note) = shown(&world, Program::File("a.py".into()));
-    assert!(args[0] == "-c" && args.iter().any(|arg| arg.to_string_lossy().contains("POLICY = ")), "{args:?}");
+    assert!(args[0] == "-c" && args.iter().any(|arg| arg.to_string_lossy().contains("\"POLICY\": ")), "{args:?}");
     assert_eq!(profile, Profile::NoInet);
     assert_eq!(note, Some(Enforcement::Active));
 }

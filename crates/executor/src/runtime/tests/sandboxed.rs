@@ -44,7 +44,8 @@ impl Place {
         vec![Workspace { path: self.workspace.path().to_owned(), source }]
     }
     fn run(&self, request: &Request) -> Output {
-        let invocation = prepare_over(&Runtimes::new(), &self.config, request, self.mounts()).unwrap();
+        let invocation =
+            prepare_over(&Runtimes::new(), Some(&self.sandbox), &self.config, request, self.mounts()).unwrap();
         invocation.command.output(&self.sandbox).unwrap()
     }
     fn python(&self, code: &str) -> Output {
@@ -104,6 +105,33 @@ fn code_too_large_for_an_argument_runs_as_well_and_input_stays_the_programs() {
     request.stdin = Stdin::Bytes(b"typed".to_vec());
     request.args = vec!["x".into()];
     prints(&place.run(&request), "typed ['-c', 'x'] 0\n");
+}
+
+#[test]
+fn the_bootstrap_is_compiled_once_and_a_spoilt_copy_is_not_believed() {
+    let mut place = Place::new();
+    place.config.sandbox.blocked_imports = vec!["socket".into()];
+    let folder = place.workspace.state().join("bootstrap");
+    let kept = || {
+        let mut files: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().map(|f| f.unwrap().path()).collect();
+        assert!(files.len() < 2, "{files:?}");
+        files.pop().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+    };
+    let refused = |place: &Place| {
+        let output = place.python("import socket");
+        assert!(output.stderr.text().contains("Blocked import: 'socket'"), "{}", output.stderr.text());
+        assert!(!output.stderr.text().contains("import policy"), "no frame of ours: {}", output.stderr.text());
+    };
+    assert_eq!(kept(), None);
+    refused(&place);
+    let (path, code) = kept().expect("what the interpreter compiled");
+    refused(&place);
+    assert_eq!(kept(), Some((path.clone(), code)));
+    // What is no code, or none of this interpreter, gives way to the source.
+    for spoilt in ["", "cafe", "00000000 00"] {
+        std::fs::write(&path, spoilt).unwrap();
+        refused(&place);
+    }
 }
 
 #[test]
