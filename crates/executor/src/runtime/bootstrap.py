@@ -242,18 +242,30 @@ def _start(policy):
     if first is not None:
         sys.path.insert(0, first)
 
-    try:
-        code = compile(source, name, "exec", 0, True)
-        # From 3.13 on, tracebacks quote `-c` code from here; what stands there now is our own stub.
-        quoted = sys.modules.get("linecache")
-        if hasattr(quoted, "_register_code") and name == "<string>":
+    # From 3.13 on, tracebacks quote `-c` code from here; what stands there now is our own stub.
+    quoted = sys.modules.get("linecache") if name == "<string>" else None
+    quoted = quoted if hasattr(quoted, "_register_code") else None
+
+    def quote_when_it_starts(frame, event, _):
+        if event == "call":
+            sys.setprofile(None)
             text = source.decode("utf-8", "replace")
-            quoted._register_code(code, text, name)
+            quoted._register_code(frame.f_code, text, name)
             quoted.cache[name] = (len(text), None, text.splitlines(True), name)
-        exec(code, main)
+
+    try:
+        if name != "<string>":
+            source = compile(source, name, "exec", 0, True)
+        elif quoted is not None:
+            sys.setprofile(quote_when_it_starts)
+        # Code by that name is not compiled first: `compile` sets up every class of `ast` before it looks at its
+        # argument, a quarter of the interpreter's own start. `exec` does not, and gives this name itself.
+        exec(source, main)
     except SystemExit:
         raise
     except BaseException as error:
+        if sys.getprofile() is quote_when_it_starts:  # it did not start: a syntax error
+            sys.setprofile(None)
         clean(error, set())
         trace, hook = error.__traceback__, sys.excepthook
 

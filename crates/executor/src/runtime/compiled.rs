@@ -1,7 +1,7 @@
 //! The import policy's bootstrap, compiled once by each interpreter and kept in the state folder.
 //!
-//! Compiling the bootstrap is most of what an import policy costs at each start; unmarshalling it is a fiftieth of
-//! that. [`bootstrap`] answers with the code, as text that goes into an argument, or with nothing, and then the
+//! Compiling the bootstrap is most of what an import policy costs at each start; loading compiled code is a fiftieth
+//! of that. [`bootstrap`] answers with the code, as text that goes into an argument, or with nothing, and then the
 //! interpreter compiles the source as before. One decision: who compiles is the interpreter that will run it, as
 //! itself (`-I -S`, by its real path, without workspace or venv) in a sandbox of its own. So what is kept can only
 //! deceive runs of the very executable that made it, which could ignore the policy anyway; a venv or library that a
@@ -26,6 +26,8 @@ use crate::config::{Config, SandboxSettings};
 pub(super) const COMPILE: &str = "import marshal, sys\n\
      magic = sys.modules['_frozen_importlib_external'].MAGIC_NUMBER\n\
      print(magic.hex(), marshal.dumps(compile(sys.argv[1], sys.argv[2], 'exec')).hex())";
+/// How it is asked. No frame of this code is ever shown, so the columns of its tracebacks are left out.
+pub(super) const OPTIONS: [&str; 6] = ["-I", "-S", "-X", "no_debug_ranges", "-c", COMPILE];
 
 /// No answer is longer; one argument of a program can hold it.
 const MOST: usize = 96 << 10;
@@ -36,19 +38,38 @@ const MOST_KEPT: usize = 32;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Compiled {
     /// The magic number of the bytecode, hexadecimal.
-    pub(super) magic: String,
-    /// The marshalled code, hexadecimal.
-    pub(super) code: String,
+    magic: String,
+    /// The marshalled code: a character a byte, [`ZERO`] for the byte that no argument can hold.
+    code: String,
 }
+
+/// Stands for a zero byte, and before the code: an interpreter whose locale reads arguments otherwise does not find it.
+const ZERO: char = '\u{100}';
 
 impl Compiled {
     /// Reads what the interpreter, or the file that was kept, says; it is hexadecimal or nothing.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (magic, code) = text.trim_end().split_once(' ')?;
-        let hexadecimal =
-            |text: &str| !text.is_empty() && text.len() % 2 == 0 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (text.len() <= MOST && magic.len() == 8 && hexadecimal(magic) && hexadecimal(code))
-            .then(|| Self { magic: magic.to_owned(), code: code.to_owned() })
+        if text.len() > MOST || magic.len() != 8 || !magic.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut characters = String::from(ZERO);
+        for pair in code.as_bytes().chunks(2) {
+            let byte = u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()?;
+            characters.push(if byte == 0 { ZERO } else { char::from(byte) });
+        }
+        Some(Self { magic: magic.to_owned(), code: characters })
+    }
+    /// The argument that holds the code.
+    pub(super) fn argument(&self) -> &str {
+        &self.code
+    }
+    /// The Python expression for the code object, where `s` is the module `sys` and `c` the argument; `otherwise` is the
+    /// one for any interpreter but the one that compiled it.
+    pub(super) fn expression(&self, otherwise: &str) -> String {
+        let ours = format!("s.modules[\"_frozen_importlib_external\"].MAGIC_NUMBER.hex() == {:?}", self.magic);
+        let load = "__import__(\"marshal\").loads(c[1:].replace(\"\\u0100\", \"\\0\").encode(\"latin-1\"))";
+        format!("{load} if c[0] == \"\\u0100\" and {ours} else {otherwise}")
     }
 }
 
@@ -94,7 +115,7 @@ fn compile(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<Stri
     let mut prepared = system_policy(&config, Some(&as_itself), Vec::new());
     prepared.policy.profile = Profile::Pure;
     let mut command = Command::new(&as_itself.executable);
-    command.args(["-I", "-S", "-c", COMPILE, BOOTSTRAP, FILE_NAME]).current_dir("/");
+    command.args(OPTIONS).args([BOOTSTRAP, FILE_NAME]).current_dir("/");
     command.limits(Limits { wall: Duration::from_secs(20), ..Limits::default() });
     prepared.apply(&mut command);
     let output = command.output(sandbox).ok()?;

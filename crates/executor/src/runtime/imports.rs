@@ -150,18 +150,16 @@ impl ImportPolicy {
         // The bootstrap gets a namespace of its own, so that `__main__` stays the program's.
         let space = format!("{{\"__name__\": \"import policy\", \"POLICY\": {}}}", self.literal(source, roots));
         let compile = format!("compile(s.argv[1], {FILE_NAME:?}, \"exec\")");
-        let (code, values) = match compiled {
-            None => (format!("(lambda s: {compile})(__import__(\"sys\"))"), None),
-            Some(Compiled { magic, code }) => {
-                let ours = format!("s.modules[\"_frozen_importlib_external\"].MAGIC_NUMBER.hex() == {magic:?}");
-                let load = "__import__(\"marshal\").loads(bytes.fromhex(code))";
-                let either = format!("(lambda s, code: {load} if {ours} else {compile})");
-                (format!("(lambda s: {either}(s, s.argv.pop(1)))(__import__(\"sys\"))"), Some(code))
+        let code = match compiled {
+            None => format!("(lambda s: {compile})(__import__(\"sys\"))"),
+            Some(compiled) => {
+                let either = format!("(lambda s, c: {})", compiled.expression(&compile));
+                format!("(lambda s: {either}(s, s.argv.pop(1)))(__import__(\"sys\"))")
             }
         };
         let stub = format!("exec({code}, {space})");
-        let values = values.map(OsString::from);
-        ["-c".into(), stub.into()].into_iter().chain(values).chain([BOOTSTRAP.into()]).collect()
+        let compiled = compiled.map(|compiled| compiled.argument().into());
+        ["-c".into(), stub.into()].into_iter().chain(compiled).chain([BOOTSTRAP.into()]).collect()
     }
     /// The policy as the bootstrap reads it.
     fn literal(&self, source: Source<'_>, roots: &[PathBuf]) -> String {

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use agentic_sandbox::Profile;
 
 use crate::config::SandboxSettings;
-use crate::runtime::compiled::{COMPILE, Compiled};
+use crate::runtime::compiled::{Compiled, OPTIONS};
 use crate::runtime::imports::{BOOTSTRAP, Capability, FILE_NAME, ImportPolicy, STANDS_FOR, Source};
 
 fn policy(allowed: Option<&[&str]>, blocked: &[&str]) -> ImportPolicy {
@@ -42,7 +42,7 @@ fn run(policy: &ImportPolicy, source: Source<'_>, dir: &Path, args: &[&str], std
 fn compiled() -> &'static Compiled {
     static COMPILED: OnceLock<Compiled> = OnceLock::new();
     COMPILED.get_or_init(|| {
-        let output = Command::new("python3").args(["-I", "-S", "-c", COMPILE, BOOTSTRAP, FILE_NAME]).output().unwrap();
+        let output = Command::new("python3").args(OPTIONS).args([BOOTSTRAP, FILE_NAME]).output().unwrap();
         Compiled::parse(&String::from_utf8(output.stdout).unwrap()).expect("code")
     })
 }
@@ -83,7 +83,7 @@ fn run_from(
 #[test]
 fn code_for_another_interpreter_gives_way_to_the_source() {
     let dir = folder();
-    let other = Compiled { magic: "00000000".into(), code: "00".into() };
+    let other = Compiled::parse("00000000 00").unwrap();
     let Some(ran) = run_from(Some(&other), &defaults(), Source::Argument, dir.path(), &["import socket"], "") else {
         return;
     };
