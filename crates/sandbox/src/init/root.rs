@@ -409,7 +409,6 @@ impl<'a> Builder<'a> {
 
     /// Puts our files in the place of what proc tells of the host, and empty ones over the rest of it.
     fn surroundings(&mut self, proc: &Path, files: &[(OsString, Vec<u8>)]) -> Result<(), Failure> {
-        let t0 = std::time::Instant::now();
         let name = self.name();
         let sources = folder(self.scratch.as_fd(), &name, 0o755)?;
         folder(sources.as_fd(), Path::new("folder"), 0o555)?;
@@ -432,14 +431,12 @@ impl<'a> Builder<'a> {
         let (file, folder) = (sources.join("file"), sources.join("folder"));
         let files = surroundings::COVERED_FILES.iter().map(|name| (name, &file));
         let folders = surroundings::COVERED_FOLDERS.iter().map(|name| (name, &folder));
-        let t1 = t0.elapsed();
         for (name, source) in files.chain(folders) {
             match mounts::bind_at(source, &proc.join(name)) {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
                 other => other.stage(format!("cover {name}"))?,
             }
         }
-        eprintln!("SURR {:?} {:?}", t1, t0.elapsed());
         Ok(())
     }
 
