@@ -20,6 +20,15 @@ pub(crate) fn build() -> Result<PathBuf, Failure> {
     Ok(target().join("debug/agentic"))
 }
 
+/// Builds the spawner that leaves barriers out, into a folder of its own: the controls of the attack corpus need it.
+pub(crate) fn build_weakened() -> Result<PathBuf, Failure> {
+    let folder = target().join("weakened");
+    let mut command = cargo(&["build", "--package", "agentic-sandbox", "--bin", "weakened-spawner"]);
+    command.args(["--features", "weaken", "--target-dir"]).arg(&folder);
+    must(&mut command, "building the weakened spawner")?;
+    Ok(folder.join("debug/weakened-spawner"))
+}
+
 /// Runs the plan on a fresh copy of the project.
 pub(crate) fn run_plan(agentic: &Path, venv: &Venv) -> Result<bool, Failure> {
     let original = root().join("examples/broken_shop");

@@ -37,13 +37,14 @@ struct Program {
 /// Builds and runs everything. True when nothing failed.
 pub(crate) fn run() -> Result<bool, Failure> {
     let agentic = example::build()?;
+    let weakened = example::build_weakened()?;
     let programs = build()?;
     let venv = Venv::ensure()?;
     let mut summary = Summary::default();
 
     for program in &programs {
         let mut command = program.command(&program.path, &program.package);
-        command.env("AGENTIC_BIN", &agentic);
+        command.env("AGENTIC_BIN", &agentic).env("AGENTIC_WEAKENED_SPAWNER", &weakened);
         venv.activate(&mut command, std::env::var_os("PATH"));
         run_one(&mut summary, &program.label, &mut command)?;
     }
@@ -58,7 +59,7 @@ pub(crate) fn run() -> Result<bool, Failure> {
 
     let root = quiet(Command::new("id").arg("-u"))?.stdout == b"0\n";
     if root {
-        ordinary::run(&mut summary, &programs, &agentic, wheel.as_deref())?;
+        ordinary::run(&mut summary, &programs, [&agentic, &weakened], wheel.as_deref())?;
     } else {
         summary.skip("the test programs as root", "this is an ordinary user; start the command as root to run both");
     }

@@ -33,6 +33,7 @@ mod spec;
 mod supervise;
 mod surroundings;
 mod view;
+mod weaken;
 
 pub use child::{Child, Killer};
 pub use command::{Command, Observer, Stdin, Stream};
@@ -45,3 +46,5 @@ pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind
 pub use policy::{Network, Policy, Profile, Source, View, Workspace};
 pub use probe::{HostReport, probe};
 pub use spawner::spawner_hook;
+#[cfg(feature = "weaken")]
+pub use weaken::weakened_spawner;

@@ -24,6 +24,7 @@ use crate::init;
 use crate::launch::Spawner;
 use crate::linux::sys::{self, Forked};
 use crate::spec::{Report, Request};
+use crate::weaken::{Barrier, stands};
 
 /// `argv[0]` of a spawner, and its only argument.
 const NAME: &str = "agentic-spawner";
@@ -204,7 +205,7 @@ fn answer(request: &Request, descriptors: Vec<OwnedFd>, nests: &mut HashMap<i32,
             let Some(control) = descriptors.next() else { return };
             let cgroup = into_cgroup.then(|| descriptors.next()).flatten();
             let cgroup = cgroup.as_ref().map(AsFd::as_fd);
-            match sys::clone_into(*flags, cgroup) {
+            match sys::clone_into(standing(*flags), cgroup) {
                 Ok(Forked::Child) => init::run(control),
                 Ok(Forked::Parent(pid, Some(pidfd))) => {
                     let id = pid.as_raw_nonzero().get();
@@ -229,6 +230,21 @@ fn answer(request: &Request, descriptors: Vec<OwnedFd>, nests: &mut HashMap<i32,
             Err(error) => failed("make a user namespace for id-mapped mounts", &error),
         },
     }
+}
+
+/// The namespaces that are made: all that were asked for, but in a weakened spawner.
+fn standing(flags: u64) -> u64 {
+    [
+        (Barrier::UserNamespace, libc::CLONE_NEWUSER),
+        (Barrier::MountNamespace, libc::CLONE_NEWNS),
+        (Barrier::PidNamespace, libc::CLONE_NEWPID),
+        (Barrier::NetworkNamespace, libc::CLONE_NEWNET),
+        (Barrier::IpcNamespace, libc::CLONE_NEWIPC),
+        (Barrier::UtsNamespace, libc::CLONE_NEWUTS),
+    ]
+    .into_iter()
+    .filter(|(barrier, _)| !stands(*barrier))
+    .fold(flags, |flags, (_, flag)| flags & !(flag as u64))
 }
 
 fn write_maps(pid: Pid, uid_map: &str, gid_map: &str, deny_setgroups: bool) -> io::Result<()> {

@@ -25,13 +25,14 @@ const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub(super) fn run(
     summary: &mut Summary,
     programs: &[Program],
-    agentic: &Path,
+    [agentic, weakened]: [&Path; 2],
     wheel: Option<&Path>,
 ) -> Result<(), Failure> {
     let stage = Stage::make()?;
     say(format!("the same tests as uid {USER}, from {}", stage.path.display()));
     stage.copy_program(agentic, "agentic")?;
     stage.copy_program(&agentic.with_file_name("agentic-spawner"), "agentic-spawner")?;
+    stage.copy_program(weakened, "weakened-spawner")?;
     let mut path = OsString::from(SYSTEM_PATH);
     match stage.copy_toolchain() {
         Ok(folder) => path = format!("{}:{SYSTEM_PATH}", folder.display()).into(),
@@ -171,6 +172,7 @@ impl Stage {
             .env("LANG", "C.UTF-8")
             .env("AGENTIC_BIN", self.path.join("bin/agentic"))
             .env("AGENTIC_SPAWNER", self.path.join("bin/agentic-spawner"))
+            .env("AGENTIC_WEAKENED_SPAWNER", self.path.join("bin/weakened-spawner"))
             .env("AGENTIC_TEST_ROOT", self.path.join("project"))
             .env("INSTA_WORKSPACE_ROOT", self.path.join("project"));
         // Where the machine keeps its packages and certificates is no secret, and pip needs it.

@@ -13,6 +13,7 @@ use libc::sock_filter;
 use super::rules::{Clauses, Rule, Test, Ticket};
 use super::{Answer, Arch, Decision, Entry, Openings, table};
 use crate::Profile;
+use crate::weaken::{Barrier, stands};
 
 /// Every profile's filter and the nest init's own. The spawner fills it once, and every process that it clones starts with a copy.
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
@@ -89,8 +90,13 @@ impl Program {
     pub(crate) fn with_openings(arch: Arch, open: Openings, ticket: Option<&Ticket>) -> Self {
         let mut by_name: Vec<&Entry> = table::TABLE.iter().collect();
         by_name.sort_unstable_by_key(|entry| entry.name);
-        let decision =
-            |name: &str| Some(by_name[by_name.binary_search_by_key(&name, |entry| entry.name).ok()?].decision);
+        let decision = |name: &'static str| match by_name
+            [by_name.binary_search_by_key(&name, |entry| entry.name).ok()?]
+        .decision
+        {
+            _ if !stands(Barrier::Call(name)) => Some(Decision::Allow),
+            decision => Some(decision),
+        };
         let mut entries: Vec<(u32, Decision)> =
             arch.numbers().filter_map(|(name, number)| Some((number, decision(name)?))).collect();
         entries.sort_unstable_by_key(|(number, _)| *number);

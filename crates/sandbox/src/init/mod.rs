@@ -31,6 +31,7 @@ use crate::linux::{mounts, network, seccomp, sys};
 use crate::output::Control;
 use crate::spec::{FailureKind, Purpose, Spec, State, Status};
 use crate::view::INSIDE_ID;
+use crate::weaken::{Barrier, stands};
 
 /// A stage that failed, on its way to the parent.
 pub(crate) struct Failure {
@@ -74,7 +75,9 @@ pub(crate) fn run(control: OwnedFd) -> ! {
 }
 
 fn story(control: &OwnedFd) -> Result<Status, Failure> {
-    sys::close_all_but(&[control.as_raw_fd(), 2]).stage("close inherited descriptors")?;
+    if stands(Barrier::ClosedDescriptors) {
+        sys::close_all_but(&[control.as_raw_fd(), 2]).stage("close inherited descriptors")?;
+    }
     let Some((_, descriptors)) = channel::receive::<u8>(control).stage("receive the spec")? else {
         sys::exit_now(0);
     };
@@ -89,8 +92,15 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     if spec.as_root {
         sys::become_capable_user(INSIDE_ID, INSIDE_ID).stage("become the inside user")?;
     }
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).stage("follow the spawner's death")?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).stage("become undumpable")?;
+    if stands(Barrier::ParentDeath) {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).stage("follow the spawner's death")?;
+    }
+    if stands(Barrier::Undumpable) {
+        rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).stage("become undumpable")?;
+    } else {
+        // As root the change of ids has made it so already.
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).stage("become dumpable")?;
+    }
     mounts::make_private().stage("cut mount propagation")?;
     if spec.purpose == Purpose::Mount {
         let mount = root::lone_overlay(&spec, &handed)?;
@@ -100,8 +110,10 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
 
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let mut enforced = Enforced::new();
-    rustix::system::sethostname(b"sandbox").stage("name the host")?;
-    if spec.own_network {
+    if stands(Barrier::UtsNamespace) {
+        rustix::system::sethostname(b"sandbox").stage("name the host")?;
+    }
+    if spec.own_network && stands(Barrier::NetworkNamespace) {
         network::loopback_up().stage("bring the loopback up")?;
     }
     let root = root::build(&spec, &handed, &mut enforced)?;
@@ -111,9 +123,13 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     }
     // Not with `clone3`: in v1 this process was moved into its group afterwards, and a cgroup namespace's root is the
     // group that it is made in.
-    sys::own_cgroup_namespace().stage("make a cgroup namespace")?;
+    if stands(Barrier::CgroupNamespace) {
+        sys::own_cgroup_namespace().stage("make a cgroup namespace")?;
+    }
     // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
-    forbid_nesting();
+    if stands(Barrier::Nesting) {
+        forbid_nesting();
+    }
     let child_ended = sys::child_signal().stage("watch for ended children")?;
     let stdio = match spec.terminal {
         Some(size) => terminal(control, size)?,
@@ -147,6 +163,9 @@ fn forbid_nesting() {
 /// From here on this process looks, ends and reports. Its capabilities stay, and with them it can do no more than that.
 fn narrow() -> Result<(), Failure> {
     tree::prepare();
+    if !stands(Barrier::NestInitFilter) {
+        return Ok(());
+    }
     let program = Program::nest_init().ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS));
     program.and_then(|program| seccomp::install(&program)).map_err(|error| Failure {
         kind: FailureKind::Unenforceable(Control::Seccomp),

@@ -22,6 +22,7 @@ use crate::linux::sys::{self, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
 use crate::output::Control;
 use crate::spec::{FailureKind, Spec, State};
+use crate::weaken::{Barrier, stands};
 
 /// The processors of a run that has fewer than its caller.
 mod processors {
@@ -148,19 +149,33 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     } else {
         None
     };
-    sys::close_all_but(&[0, 1, 2, report.as_raw_fd(), program.as_raw_fd()]).stage("close descriptors")?;
+    if stands(Barrier::ClosedDescriptors) {
+        sys::close_all_but(&[0, 1, 2, report.as_raw_fd(), program.as_raw_fd()]).stage("close descriptors")?;
+    } else {
+        sys::leave_open(report.as_raw_fd()).stage("leave descriptors open")?;
+    }
     told(rlimit::apply(&spec.limits, spec.watch_memory))?;
     if let Some(processors) = &spec.processors {
         processors::keep_to(processors).stage("choose the processors")?;
     }
-    told(capabilities::drop_all())?;
-    landlock::no_new_privs().stage("set no_new_privs")?;
+    if stands(Barrier::Capabilities) {
+        told(capabilities::drop_all())?;
+    } else {
+        capabilities::keep_all().stage("keep capabilities")?;
+    }
+    if stands(Barrier::NoNewPrivs) {
+        landlock::no_new_privs().stage("set no_new_privs")?;
+    }
     let writable: Vec<PathBuf> =
         spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
     say(report, &Said::Landlock(enter_domain(spec, &writable)?));
-    let installed = Program::of(spec.profile, departure.as_ref().map(Departure::ticket))
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
-        .and_then(|program| seccomp::install(&program));
+    let installed = if stands(Barrier::Seccomp) {
+        Program::of(spec.profile, departure.as_ref().map(Departure::ticket))
+            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
+            .and_then(|program| seccomp::install(&program))
+    } else {
+        Ok(())
+    };
     // Affinity is a program's own to change; where it is a limit, a second filter keeps it.
     let installed = installed.and_then(|()| match (&spec.processors, Program::fixed_processors()) {
         (None, _) => Ok(()),
@@ -276,6 +291,9 @@ fn enter_domain(spec: &Spec, writable: &[PathBuf]) -> Result<State, Failure> {
             error: io::Error::from_raw_os_error(libc::EPERM),
         }),
     };
+    if !stands(Barrier::Landlock) {
+        return refused("it was taken away".into());
+    }
     let status = match landlock::restrict(&["/".into()], writable) {
         Ok(status) => status,
         Err(error) => return refused(error.to_string()),

@@ -13,6 +13,7 @@ use crate::linux::mounts;
 use crate::output::Control;
 use crate::spec::{Entry, FailureKind, Layer, Spec, State, What};
 use crate::surroundings;
+use crate::weaken::{Barrier, stands};
 
 /// The root's own tmpfs holds names, links and small files only.
 const ROOT_SIZE: u64 = 16 << 20;
@@ -70,8 +71,10 @@ pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Re
     mounts::detach(builder.root.as_fd(), Path::new(STAGING)).stage("clear the staging folder")?;
     let _ = rustix::fs::unlinkat(&builder.root, STAGING, rustix::fs::AtFlags::REMOVEDIR);
     mounts::pivot(builder.root.as_fd()).stage("pivot into the new root")?;
-    mounts::restrict(builder.root.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)
-        .stage("make the root read-only")?;
+    if stands(Barrier::ReadOnly) {
+        mounts::restrict(builder.root.as_fd(), MountAttrFlags::MOUNT_ATTR_RDONLY, false)
+            .stage("make the root read-only")?;
+    }
     let state = if builder.bound.is_empty() {
         State::Active
     } else {
@@ -247,7 +250,8 @@ impl<'a> Builder<'a> {
         hide: &[OsString],
         from: &Layer,
     ) -> Result<OwnedFd, Failure> {
-        if directory {
+        let as_overlay = stands(Barrier::OverlayView) || !hide.is_empty();
+        if directory && as_overlay {
             let mask = if hide.is_empty() { None } else { Some(self.mask(source, hide)?) };
             let top = mask.as_ref().map(AsFd::as_fd);
             let lowers = match top {
@@ -268,8 +272,9 @@ impl<'a> Builder<'a> {
             Layer::Path(_) => mounts::bind(source, directory).stage("bind")?,
             _ => mounts::bind(source, false).stage("bind a prepared mount")?,
         };
-        mounts::restrict(mount.as_fd(), mounts::plain() | MountAttrFlags::MOUNT_ATTR_RDONLY, directory)
-            .stage("make a bind read-only")?;
+        let read_only =
+            if stands(Barrier::ReadOnly) { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
+        mounts::restrict(mount.as_fd(), mounts::plain() | read_only, directory).stage("make a bind read-only")?;
         Ok(mount)
     }
 
@@ -286,7 +291,7 @@ impl<'a> Builder<'a> {
             }
         };
         copy_mode(Path::new(""));
-        for path in hide.iter().map(Path::new) {
+        for path in hide.iter().filter(|_| stands(Barrier::HiddenPaths)).map(Path::new) {
             if rustix::fs::statat(below, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_err() {
                 continue;
             }
@@ -431,7 +436,7 @@ impl<'a> Builder<'a> {
         let (file, folder) = (sources.join("file"), sources.join("folder"));
         let files = surroundings::COVERED_FILES.iter().map(|name| (name, &file));
         let folders = surroundings::COVERED_FOLDERS.iter().map(|name| (name, &folder));
-        for (name, source) in files.chain(folders) {
+        for (name, source) in files.chain(folders).filter(|_| stands(Barrier::CoveredProc)) {
             match mounts::bind_at(source, &proc.join(name)) {
                 Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
                 other => other.stage(format!("cover {name}"))?,

@@ -60,8 +60,23 @@ pub(crate) fn drop_all() -> Result<(), CapabilityError> {
         prctl(libc::PR_CAPBSET_DROP, capability.into(), 0).map_err(step("drop from the bounding set"))?;
     }
     prctl(libc::PR_SET_SECUREBITS, SECUREBITS.into(), 0).map_err(step("lock the securebits"))?;
-    set_none().map_err(step("empty the permitted set"))?;
+    set(&[Half::default(); 2]).map_err(step("empty the permitted set"))?;
     verify()
+}
+
+/// Puts every capability that this thread has into its ambient set, so that a program keeps them: the opposite of
+/// [`drop_all`], and reached only in a weakened spawner.
+pub(crate) fn keep_all() -> io::Result<()> {
+    let mut halves = get()?;
+    for half in &mut halves {
+        half.inheritable = half.permitted;
+    }
+    set(&halves)?;
+    for capability in known() {
+        // One that is not permitted stays away.
+        let _ = prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, capability.into());
+    }
+    Ok(())
 }
 
 /// Fails unless every set of the calling thread is empty and the securebits are locked.
@@ -119,8 +134,7 @@ fn get() -> io::Result<[Half; 2]> {
     }
 }
 
-fn set_none() -> io::Result<()> {
-    let halves = [Half::default(); 2];
+fn set(halves: &[Half; 2]) -> io::Result<()> {
     let mut header = Header { version: VERSION, pid: 0 };
     // SAFETY: version 3 makes capset read exactly the two halves behind the second pointer; pid 0 is this thread.
     match unsafe { libc::syscall(libc::SYS_capset, &raw mut header, halves.as_ptr()) } {

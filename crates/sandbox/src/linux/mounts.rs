@@ -11,6 +11,7 @@ use rustix::mount::{
 };
 
 use super::sys::mount_setattr;
+use crate::weaken::{Barrier, stands};
 
 /// A directory (or any file) held by `O_PATH` descriptor, symlinks followed: of the host, before the pivot only.
 pub(crate) fn open_path(path: &Path) -> io::Result<OwnedFd> {
@@ -52,7 +53,8 @@ pub(crate) fn hardened() -> MountAttrFlags {
 
 /// `nosuid`, `nodev`.
 pub(crate) fn plain() -> MountAttrFlags {
-    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
+    let nosuid = if stands(Barrier::Nosuid) { MountAttrFlags::MOUNT_ATTR_NOSUID } else { MountAttrFlags::empty() };
+    nosuid | MountAttrFlags::MOUNT_ATTR_NODEV
 }
 
 /// An overlay over `lowers` (topmost first), writable when `upper` is given.

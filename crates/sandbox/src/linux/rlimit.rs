@@ -9,6 +9,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::limits::{Limits, MB};
+use crate::weaken::{Barrier, stands};
 
 /// How many processes of a run are ours: the nest init, which counts wherever the payload does.
 pub(crate) const NEST_INIT: u32 = 1;
@@ -44,7 +45,8 @@ const fn both(name: &'static str, resource: libc::__rlimit_resource_t, value: u6
 /// # Errors
 /// The first limit that the kernel refused, by name.
 pub(crate) fn apply(limits: &Limits, without_cgroup: bool) -> Result<(), RlimitError> {
-    settings(limits, without_cgroup).into_iter().try_for_each(|setting| {
+    let settings = settings(limits, without_cgroup).into_iter();
+    settings.filter(|setting| stands(Barrier::Rlimit(setting.name))).try_for_each(|setting| {
         set(&setting).map_err(|source| RlimitError { name: setting.name, value: setting.hard, source })
     })
 }

@@ -98,6 +98,15 @@ pub(crate) fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
     Ok(())
 }
 
+/// Lets every descriptor but one survive an exec: reached only in a weakened spawner.
+pub(crate) fn leave_open(but: RawFd) -> io::Result<()> {
+    for fd in (3..256).filter(|fd| *fd != but) {
+        // SAFETY: F_SETFD with an integer changes one flag of a descriptor, or answers EBADF where there is none.
+        unsafe { libc::fcntl(fd, libc::F_SETFD, 0) };
+    }
+    Ok(())
+}
+
 /// Ends this process at once: no destructors, no exit handlers, which belong to the process it was copied from.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: `_exit` takes no pointers and does not return.

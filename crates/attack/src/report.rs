@@ -1,0 +1,172 @@
+//! What came of it: a row an attempt, a line a group, and whether all is well.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::attempt::Group;
+
+/// What an attempt came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "why")]
+pub enum Outcome {
+    /// It heard exactly the refusal that was expected; the line.
+    Refused(String),
+    /// It got through; the line.
+    Escaped(String),
+    /// Neither: a failure of the corpus, and counted as one.
+    Inconclusive(String),
+    /// It cannot be made here, for this reason.
+    Skipped(String),
+}
+
+/// What its control came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "why")]
+pub enum Control {
+    /// It got through without the barrier.
+    Shown,
+    /// It did not, so that the refusal proves nothing.
+    NotShown(String),
+    /// It cannot be run here, for this reason.
+    Skipped(String),
+}
+
+/// One attempt's result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    /// The attempt.
+    pub id: &'static str,
+    /// What somebody would gain.
+    pub what: &'static str,
+    /// Its group.
+    pub group: Group,
+    /// What it came to.
+    pub outcome: Outcome,
+    /// What its controls came to.
+    pub controls: Vec<Control>,
+}
+
+impl Row {
+    /// Whether a control failed.
+    pub fn unproven(&self) -> Option<&str> {
+        self.controls.iter().find_map(|control| match control {
+            Control::NotShown(why) => Some(why.as_str()),
+            _ => None,
+        })
+    }
+    /// Whether some control was seen to work.
+    pub fn shown(&self) -> bool {
+        self.controls.contains(&Control::Shown)
+    }
+    /// Whether this row is as it must be.
+    pub fn sound(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused(_) | Outcome::Skipped(_)) && self.unproven().is_none()
+    }
+}
+
+/// The results of attempts in one enclosure.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Report {
+    /// Where they ran.
+    pub enclosure: String,
+    /// In the order of the corpus.
+    pub rows: Vec<Row>,
+}
+
+/// The numbers of some rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Attempts.
+    pub attempts: usize,
+    /// Refused as expected, and no control failed.
+    pub refused: usize,
+    /// Got through.
+    pub escapes: usize,
+    /// Neither, or with a control that failed.
+    pub inconclusive: usize,
+    /// Not made.
+    pub skipped: usize,
+    /// Of those refused: with a control that was seen to work here.
+    pub proven: usize,
+}
+
+impl Counts {
+    fn of<'a>(rows: impl Iterator<Item = &'a Row>) -> Self {
+        let mut counts = Self::default();
+        for row in rows {
+            counts.attempts += 1;
+            match &row.outcome {
+                Outcome::Escaped(_) => counts.escapes += 1,
+                Outcome::Skipped(_) => counts.skipped += 1,
+                Outcome::Refused(_) if row.unproven().is_none() => {
+                    counts.refused += 1;
+                    counts.proven += usize::from(row.shown());
+                }
+                Outcome::Refused(_) | Outcome::Inconclusive(_) => counts.inconclusive += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl Report {
+    /// The numbers of all rows.
+    pub fn counts(&self) -> Counts {
+        Counts::of(self.rows.iter())
+    }
+    /// The numbers group by group, in the order of the groups; groups without rows are left out.
+    pub fn by_group(&self) -> Vec<(Group, Counts)> {
+        let of = |group: Group| (group, Counts::of(self.rows.iter().filter(|row| row.group == group)));
+        Group::ALL.iter().map(|group| of(*group)).filter(|(_, counts)| counts.attempts > 0).collect()
+    }
+    /// Nothing escaped and nothing was inconclusive.
+    pub fn sound(&self) -> bool {
+        let counts = self.counts();
+        counts.escapes == 0 && counts.inconclusive == 0
+    }
+    /// What is not as it must be, a line each.
+    pub fn findings(&self) -> Vec<String> {
+        let line = |row: &Row| match &row.outcome {
+            Outcome::Escaped(line) => Some(format!("ESCAPED {}: {} ({line})", row.id, row.what)),
+            Outcome::Inconclusive(why) => Some(format!("INCONCLUSIVE {}: {why}", row.id)),
+            _ => row.unproven().map(|why| format!("INCONCLUSIVE {}: its control did not work: {why}", row.id)),
+        };
+        self.rows.iter().filter_map(line).collect()
+    }
+    /// What was not made, and what no control showed here, each with its reasons.
+    pub fn remarks(&self) -> Vec<String> {
+        let line = |row: &Row| match &row.outcome {
+            Outcome::Skipped(why) => Some(format!("skipped {}: {why}", row.id)),
+            _ if !row.shown() && row.sound() => {
+                let why: Vec<&str> = row
+                    .controls
+                    .iter()
+                    .map(|control| match control {
+                        Control::Skipped(why) | Control::NotShown(why) => why.as_str(),
+                        Control::Shown => "",
+                    })
+                    .collect();
+                Some(format!("no control here for {}: {}", row.id, why.join("; ")))
+            }
+            _ => None,
+        };
+        self.rows.iter().filter_map(line).collect()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["attempts", "refused", "escapes", "inconclusive", "skipped", "proven here"];
+        writeln!(f, "{:<16}{}", self.enclosure, head.map(|name| format!("{name:>13}")).concat())?;
+        let mut line = |name: &str, counts: Counts| {
+            let Counts { attempts, refused, escapes, inconclusive, skipped, proven } = counts;
+            let numbers = [attempts, refused, escapes, inconclusive, skipped, proven];
+            writeln!(f, "{name:<16}{}", numbers.map(|number| format!("{number:>13}")).concat())
+        };
+        for (group, counts) in self.by_group() {
+            line(group.name(), counts)?;
+        }
+        line("all", self.counts())
+    }
+}

@@ -1,0 +1,197 @@
+//! Puts attempts and their controls through enclosures, several at once, and judges what comes back.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use agentic_sandbox::ExitReason;
+
+use crate::attempt::{Act, Attempt, End, Group, Proof, Scene};
+use crate::bait::{Bait, token};
+use crate::enclosure::{Cold, Enclosure, Ran, Unconfined, python_is_there};
+use crate::report::{Control, Outcome, Report, Row};
+use crate::weakened::Weakened;
+
+/// Runs attempts in one enclosure.
+#[derive(Clone, Copy)]
+pub struct Runner<'a> {
+    /// Where they run.
+    pub enclosure: &'a dyn Enclosure,
+    /// Where sandboxes without a barrier come from; without them the controls that need one are skipped.
+    pub weakened: Option<&'a Weakened>,
+    /// How many at once.
+    pub width: usize,
+}
+
+impl std::fmt::Debug for Runner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runner").field("enclosure", &self.enclosure.name()).field("width", &self.width).finish()
+    }
+}
+
+impl Runner<'_> {
+    /// Makes every attempt and runs its controls.
+    pub fn run(&self, attempts: &[&'static Attempt]) -> Report {
+        let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        std::thread::scope(|scope| {
+            for _ in 0..self.width.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let place = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(attempt) = attempts.get(place) else { return };
+                        let row = self.row(attempt);
+                        rows.lock().unwrap_or_else(PoisonError::into_inner).push((place, row));
+                    }
+                });
+            }
+        });
+        let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+        rows.sort_by_key(|(place, _)| *place);
+        Report { enclosure: self.enclosure.name(), rows: rows.into_iter().map(|(_, row)| row).collect() }
+    }
+
+    fn row(&self, attempt: &'static Attempt) -> Row {
+        let (outcome, controls) = match self.not_here(attempt) {
+            Some(why) => (Outcome::Skipped(why), Vec::new()),
+            None => match Bait::new() {
+                Ok(bait) => {
+                    let outcome = self.attempt(attempt, &bait);
+                    let controls = attempt.proofs.iter().map(|proof| self.control(attempt, proof)).collect();
+                    (outcome, controls)
+                }
+                Err(error) => (Outcome::Inconclusive(format!("no bait could be laid out: {error}")), Vec::new()),
+            },
+        };
+        let group = attempt.group().unwrap_or(Group::Kernel);
+        Row { id: attempt.id, what: attempt.what, group, outcome, controls }
+    }
+
+    fn not_here(&self, attempt: &Attempt) -> Option<String> {
+        if let Some(arch) = attempt.arch.filter(|arch| *arch != std::env::consts::ARCH) {
+            return Some(format!("it is written for {arch}"));
+        }
+        (!python_is_there()).then(|| "there is no /usr/bin/python3".to_owned())
+    }
+
+    /// Makes an attempt, without its controls.
+    pub fn attempt(&self, attempt: &Attempt, bait: &Bait) -> Outcome {
+        match act(self.enclosure, attempt, bait) {
+            Ok(ran) => judge(attempt, &ran),
+            Err(why) => Outcome::Inconclusive(format!("it could not be made: {why}")),
+        }
+    }
+
+    fn control(&self, attempt: &Attempt, proof: &Proof) -> Control {
+        let bait = match Bait::new() {
+            Ok(bait) => bait,
+            Err(error) => return Control::NotShown(format!("no bait could be laid out: {error}")),
+        };
+        let on_host = matches!(proof, Proof::Host | Proof::HostAsRoot);
+        let ran = match proof {
+            Proof::Elsewhere(test) => return Control::Skipped(format!("held by {test}")),
+            Proof::HostAsRoot if !rustix::process::geteuid().is_root() => {
+                return Control::Skipped("outside, the kernel answers only root otherwise".into());
+            }
+            Proof::WithoutAsUser(_) if rustix::process::geteuid().is_root() => {
+                return Control::Skipped("started as root, a run has an id of its own".into());
+            }
+            Proof::Host | Proof::HostAsRoot => act(&Unconfined, attempt, &bait),
+            Proof::Without(barriers) | Proof::WithoutAsUser(barriers) => {
+                let Some(weakened) = self.weakened else {
+                    return Control::Skipped(format!("proven in the test suite, without {barriers}"));
+                };
+                match weakened.without(barriers) {
+                    Ok(sandbox) => act(&Cold::weakened(sandbox, barriers), attempt, &bait),
+                    Err(error) => Err(format!("no spawner without {barriers}: {error}")),
+                }
+            }
+            Proof::With(setup) => act(self.enclosure, &attempt.within(*setup), &bait),
+            Proof::By(code) => code(&Scene { enclosure: self.enclosure, bait: &bait, attempt }).map(said),
+        };
+        match ran {
+            Ok(ran) if ran.stdout.lines().any(|line| attempt.reached.contains(&line)) => Control::Shown,
+            Ok(ran) => {
+                let line = ran.stdout.lines().last().unwrap_or_default().to_owned();
+                let lacks = attempt.missing.contains(&line.as_str());
+                if lacks && (on_host || !attempt.refused.contains(&line.as_str())) {
+                    return Control::Skipped(format!("this kernel has none ({line})"));
+                }
+                Control::NotShown(format!("{proof:?}: {}", told(&ran)))
+            }
+            Err(why) => Control::NotShown(format!("{proof:?}: {why}")),
+        }
+    }
+}
+
+fn said(line: String) -> Ran {
+    Ran { stdout: line, stderr: String::new(), reason: ExitReason::Exited(0), hits: Vec::new() }
+}
+
+/// Makes an attempt in an enclosure.
+pub(crate) fn act(enclosure: &dyn Enclosure, attempt: &Attempt, bait: &Bait) -> Result<Ran, String> {
+    match attempt.act {
+        Act::Pair(sender, receiver) => {
+            let word = token();
+            let mut running = enclosure.start(Act::Python(sender), &attempt.setup, bait, &word)?;
+            running.wait_for("ready").map_err(|why| format!("the sender is not ready: {why}"))?;
+            let ran = enclosure.run_paired(Act::Python(receiver), &attempt.setup, bait, Some(&word));
+            running.end();
+            ran
+        }
+        Act::Host(code) => code(&Scene { enclosure, bait, attempt }).map(said),
+        _ => enclosure.run(attempt.act, &attempt.setup, bait),
+    }
+}
+
+/// What a run came to, by its line, its end and its limits. Anything but the exact refusal is inconclusive.
+pub(crate) fn judge(attempt: &Attempt, ran: &Ran) -> Outcome {
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    if let Some(line) = lines.iter().find(|line| attempt.reached.contains(line)) {
+        return Outcome::Escaped((*line).to_owned());
+    }
+    let End { reason, hits } = attempt.end.unwrap_or(End { reason: ExitReason::Exited(0), hits: &[] });
+    if ran.reason != reason || ran.hits != hits {
+        return Outcome::Inconclusive(told(ran));
+    }
+    let last = lines.last().copied().unwrap_or_default();
+    let one = attempt.end.is_some() || lines.len() == 1;
+    match attempt.refused {
+        [] => Outcome::Refused(format!("{reason:?}")),
+        refused if one && refused.contains(&last) => Outcome::Refused(last.to_owned()),
+        _ => Outcome::Inconclusive(told(ran)),
+    }
+}
+
+/// A run in one line, for a person.
+fn told(ran: &Ran) -> String {
+    let short = |text: &str| -> String { text.trim().replace('\n', " | ").chars().take(300).collect() };
+    let last = ran.stderr.trim().lines().last().unwrap_or_default();
+    format!("{:?} {:?}, printed `{}`, complained `{}`", ran.reason, ran.hits, short(&ran.stdout), short(last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attempt::python;
+
+    const ATTEMPT: Attempt = python("kernel/none", "nothing", "", &["refused EPERM"], &[Proof::Host]);
+
+    fn judged(stdout: &str, reason: ExitReason) -> Outcome {
+        judge(&ATTEMPT, &Ran { stdout: stdout.into(), stderr: String::new(), reason, hits: Vec::new() })
+    }
+
+    #[test]
+    fn only_the_exact_refusal_counts() {
+        assert_eq!(judged("refused EPERM\n", ExitReason::Exited(0)), Outcome::Refused("refused EPERM".into()));
+        assert_eq!(judged("noise\nreached\n", ExitReason::Signalled(9)), Outcome::Escaped("reached".into()));
+        for (stdout, reason) in [
+            ("", ExitReason::Exited(0)),
+            ("refused EACCES\n", ExitReason::Exited(0)),
+            ("noise\nrefused EPERM\n", ExitReason::Exited(0)),
+            ("refused EPERM\n", ExitReason::Exited(1)),
+            ("refused EPERM\n", ExitReason::TimedOut),
+        ] {
+            assert!(matches!(judged(stdout, reason), Outcome::Inconclusive(_)), "{stdout:?} {reason:?}");
+        }
+    }
+}
