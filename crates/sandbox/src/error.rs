@@ -67,6 +67,11 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// Whether the host does not let us have namespaces, or nothing in them.
+    pub(crate) fn refuses_namespaces(&self) -> bool {
+        use Control::{CgroupNamespace, MountNamespace, UserNamespace};
+        matches!(self, Self::Unenforceable { control: UserNamespace | MountNamespace | CgroupNamespace, .. })
+    }
     pub(crate) fn stage(stage: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Stage { stage: stage.into(), source: source.into() }
     }

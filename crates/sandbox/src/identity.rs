@@ -43,6 +43,13 @@ impl Identity {
     pub(crate) fn caller() -> Self {
         Self::Caller { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
     }
+    /// The user that a run without a user namespace has to itself; `None` where that is the caller.
+    pub(crate) fn own_user(&self) -> Option<u32> {
+        match self {
+            Self::Caller { .. } => None,
+            Self::Reserved { base } => Some(base + INSIDE_ID),
+        }
+    }
     pub(crate) fn as_root(&self) -> bool {
         matches!(self, Self::Reserved { .. })
     }
@@ -91,6 +98,22 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// As [`Self::reserve`], for what belongs to `owner`: when that is the user of a range that somebody has reserved for
+    /// it, that range.
+    pub(crate) fn reserve_as(owner: Option<u32>) -> Result<Self> {
+        let base = owner.and_then(|owner| owner.checked_sub(INSIDE_ID));
+        let ours =
+            |base: &u32| *base >= FIRST && (base - FIRST).is_multiple_of(RANGE) && (base - FIRST) / RANGE < SLOTS;
+        match base.filter(ours) {
+            Some(base) if rustix::process::geteuid().is_root() => {
+                Ok(Self { identity: Identity::Reserved { base }, _lock: None })
+            }
+            _ => Self::reserve(),
+        }
+    }
+}
+
 fn lock(slot: u32) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     let name = SocketAddrUnix::new_abstract_name(format!("agentic-sandbox-ids-{slot}").as_bytes())?;
@@ -123,7 +146,7 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
     fn own_as(&mut self, layer: &mut Layer, path: &Path, whose: &OsStr) -> Result<()> {
         let mount = self.detached(path)?;
         self.map(&mount, path, whose).map_err(|error| Error::Unenforceable {
-            control: Control::UserNamespace,
+            control: Control::View,
             reason: format!(
                 "{} lies on a file system that cannot be id-mapped ({error}), so root's files cannot be shown to a sandboxed user; run as the owner of the folder, or move it",
                 path.display()

@@ -9,19 +9,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use rustix::process::Signal;
+
 use crate::channel;
 use crate::child::{Child, Killer};
 use crate::error::{Error, Result};
+use crate::guarded::Guarded;
 use crate::identity::{Identity, Slot};
 use crate::linux::cgroup::{Group, Support};
 use crate::output::{Control, Enforced, Enforcement};
-use crate::policy::{Network, Source};
+use crate::policy::{Network, Source, Tier};
 use crate::spawner::Client;
-use crate::spec::{Entry, FailureKind, Layer, Purpose, Report, Request, Spec, Status, What};
+use crate::spec::{Enclosure, Entry, FailureKind, Layer, Purpose, Report, Request, Spec, Status, What};
 use crate::supervise::{Pipes, Supervised};
 use crate::surroundings::Processors;
 use crate::view::View;
-use crate::{Command, Limits};
+use crate::{Command, Limits, guarded};
 
 /// How the spawner process is found. Never from PATH.
 #[derive(Debug, Clone)]
@@ -49,6 +52,16 @@ pub(crate) struct Inner {
     pub(crate) client: Mutex<Option<Arc<Client>>>,
     cgroups: Mutex<Option<Arc<Support>>>,
     spare: Mutex<Option<Group>>,
+    namespaces: Mutex<Namespaces>,
+}
+
+/// Whether this host lets us have namespaces: found by trying, for the life of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Namespaces {
+    Untried,
+    Held,
+    /// For this reason.
+    Refused(String),
 }
 
 /// A name for the next cgroup of this process.
@@ -100,6 +113,7 @@ impl Sandbox {
                 client: Mutex::new(None),
                 cgroups: Mutex::new(None),
                 spare: Mutex::new(None),
+                namespaces: Mutex::new(Namespaces::Untried),
             }),
         })
     }
@@ -147,12 +161,12 @@ impl Sandbox {
 
     /// One request that makes a nest, and its answer. A spawner that dies under it is replaced once: nothing was
     /// started that could be started twice.
-    fn nest(&self, flags: libc::c_int, identity: &Identity, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
+    fn nest(&self, flags: libc::c_int, identity: Option<&Identity>, cgroup: Option<BorrowedFd<'_>>) -> Result<Nest> {
         let request = Request::Nest {
             flags: flags as u64,
-            uid_map: identity.uid_map(),
-            gid_map: identity.gid_map(),
-            deny_setgroups: !identity.as_root(),
+            uid_map: identity.map(Identity::uid_map).unwrap_or_default(),
+            gid_map: identity.map(Identity::gid_map).unwrap_or_default(),
+            deny_setgroups: identity.is_some_and(|identity| !identity.as_root()),
             into_cgroup: cgroup.is_some(),
         };
         let client = self.client()?;
@@ -162,18 +176,73 @@ impl Sandbox {
         }
     }
 
+    fn namespaces(&self) -> std::sync::MutexGuard<'_, Namespaces> {
+        self.inner.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A run in namespaces has succeeded.
+    pub(crate) fn namespaces_hold(&self) {
+        *self.namespaces() = Namespaces::Held;
+    }
+
+    /// The run that takes the place of one that this host refused, under the same handle.
+    pub(crate) fn instead(&self, command: &Command, refusal: &Error, killer: &Killer) -> Result<Supervised> {
+        *self.namespaces() = Namespaces::Refused(refusal.to_string());
+        self.start(command, Some(&refusal.to_string()), Some(killer))
+    }
+
     pub(crate) fn spawn(&self, command: &Command) -> Result<Child> {
+        let known = self.namespaces().clone();
+        match (command.policy.tier, known) {
+            (Tier::A, _) | (Tier::Best, Namespaces::Held) => Ok(Child::new(self.start(command, None, None)?, None)),
+            (Tier::B, _) => Ok(Child::new(self.start(command, Some("tier B was asked for"), None)?, None)),
+            (Tier::Best, Namespaces::Refused(why)) => Ok(Child::new(self.start(command, Some(&why), None)?, None)),
+            (Tier::Best, Namespaces::Untried) => match self.start(command, None, None) {
+                Ok(run) => Ok(Child::new(run, Some((self.clone(), command.clone())))),
+                Err(error) if error.refuses_namespaces() => {
+                    *self.namespaces() = Namespaces::Refused(error.to_string());
+                    Ok(Child::new(self.start(command, Some(&error.to_string()), None)?, None))
+                }
+                Err(error) => Err(error),
+            },
+        }
+    }
+
+    /// Starts a run: in namespaces, or for the reason given without.
+    fn start(&self, command: &Command, without: Option<&str>, killer: Option<&Killer>) -> Result<Supervised> {
         let began = Instant::now();
         self.check_owner()?;
         command.limits.validate()?;
-        let argv = arguments(command)?;
-        let env = environment(command)?;
+        let mut argv = arguments(command)?;
+        let mut env = environment(command)?;
+        let mut program = command.program.clone();
+        let mut dir = match (&command.dir, command.policy.workspaces.first()) {
+            (Some(dir), _) => dir.clone(),
+            (None, Some(workspace)) => workspace.path.clone(),
+            (None, None) => PathBuf::from("/"),
+        };
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let processors = Processors::of(&command.limits, u64::from(std::process::id()).wrapping_add(number));
-        let view = View::of(&command.policy, &command.limits, &processors)?;
-        let slot = Slot::reserve()?;
-        let mut entries = view.entries;
-        let mounts = self.prepare_mounts(&slot, &mut entries)?;
+        let (slot, entries, writable, mounts, enclosure);
+        match without {
+            None => {
+                let view = View::of(&command.policy, &command.limits, &processors)?;
+                slot = Slot::reserve()?;
+                let mut shown = view.entries;
+                mounts = self.prepare_mounts(&slot, &mut shown)?;
+                (entries, writable, enclosure) = (shown, view.writable, Enclosure::Namespaces);
+            }
+            Some(_) => {
+                let run = Guarded::prepare(command, &processors)?;
+                argv = argv.into_iter().map(|text| run.list.argument(text)).collect();
+                env = env.into_iter().map(|entry| run.list.variable(entry)).collect();
+                program = run.list.inside(&program).unwrap_or(program);
+                dir = run.list.inside(&dir).unwrap_or(dir);
+                slot = run.slot;
+                mounts = Vec::new();
+                (entries, writable, enclosure) = (Vec::new(), run.list.writable, Enclosure::Guard(run.guard));
+            }
+        }
 
         let support = self.cgroups();
         let spare = self.spare().take();
@@ -188,17 +257,28 @@ impl Sandbox {
         let held = |control| matches!(enforced.get(&control), Some(Enforcement::Active));
         let (watch_memory, watch_cpu) = (!held(Control::Memory), !held(Control::Cpu));
         let own_network = command.policy.network == Network::None;
-        namespaces(&mut enforced, own_network);
-        let flags = NAMESPACES | if own_network { libc::CLONE_NEWNET } else { 0 };
-        let nest = self.nest(flags, &slot.identity, group.as_ref().and_then(Group::clone_fd))?;
-
-        let dir = match (&command.dir, command.policy.workspaces.first()) {
-            (Some(dir), _) => dir.clone(),
-            (None, Some(workspace)) => workspace.path.clone(),
-            (None, None) => PathBuf::from("/"),
+        let into_cgroup = group.as_ref().and_then(Group::clone_fd);
+        let (nest, ends_with) = match without {
+            None => {
+                namespaces(&mut enforced, own_network);
+                let flags = NAMESPACES | if own_network { libc::CLONE_NEWNET } else { 0 };
+                (self.nest(flags, Some(&slot.identity), into_cgroup)?, Signal::KILL)
+            }
+            Some(why) => {
+                guarded::enforced(&mut enforced, why, &slot.identity, command.policy.network);
+                (self.nest(0, None, into_cgroup)?, Signal::TERM)
+            }
+        };
+        let killer = match killer {
+            None => Killer::new(nest.pidfd, ends_with),
+            Some(killer) => {
+                killer.take_over(nest.pidfd, ends_with);
+                killer.clone()
+            }
         };
         let spec = Spec {
             purpose: Purpose::Run,
+            enclosure,
             as_root: slot.identity.as_root(),
             own_network,
             terminal: command.terminal.as_ref().map(|size| size()),
@@ -207,12 +287,12 @@ impl Sandbox {
             watch_memory,
             watch_cpu,
             processors: processors.fewer.then_some(processors.numbers),
-            program: command.program.clone().into(),
+            program: program.into(),
             argv,
             env,
             dir: dir.into(),
             profile: command.policy.profile,
-            writable: view.writable,
+            writable,
             allow_degraded: command.policy.allow_degraded.iter().copied().collect(),
         };
         let pipes = Pipes::new().map_err(|error| Error::stage("make the standard streams", error))?;
@@ -249,11 +329,11 @@ impl Sandbox {
             limits: command.limits.clone(),
             group,
             enforced,
-            killer: Killer::new(nest.pidfd),
+            killer,
             _slot: slot,
             client: nest.client,
         };
-        Ok(Child::new(supervised))
+        Ok(supervised)
     }
 
     /// As root, host paths that only root can traverse or own enter as detached mounts, id-mapped so that
@@ -303,7 +383,7 @@ impl Sandbox {
             return mount_as_root(lowers, upper, work);
         }
         let identity = Identity::caller();
-        let nest = self.nest(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, &identity, None)?;
+        let nest = self.nest(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, Some(&identity), None)?;
         let layer = |path: &PathBuf| Layer::Path(path.into());
         let what = What::Overlay {
             lowers: lowers.iter().map(layer).collect(),
@@ -313,6 +393,7 @@ impl Sandbox {
         };
         let spec = Spec {
             purpose: Purpose::Mount,
+            enclosure: Enclosure::Namespaces,
             as_root: false,
             own_network: false,
             terminal: None,

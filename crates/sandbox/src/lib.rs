@@ -13,6 +13,7 @@
 //!
 //! This crate knows nothing of tools, plans or workspaces beyond the paths it is told.
 
+mod allow_list;
 mod capture;
 mod channel;
 mod child;
@@ -20,6 +21,7 @@ mod command;
 mod error;
 mod filters;
 mod fork;
+mod guarded;
 mod identity;
 mod init;
 mod launch;
@@ -43,7 +45,7 @@ pub use limits::{LimitError, Limits, MB};
 pub use linux::lease::has_writer;
 pub use linux::sys::with_fs_identity;
 pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind, Output, Usage};
-pub use policy::{Network, Policy, Profile, Source, View, Workspace};
+pub use policy::{Network, Policy, Profile, Source, Tier, View, Workspace};
 pub use probe::{HostReport, probe};
 pub use spawner::spawner_hook;
 #[cfg(feature = "weaken")]

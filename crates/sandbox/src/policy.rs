@@ -64,7 +64,20 @@ impl Profile {
     }
 }
 
-/// A folder the run works in, at the same path inside and outside.
+/// Which isolation tier a run is to have. The tiers differ in what they promise: SECURITY.md has the list.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    /// A where this host lets us, else B; the result's `enforced` says which.
+    #[default]
+    Best,
+    /// Namespaces and all the rest (A, or A' when started as root), or a refusal.
+    A,
+    /// Landlock, the system-call filter and resource limits, without a namespace: for hosts that refuse them.
+    B,
+}
+
+/// A folder the run works in, at the same path inside and outside (in tier B: where its copy lies).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workspace {
     /// Absolute path of the folder, the same inside and outside.
@@ -117,6 +130,8 @@ pub struct Policy {
     pub network: Network,
     /// Which system calls are answered.
     pub profile: Profile,
+    /// Which isolation tier the run has. In tier B the program works in the copy of a workspace, at the copy's path.
+    pub tier: Tier,
     /// Controls the caller gives up by name where the host cannot enforce them. Of use for [`crate::Control::Landlock`] and
     /// for controls whose verification fails; without a namespace or the filter a run is refused in any case.
     pub allow_degraded: BTreeSet<Control>,

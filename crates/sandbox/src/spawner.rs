@@ -136,6 +136,14 @@ fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
 struct Nest {
     report: OwnedFd,
     pidfd: OwnedFd,
+    /// Whether it is a guard: it ends its tree itself, where no namespace does.
+    guard: bool,
+}
+
+impl Nest {
+    fn end(&self) {
+        let _ = pidfd_send_signal(&self.pidfd, if self.guard { Signal::TERM } else { Signal::KILL });
+    }
 }
 
 /// Until the engine's socket closes or the engine ends; then, or when it cannot go on, every nest ends with it.
@@ -152,10 +160,12 @@ fn serve(socket: OwnedFd) -> io::Result<()> {
     init::tree::prepare();
     let mut nests: HashMap<i32, Nest> = HashMap::new();
     let result = take_requests(&socket, &engine_ended, &child_ended, &mut nests);
-    for nest in nests.values() {
-        let _ = pidfd_send_signal(&nest.pidfd, Signal::KILL);
+    nests.values().for_each(Nest::end);
+    while let Some(ended) = sys::reap_blocking() {
+        if nests.remove(&ended.pid).is_some_and(|nest| nest.guard) {
+            init::extent::end_strays(|pid| nests.contains_key(&pid));
+        }
     }
-    while sys::reap_blocking().is_some() {}
     result
 }
 
@@ -178,6 +188,10 @@ fn take_requests(
             let _ = rustix::io::read(child_ended, &mut buffer);
             while let Some(ended) = sys::reap() {
                 if let Some(nest) = nests.remove(&ended.pid) {
+                    if nest.guard {
+                        // None is left, unless the guard itself was killed: then they have become ours.
+                        init::extent::end_strays(|pid| nests.contains_key(&pid));
+                    }
                     let usage = ended.usage;
                     let (user, system, peak) = (usage.user, usage.system, usage.peak);
                     // The engine may have lost interest: then nobody is left to tell.
@@ -205,11 +219,16 @@ fn answer(request: &Request, descriptors: Vec<OwnedFd>, nests: &mut HashMap<i32,
             let Some(control) = descriptors.next() else { return };
             let cgroup = into_cgroup.then(|| descriptors.next()).flatten();
             let cgroup = cgroup.as_ref().map(AsFd::as_fd);
+            let guard = uid_map.is_empty();
+            if guard && let Err(error) = sys::become_subreaper() {
+                return failed("become the subreaper of guards", &error);
+            }
             match sys::clone_into(standing(*flags), cgroup) {
                 Ok(Forked::Child) => init::run(control),
                 Ok(Forked::Parent(pid, Some(pidfd))) => {
                     let id = pid.as_raw_nonzero().get();
-                    if let Err(error) = write_maps(pid, uid_map, gid_map, *deny_setgroups) {
+                    let mapped = if guard { Ok(()) } else { write_maps(pid, uid_map, gid_map, *deny_setgroups) };
+                    if let Err(error) = mapped {
                         let _ = pidfd_send_signal(&pidfd, Signal::KILL);
                         return failed("write the id maps of a user namespace", &error);
                     }
@@ -217,7 +236,7 @@ fn answer(request: &Request, descriptors: Vec<OwnedFd>, nests: &mut HashMap<i32,
                         let _ = pidfd_send_signal(&pidfd, Signal::KILL);
                         return;
                     }
-                    nests.insert(id, Nest { report, pidfd });
+                    nests.insert(id, Nest { report, pidfd, guard });
                 }
                 Ok(Forked::Parent(_, None)) => {}
                 Err(error) => failed("clone into new namespaces", &error),

@@ -64,6 +64,7 @@ pub(crate) enum What {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Spec {
     pub(crate) purpose: Purpose,
+    pub(crate) enclosure: Enclosure,
     /// Entered as root: become the inside user first, keeping capabilities.
     pub(crate) as_root: bool,
     pub(crate) own_network: bool,
@@ -86,6 +87,31 @@ pub(crate) struct Spec {
     pub(crate) writable: Vec<OsString>,
     /// Controls whose absence the caller accepts.
     pub(crate) allow_degraded: Vec<Control>,
+}
+
+/// What keeps a run in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Enclosure {
+    /// Namespaces of its own, and a view built in them.
+    Namespaces,
+    /// Landlock and the filter, under a guard.
+    Guard(Guard),
+}
+
+/// A run without namespaces.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Guard {
+    /// The user that the program becomes, where root gives it one of its own.
+    pub(crate) user: Option<u32>,
+    /// Files and folders that may be read and executed beneath.
+    pub(crate) readable: Vec<OsString>,
+    /// Folders on disk whose size is watched.
+    pub(crate) layers: Vec<OsString>,
+    /// What the view is weaker in than one of mounts.
+    pub(crate) view: String,
+    /// The guard's own process id.
+    #[serde(skip)]
+    pub(crate) pid: i32,
 }
 
 /// What a nest is made for.
@@ -149,7 +175,7 @@ impl From<State> for Enforcement {
 /// From the engine to the spawner. The descriptors that come along: report, control, and a cgroup when said.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Request {
-    /// Clone a nest init.
+    /// Clone a nest init; without flags and maps, a guard.
     Nest { flags: u64, uid_map: String, gid_map: String, deny_setgroups: bool, into_cgroup: bool },
     /// Make a user namespace with these maps and send its descriptor (for id-mapped mounts).
     UserNamespace { uid_map: String, gid_map: String },

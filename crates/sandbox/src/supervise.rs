@@ -94,6 +94,8 @@ struct Loop {
     /// The limit for which the tree was ended from here.
     verdict: Option<LimitKind>,
     killed: bool,
+    /// Whether the program runs, or has run.
+    started: bool,
 }
 
 /// Sees a run to its end.
@@ -111,6 +113,7 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
         enforced: enforced.clone(),
         verdict: None,
         killed: false,
+        started: false,
     };
     let deadline = *began + limits.wall;
     let mut counters_due = Instant::now();
@@ -158,7 +161,10 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
                 None => waiting.push((Source::Output(place), PollFd::new(stream, PollFlags::IN))),
             }
         }
-        input.wait_for(&mut waiting);
+        // What is not known to run is given nothing: another may have to take its place.
+        if state.started {
+            input.wait_for(&mut waiting);
+        }
         let mut fds: Vec<PollFd<'_>> = waiting.iter().map(|(_, fd)| fd.clone()).collect();
         let timeout = Timespec { tv_sec: pause.as_secs() as i64, tv_nsec: i64::from(pause.subsec_nanos()) };
         match poll(&mut fds, Some(&timeout)) {
@@ -240,6 +246,7 @@ impl Loop {
             None => self.control = None,
             Some((Status::Failed { kind, stage, errno }, _)) => return Err(failure(kind, stage, errno)),
             Some((Status::Started { enforced }, _)) => {
+                self.started = true;
                 self.enforced.extend(enforced.into_iter().map(|(control, state)| (control, state.into())));
             }
             Some((Status::Exited { status, verdict, user, system, peak, hits }, _)) => {

@@ -10,6 +10,7 @@ mod aarch64;
 mod evaluate;
 mod program;
 mod rules;
+mod shared_host;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ mod x86_64;
 
 pub(crate) use program::Program;
 pub(crate) use rules::Ticket;
+pub(crate) use shared_host::SharedHost;
 
 use crate::Profile;
 
@@ -117,11 +119,13 @@ pub(crate) struct Openings {
     /// UNIX sockets made by `socket`. To be closed with the host's network where Landlock cannot scope
     /// abstract names (X11, D-Bus); `socketpair` stays.
     pub(crate) unix: bool,
+    /// What else is closed where the run has no namespaces of its own; `None` where it has.
+    pub(crate) shared: Option<SharedHost>,
 }
 
 impl From<Profile> for Openings {
     fn from(profile: Profile) -> Self {
-        Self { exec: !profile.closes_exec(), inet: !profile.closes_inet(), unix: true }
+        Self { exec: !profile.closes_exec(), inet: !profile.closes_inet(), unix: true, shared: None }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use libc::sock_filter;
 
 use super::rules::{Clauses, Rule, Test, Ticket};
-use super::{Answer, Arch, Decision, Entry, Openings, table};
+use super::{Answer, Arch, Decision, Entry, Openings, SharedHost, shared_host, table};
 use crate::Profile;
 use crate::weaken::{Barrier, stands};
 
@@ -53,6 +53,17 @@ impl Program {
             _ => Some(program.clone()),
         }
     }
+    /// The filter of a run that shares the host: no UNIX socket, and no INET socket without the host's network.
+    pub(crate) fn sharing(
+        profile: Profile,
+        shared: SharedHost,
+        network: bool,
+        ticket: Option<&Ticket>,
+    ) -> Option<Self> {
+        let open = Openings::from(profile);
+        let open = Openings { inet: open.inet && network, unix: false, shared: Some(shared), ..open };
+        Some(Self::with_openings(Arch::native()?, open, ticket))
+    }
     /// What the nest init itself may still call once the program runs.
     pub(crate) fn nest_init() -> Option<Self> {
         let arch = Arch::native()?;
@@ -90,12 +101,13 @@ impl Program {
     pub(crate) fn with_openings(arch: Arch, open: Openings, ticket: Option<&Ticket>) -> Self {
         let mut by_name: Vec<&Entry> = table::TABLE.iter().collect();
         by_name.sort_unstable_by_key(|entry| entry.name);
-        let decision = |name: &'static str| match by_name
-            [by_name.binary_search_by_key(&name, |entry| entry.name).ok()?]
-        .decision
-        {
-            _ if !stands(Barrier::Call(name)) => Some(Decision::Allow),
-            decision => Some(decision),
+        let listed = |name: &str| Some(by_name[by_name.binary_search_by_key(&name, |entry| entry.name).ok()?].decision);
+        let decision = |name: &'static str| {
+            if !stands(Barrier::Call(name)) {
+                return Some(Decision::Allow);
+            }
+            let closed = open.shared.and_then(|shared| shared_host::decision(name, shared));
+            closed.or_else(|| listed(name))
         };
         let mut entries: Vec<(u32, Decision)> =
             arch.numbers().filter_map(|(name, number)| Some((number, decision(name)?))).collect();

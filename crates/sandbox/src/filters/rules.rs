@@ -28,6 +28,12 @@ pub(super) enum Rule {
     Socket,
     Socketpair,
     NoOutOfBand { flags: u8 },
+    OwnGroup,
+    OnlyItself { pid: u8 },
+    NoSignalOwner,
+    NoHiding,
+    OpenTruncating { flags: u8 },
+    TimesOfOpenFile,
 }
 
 /// A one-time admission for `execveat`, by which a no-exec run starts its program.
@@ -102,6 +108,11 @@ impl Clauses {
     }
     fn when(mut self, tests: impl Into<Vec<Test>>, then: Answer) -> Self {
         self.list.push(Clause { tests: tests.into(), then });
+        self
+    }
+    /// A clause before all others.
+    fn first(mut self, tests: impl Into<Vec<Test>>, then: Answer) -> Self {
+        self.list.insert(0, Clause { tests: tests.into(), then });
         self
     }
     /// The answer, straight from the data: what the compiled filter is compared with.
@@ -194,6 +205,18 @@ impl Rule {
                     .when([is(0, &[libc::AF_UNIX as u32]), kind(types)], Allow)
                     .when([is(0, &[libc::AF_UNIX as u32])], Answer::EPERM)
             }
+            Self::OwnGroup => Clauses::new(Answer::EPERM).when([is(0, &[0])], Allow),
+            Self::OnlyItself { pid } => Clauses::new(Answer::EPERM).when([is(pid, &[0])], Allow),
+            Self::NoSignalOwner => Self::Fcntl.clauses(open, ticket).first([is(1, SIGNAL_OWNERS)], Answer::EPERM),
+            Self::NoHiding => {
+                Self::Prctl.clauses(open, ticket).first([is(0, &[libc::PR_SET_DUMPABLE as u32])], Answer::EPERM)
+            }
+            Self::OpenTruncating { flags } => {
+                let mask = (libc::O_ACCMODE | libc::O_TRUNC) as u32;
+                Clauses::new(Allow).when([Test::Low { arg: flags, mask, one_of: TRUNCATING }], Answer::EPERM)
+            }
+            // A null path means the descriptor, which O_PATH does not satisfy; with a flag it would.
+            Self::TimesOfOpenFile => Clauses::new(Answer::EPERM).when([Test::Null { arg: 1 }, is(3, &[0])], Allow),
             Self::NoOutOfBand { flags } => {
                 Clauses::new(Answer::EPERM).when([none_of_bits(flags, libc::MSG_OOB as u32)], Allow)
             }
@@ -344,6 +367,16 @@ const FCNTLS: &[u32] = &[
     1037, // F_GET_FILE_RW_HINT
     1038, // F_SET_FILE_RW_HINT
 ];
+
+/// Who is signalled when a descriptor becomes ready: any process of the same user.
+const SIGNAL_OWNERS: &[u32] = &[
+    8,  // F_SETOWN
+    10, // F_SETSIG
+    15, // F_SETOWN_EX
+];
+
+/// Opened for reading, and emptied all the same.
+const TRUNCATING: &[u32] = &[(libc::O_RDONLY | libc::O_TRUNC) as u32];
 
 /// `arch_prctl` (x86_64): the calling thread's registers and its own features.
 const ARCH_PRCTLS: &[u32] = &[

@@ -271,7 +271,7 @@ fn rules_mean_what_the_design_says() {
     for (profile, name, args, what) in expected {
         assert_eq!(answer(*profile, name, *args), *what, "{profile:?} {name} {args:x?}");
     }
-    let unix_closed = Openings { exec: true, inet: true, unix: false };
+    let unix_closed = Openings { exec: true, inet: true, unix: false, shared: None };
     let program = Program::with_openings(Arch::X86_64, unix_closed, None);
     assert_ne!(answer_to(&program, Arch::X86_64, 41, [1, 1, 0, 0, 0, 0]), Answer::Allow.code());
     assert_eq!(answer_to(&program, Arch::X86_64, 53, [1, 2, 0, 0, 0, 0]), Answer::EPERM.code());

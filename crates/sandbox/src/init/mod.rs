@@ -15,8 +15,11 @@
 //! 9. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
 
 mod disk;
+pub(crate) mod extent;
+mod guard;
 mod payload;
 mod root;
+mod scratch;
 pub(crate) mod tree;
 mod watch;
 
@@ -25,11 +28,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use rustix::process::{DumpableBehavior, Signal};
 
+use self::extent::Extent;
 use crate::channel;
 use crate::filters::Program;
 use crate::linux::{mounts, network, seccomp, sys};
 use crate::output::Control;
-use crate::spec::{FailureKind, Purpose, Spec, State, Status};
+use crate::spec::{Enclosure, FailureKind, Guard, Purpose, Spec, State, Status};
 use crate::view::INSIDE_ID;
 use crate::weaken::{Barrier, stands};
 
@@ -43,6 +47,22 @@ pub(crate) struct Failure {
 /// Names the stage of an error.
 pub(crate) trait Stage<T> {
     fn stage(self, stage: impl Into<String>) -> Result<T, Failure>;
+}
+
+/// Names the stage of an error that is the host's refusal of a control.
+pub(crate) trait Refusal<T> {
+    fn refusal(self, control: Control, stage: &str) -> Result<T, Failure>;
+}
+
+impl<T, E: Into<io::Error>> Refusal<T> for Result<T, E> {
+    fn refusal(self, control: Control, stage: &str) -> Result<T, Failure> {
+        self.stage(stage).map_err(|failure| match failure.error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS | libc::EINVAL | libc::ENODEV) => {
+                Failure { kind: FailureKind::Unenforceable(control), ..failure }
+            }
+            _ => failure,
+        })
+    }
 }
 
 impl<T, E: Into<io::Error>> Stage<T> for Result<T, E> {
@@ -88,6 +108,11 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     let spec: Spec = channel::unpack(packed.as_fd()).stage("read the spec")?;
     drop(packed);
     let handed = Handed { stdio, mounts: descriptors.collect() };
+    if let Enclosure::Guard(guard) = &spec.enclosure {
+        let guard = Guard { pid: rustix::process::getpid().as_raw_nonzero().get(), ..guard.clone() };
+        let spec = Spec { enclosure: Enclosure::Guard(guard.clone()), ..spec };
+        return guard::story(spec, guard, handed, control);
+    }
 
     if spec.as_root {
         sys::become_capable_user(INSIDE_ID, INSIDE_ID).stage("become the inside user")?;
@@ -101,7 +126,7 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
         // As root the change of ids has made it so already.
         rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).stage("become dumpable")?;
     }
-    mounts::make_private().stage("cut mount propagation")?;
+    mounts::make_private().refusal(Control::MountNamespace, "cut mount propagation")?;
     if spec.purpose == Purpose::Mount {
         let mount = root::lone_overlay(&spec, &handed)?;
         channel::send(control, &Status::Mounted, &[mount.as_fd()]).stage("send the mount up")?;
@@ -124,7 +149,7 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     // Not with `clone3`: in v1 this process was moved into its group afterwards, and a cgroup namespace's root is the
     // group that it is made in.
     if stands(Barrier::CgroupNamespace) {
-        sys::own_cgroup_namespace().stage("make a cgroup namespace")?;
+        sys::own_cgroup_namespace().refusal(Control::CgroupNamespace, "make a cgroup namespace")?;
     }
     // Not before: a detached mount counts as a mount namespace of its own (fs/namespace.c, `alloc_mnt_ns`).
     if stands(Barrier::Nesting) {
@@ -137,7 +162,7 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     };
     let started = payload::start(&spec, stdio, &mut enforced)?;
     narrow()?;
-    watch::until_the_end(&spec, control, &child_ended, &started, &root, enforced)
+    watch::until_the_end(&spec, control, &child_ended, &started, &root, Extent::Namespace, enforced)
 }
 
 /// A terminal of the enclosure's own devpts: the parent gets one end, the program the other, three times.

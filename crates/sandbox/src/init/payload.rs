@@ -15,13 +15,13 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::{Enforced, Failure, Stage};
+use super::{Enforced, Failure, Stage, guard};
 use crate::filters::Program;
 use crate::linux::seccomp::Departure;
 use crate::linux::sys::{self, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
 use crate::output::Control;
-use crate::spec::{FailureKind, Spec, State};
+use crate::spec::{Enclosure, FailureKind, Spec, State};
 use crate::weaken::{Barrier, stands};
 
 /// The processors of a run that has fewer than its caller.
@@ -63,6 +63,8 @@ pub(super) struct Started {
 enum Said {
     /// What the kernel answered when the domain was entered: no file of `/proc` shows it from outside.
     Landlock(State),
+    /// What the view is without mounts.
+    View(State),
     /// It could not become the program.
     Failed { kind: FailureKind, stage: String, errno: i32 },
 }
@@ -106,6 +108,7 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
         rest = after;
         match said {
             Said::Landlock(state) => landlock = Some(state),
+            Said::View(state) => enforced.push((Control::View, state)),
             Said::Failed { kind, stage, errno } => {
                 return Err(Failure { kind, stage, error: io::Error::from_raw_os_error(errno) });
             }
@@ -135,6 +138,15 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     }
     // Under memory pressure of the whole machine the sandbox goes first.
     let _ = std::fs::write("/proc/self/oom_score_adj", "500");
+    let guarded = match &spec.enclosure {
+        Enclosure::Namespaces => None,
+        Enclosure::Guard(guard) => Some(guard),
+    };
+    // Processes that count against the limit and are not the program's: the nest init, or the user's others.
+    let others = guarded.map_or(rlimit::NEST_INIT.into(), guard::others);
+    if let Some(guard) = guarded {
+        guard::become_user(guard)?;
+    }
     rustix::process::chdir(Path::new(&spec.dir))
         .stage(format!("enter the folder {}", Path::new(&spec.dir).display()))?;
 
@@ -154,25 +166,33 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     } else {
         sys::leave_open(report.as_raw_fd()).stage("leave descriptors open")?;
     }
-    told(rlimit::apply(&spec.limits, spec.watch_memory))?;
+    told(rlimit::apply(&spec.limits, spec.watch_memory, others))?;
     if let Some(processors) = &spec.processors {
         processors::keep_to(processors).stage("choose the processors")?;
     }
     if stands(Barrier::Capabilities) {
-        told(capabilities::drop_all())?;
+        told(if guarded.is_some() { capabilities::drop_permitted() } else { capabilities::drop_all() })?;
     } else {
         capabilities::keep_all().stage("keep capabilities")?;
     }
     if stands(Barrier::NoNewPrivs) {
         landlock::no_new_privs().stage("set no_new_privs")?;
     }
-    let writable: Vec<PathBuf> =
-        spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
-    say(report, &Said::Landlock(enter_domain(spec, &writable)?));
+    let ticket = departure.as_ref().map(Departure::ticket);
+    let filter = match guarded {
+        None => {
+            say(report, &Said::Landlock(enter_domain(spec)?));
+            Program::of(spec.profile, ticket)
+        }
+        Some(guard) => {
+            let (domain, view) = guard::enter_domain(spec, guard)?;
+            say(report, &Said::Landlock(domain));
+            say(report, &Said::View(view));
+            guard::filter(spec, guard, ticket)
+        }
+    };
     let installed = if stands(Barrier::Seccomp) {
-        Program::of(spec.profile, departure.as_ref().map(Departure::ticket))
-            .ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))
-            .and_then(|program| seccomp::install(&program))
+        filter.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|program| seccomp::install(&program))
     } else {
         Ok(())
     };
@@ -248,9 +268,11 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
     let field = |name: &str| {
         status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":")).map(str::trim).unwrap_or("missing")
     };
-    let no_capabilities = ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"]
-        .iter()
-        .all(|set| u64::from_str_radix(field(set), 16).is_ok_and(|bits| bits == 0));
+    let empty = |set: &&str| u64::from_str_radix(field(set), 16).is_ok_and(|bits| bits == 0);
+    let held = ["CapInh", "CapPrm", "CapEff", "CapAmb"];
+    // Without a user namespace only who has CAP_SETPCAP can empty the bounding set, and `no_new_privs` stands before it.
+    let bounded = empty(&"CapBnd") || matches!(spec.enclosure, Enclosure::Guard(_));
+    let no_capabilities = held.iter().all(empty) && bounded;
     if let Some(processors) = &spec.processors
         && !processors::are(processors, field("Cpus_allowed_list"))
     {
@@ -265,7 +287,10 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
         (Control::NoNewPrivs, field("NoNewPrivs") == "1", "NoNewPrivs is not 1"),
         (Control::Seccomp, field("Seccomp") == "2", "Seccomp is not 2"),
     ] {
-        if holds {
+        if holds && control == Control::Capabilities && !empty(&"CapBnd") {
+            let why = "the bounding set is not empty, which takes CAP_SETPCAP; no_new_privs keeps it out of reach";
+            enforced.push((control, State::Degraded(why.into())));
+        } else if holds {
             enforced.push((control, State::Active));
         } else if spec.allow_degraded.contains(&control) {
             enforced.push((control, State::Off(found.into())));
@@ -282,7 +307,9 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
 
 /// Enters the Landlock domain, and asks the kernel whether its scope holds: without it this process could signal the
 /// nest init, which has the same uid.
-fn enter_domain(spec: &Spec, writable: &[PathBuf]) -> Result<State, Failure> {
+fn enter_domain(spec: &Spec) -> Result<State, Failure> {
+    let writable: Vec<PathBuf> =
+        spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
     let refused = |why: String| match spec.allow_degraded.contains(&Control::Landlock) {
         true => Ok(State::Off(why)),
         false => Err(Failure {
@@ -294,7 +321,7 @@ fn enter_domain(spec: &Spec, writable: &[PathBuf]) -> Result<State, Failure> {
     if !stands(Barrier::Landlock) {
         return refused("it was taken away".into());
     }
-    let status = match landlock::restrict(&["/".into()], writable) {
+    let status = match landlock::restrict(&["/".into()], &writable) {
         Ok(status) => status,
         Err(error) => return refused(error.to_string()),
     };

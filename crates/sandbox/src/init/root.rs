@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountAttrFlags;
 
-use super::{Enforced, Failure, Handed, Stage};
+use super::{Enforced, Failure, Handed, Refusal, Stage};
 use crate::linux::mounts;
 use crate::output::Control;
 use crate::spec::{Entry, FailureKind, Layer, Spec, State, What};
@@ -26,18 +26,21 @@ const STAGING: &str = ".staging";
 pub(super) struct Root {
     /// Folders on disk that take writes: no tmpfs bounds them.
     pub(super) layers: Vec<OwnedFd>,
-    /// The scratch space, a tmpfs of its own. Held by descriptor, since the view may put anything at `/tmp`.
-    scratch: OwnedFd,
+    /// The scratch space, a tmpfs of its own. Held by descriptor, since the view may put anything at `/tmp`. `None` where
+    /// it is a layer.
+    pub(super) scratch: Option<OwnedFd>,
 }
 
 impl Root {
     /// Bytes of the files in the scratch space: they are memory.
     pub(super) fn scratch_used(&self) -> u64 {
-        rustix::fs::fstatvfs(&self.scratch).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_frsize)
+        let Some(scratch) = &self.scratch else { return 0 };
+        rustix::fs::fstatvfs(scratch).map_or(0, |fs| (fs.f_blocks - fs.f_bfree) * fs.f_frsize)
     }
     /// Whether a write there has met its end, or is about to.
     pub(super) fn scratch_is_full(&self) -> bool {
-        rustix::fs::fstatvfs(&self.scratch).is_ok_and(|fs| fs.f_bfree == 0 || fs.f_ffree == 0)
+        let full = |scratch| rustix::fs::fstatvfs(scratch).is_ok_and(|fs| fs.f_bfree == 0 || fs.f_ffree == 0);
+        self.scratch.as_ref().is_some_and(full)
     }
 }
 
@@ -84,7 +87,7 @@ pub(super) fn build(spec: &Spec, handed: &Handed, enforced: &mut Enforced) -> Re
         ))
     };
     enforced.push((Control::View, state));
-    Ok(Root { layers: builder.layers, scratch: builder.scratch })
+    Ok(Root { layers: builder.layers, scratch: Some(builder.scratch) })
 }
 
 /// The first entry's overlay, detached, for the tools outside.
@@ -102,10 +105,12 @@ pub(super) fn lone_overlay(spec: &Spec, handed: &Handed) -> Result<OwnedFd, Fail
 
 impl<'a> Builder<'a> {
     fn new(spec: &Spec, handed: &'a Handed) -> Result<Self, Failure> {
-        let root = mounts::tmpfs(ROOT_SIZE, 16_384, 0o755, mounts::plain()).stage("make the root")?;
+        let root = mounts::tmpfs(ROOT_SIZE, 16_384, 0o755, mounts::plain())
+            .refusal(Control::MountNamespace, "make the root")?;
         // Attached over the old root, which stays reachable by every path until the pivot.
         let old = mounts::open_path(Path::new("/")).stage("open the old root")?;
-        mounts::attach(root.as_fd(), old.as_fd(), Path::new("")).stage("attach the new root")?;
+        mounts::attach(root.as_fd(), old.as_fd(), Path::new(""))
+            .refusal(Control::MountNamespace, "attach the new root")?;
         let scratch = mounts::tmpfs(spec.limits.disk, spec.limits.inodes, 0o755, mounts::plain())
             .stage("make the scratch space")?;
         mounts::create_dirs(root.as_fd(), Path::new(STAGING), 0o700).stage("make the staging folder")?;
@@ -208,7 +213,7 @@ impl<'a> Builder<'a> {
                 self.place(mount.as_fd(), at, true)
             }
             What::Proc { files } => {
-                let mount = mounts::proc().stage("mount proc")?;
+                let mount = mounts::proc().refusal(Control::MountNamespace, "mount proc")?;
                 self.place(mount.as_fd(), at, true)?;
                 self.surroundings(at, files)
             }

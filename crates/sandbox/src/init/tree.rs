@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
+use super::extent::Extent;
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
 /// Below this much shared memory in a process its mappings are not looked at one by one: it is simply added.
@@ -68,10 +69,10 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// Looks at every process.
-    pub(super) fn scan(look: Look) -> Self {
+    /// Looks at every process of a run.
+    pub(super) fn scan(extent: Extent, look: Look) -> Self {
         let mut tree = Self::default();
-        for pid in numbers("/proc").filter(|pid| *pid > 1) {
+        for pid in extent.processes() {
             // A process may end between the listing and any of these reads: then it holds nothing.
             tree.stat(pid);
             if look.memory {
@@ -81,7 +82,7 @@ impl Tree {
                 tree.open_files(pid, look);
             }
         }
-        if look.memory {
+        if look.memory && extent == Extent::Namespace {
             tree.private += shared_segments();
         }
         tree
@@ -113,7 +114,10 @@ impl Tree {
         let rollup = through_any_thread(pid, |base| {
             fs::read_to_string(format!("{base}/smaps_rollup")).ok().filter(|text| !text.is_empty())
         });
-        let Some(text) = rollup else { return };
+        let Some(text) = rollup else {
+            self.private += resident(pid);
+            return;
+        };
         let kilobytes = |name| text.lines().find_map(|line| kilobytes(line, name)).unwrap_or(0);
         let in_files = kilobytes("Pss_Shmem:");
         self.private += (kilobytes("Pss:").saturating_sub(in_files) + kilobytes("SwapPss:")) * 1024;
@@ -178,6 +182,14 @@ impl Tree {
     }
 }
 
+/// What a process that hides its mappings holds: a program whose file its user may not read is undumpable, and a guard
+/// without capabilities may not look closer. Shared pages count whole.
+fn resident(pid: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let bytes = |name| text.lines().find_map(|line| kilobytes(line, name)).unwrap_or(0) * 1024;
+    bytes("RssAnon:") + bytes("RssShmem:") + bytes("VmSwap:")
+}
+
 /// What the first thread that has it says: the process's own folder, else those of its threads.
 fn through_any_thread<T>(pid: u32, read: impl Fn(&str) -> Option<T>) -> Option<T> {
     let own = format!("/proc/{pid}");
@@ -188,7 +200,7 @@ fn through_any_thread<T>(pid: u32, read: impl Fn(&str) -> Option<T>) -> Option<T
 }
 
 /// The entries of a folder that are numbers.
-fn numbers(folder: &str) -> impl Iterator<Item = u32> + use<> {
+pub(super) fn numbers(folder: &str) -> impl Iterator<Item = u32> + use<> {
     fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 

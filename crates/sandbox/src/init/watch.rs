@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::disk::Walk;
+use super::extent::Extent;
 use super::payload::Started;
 use super::root::Root;
 use super::tree::{Look, SharedMemory, Tree};
@@ -33,23 +34,26 @@ pub(super) fn until_the_end(
     child_ended: &OwnedFd,
     started: &Started,
     root: &Root,
+    extent: Extent,
     enforced: Enforced,
 ) -> Result<Status, Failure> {
     channel::send(control, &Status::Started { enforced }, &[]).stage("tell the parent")?;
     let program = started.pid.as_raw_nonzero().get();
-    let mut watch = Watch::new(spec, root).stage("watch the program")?;
+    let mut watch = Watch::new(spec, root, extent).stage("watch the program")?;
     let status = loop {
         let mut ready = [PollFd::new(child_ended, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
         let pause = Timespec { tv_sec: 0, tv_nsec: watch.pause().as_nanos() as i64 };
         rustix::io::retry_on_intr(|| poll(&mut ready, Some(&pause))).stage("wait")?;
         let (child, parent) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
-        if parent {
+        if parent && extent == Extent::Namespace {
             // The parent says nothing more: readable means it is gone, and the enclosure goes with it.
             sys::exit_now(0);
         }
+        let told_to_end = child && sys::take_signals(child_ended).contains(&libc::SIGTERM);
+        if parent || told_to_end {
+            break extent.end(program).unwrap_or(libc::SIGKILL);
+        }
         if child {
-            let mut buffer = [0u8; 128];
-            let _ = rustix::io::read(child_ended, &mut buffer);
             let mut reaped = std::iter::from_fn(sys::reap).take(REAP_MOST);
             if let Some(ended) = reaped.find(|reaped| reaped.pid == program) {
                 break ended.status;
@@ -57,25 +61,16 @@ pub(super) fn until_the_end(
         }
         if let Some(limit) = watch.sample() {
             watch.verdict = Some(limit);
-            sys::kill_everything();
-            let status = loop {
-                match sys::reap_blocking() {
-                    Some(reaped) if reaped.pid == program => break reaped.status,
-                    Some(_) => {}
-                    None => break libc::SIGKILL,
-                }
-            };
-            break status;
+            break extent.end(program).unwrap_or(libc::SIGKILL);
         }
     };
     // A fork bomb can be over between two samples: what it left tells, itself no longer among them.
-    let tree = Tree::scan(Look { memory: false, nameless: false, shared: watch.shared });
+    let tree = Tree::scan(extent, Look { memory: false, nameless: false, shared: watch.shared });
     if tree.processes + 1 >= u64::from(spec.limits.processes) {
         watch.hit(LimitKind::Processes);
     }
-    // Whatever the program left behind ends now; the kernel finds it all, whatever it ignores or calls itself.
-    sys::kill_everything();
-    while sys::reap_blocking().is_some() {}
+    // Whatever the program left behind ends now.
+    extent.end(program);
     let usage = sys::children_usage();
     // What was written since the last walk would be kept otherwise.
     if watch.verdict.is_none() && watch.walk.whole() > spec.limits.disk {
@@ -101,6 +96,7 @@ pub(super) fn until_the_end(
 struct Watch<'a> {
     spec: &'a Spec,
     root: &'a Root,
+    extent: Extent,
     started: Instant,
     /// What the last sample took.
     cost: Duration,
@@ -114,10 +110,11 @@ struct Watch<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn new(spec: &'a Spec, root: &'a Root) -> std::io::Result<Self> {
+    fn new(spec: &'a Spec, root: &'a Root, extent: Extent) -> std::io::Result<Self> {
         Ok(Self {
             spec,
             root,
+            extent,
             started: Instant::now(),
             cost: Duration::ZERO,
             shared: SharedMemory::find()?,
@@ -157,7 +154,7 @@ impl<'a> Watch<'a> {
         let limits = &self.spec.limits;
         // Nameless files are looked for once a walk of the layers.
         let nameless = self.walk.due() && !self.walk.underway();
-        let tree = Tree::scan(Look { memory: self.spec.watch_memory, nameless, shared: self.shared });
+        let tree = Tree::scan(self.extent, Look { memory: self.spec.watch_memory, nameless, shared: self.shared });
         if nameless {
             self.nameless = tree.nameless();
         }

@@ -79,6 +79,30 @@ pub(crate) fn keep_all() -> io::Result<()> {
     Ok(())
 }
 
+/// As [`drop_all`], by a thread that may not have the means: the sets that it holds are emptied and verified in any
+/// case, the bounding set and the securebits where CAP_SETPCAP is permitted.
+///
+/// # Errors
+/// The step that the kernel refused, or what was left.
+pub(crate) fn drop_permitted() -> Result<(), CapabilityError> {
+    const SETPCAP: u32 = 8;
+    let step = |step| move |source| CapabilityError::Step { step, source };
+    let [mut low, high] = get().map_err(step("read the capability sets"))?;
+    if low.permitted >> SETPCAP & 1 == 1 {
+        low.effective = low.permitted;
+        set(&[low, high]).map_err(step("take the permitted set into effect"))?;
+        return drop_all();
+    }
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0).map_err(step("clear the ambient set"))?;
+    set(&[Half::default(); 2]).map_err(step("empty the permitted set"))?;
+    let [low, high] = get().map_err(step("read the capability sets"))?;
+    let left = [low, high].iter().fold(0, |bits, half| bits | half.effective | half.permitted | half.inheritable);
+    match left {
+        0 => Ok(()),
+        bits => Err(CapabilityError::Left { capability: bits.trailing_zeros(), set: "permitted" }),
+    }
+}
+
 /// Fails unless every set of the calling thread is empty and the securebits are locked.
 ///
 /// # Errors

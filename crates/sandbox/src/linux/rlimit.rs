@@ -40,20 +40,21 @@ const fn both(name: &'static str, resource: libc::__rlimit_resource_t, value: u6
 /// A hard limit that is already lower is kept. To be called after the user namespace was entered, since only then
 /// does RLIMIT_NPROC count this run alone.
 ///
+/// `others`: processes that count against RLIMIT_NPROC and are not the run's.
 /// `without_cgroup`: whether RLIMIT_DATA has to stand in for a memory limit of the tree.
 ///
 /// # Errors
 /// The first limit that the kernel refused, by name.
-pub(crate) fn apply(limits: &Limits, without_cgroup: bool) -> Result<(), RlimitError> {
-    let settings = settings(limits, without_cgroup).into_iter();
+pub(crate) fn apply(limits: &Limits, without_cgroup: bool, others: u64) -> Result<(), RlimitError> {
+    let settings = settings(limits, without_cgroup, others).into_iter();
     settings.filter(|setting| stands(Barrier::Rlimit(setting.name))).try_for_each(|setting| {
         set(&setting).map_err(|source| RlimitError { name: setting.name, value: setting.hard, source })
     })
 }
 
-fn settings(limits: &Limits, without_cgroup: bool) -> Vec<Setting> {
+fn settings(limits: &Limits, without_cgroup: bool, others: u64) -> Vec<Setting> {
     let mut settings = vec![
-        both("RLIMIT_NPROC", libc::RLIMIT_NPROC, u64::from(limits.processes) + u64::from(NEST_INIT)),
+        both("RLIMIT_NPROC", libc::RLIMIT_NPROC, u64::from(limits.processes) + others),
         both("RLIMIT_NOFILE", libc::RLIMIT_NOFILE, limits.open_files.into()),
         // The payload starts with SIGXFSZ ignored, so that `write` answers EFBIG instead of ending it.
         both("RLIMIT_FSIZE", libc::RLIMIT_FSIZE, limits.file_size),
@@ -119,7 +120,7 @@ mod tests {
         let limits = Limits { cpu: Some(Duration::from_millis(1500)), ..Limits::default() };
         let ended = in_child(|| {
             let before = in_force();
-            apply(&limits, true).unwrap();
+            apply(&limits, true, NEST_INIT.into()).unwrap();
             let after = in_force();
             assert_eq!(row(&after, "Max processes"), ["65", "65"]);
             assert_eq!(row(&after, "Max open files"), ["1024", "1024"]);
@@ -139,7 +140,7 @@ mod tests {
     fn data_and_cpu_are_left_alone_when_not_asked_for() {
         let ended = in_child(|| {
             let before = in_force();
-            apply(&Limits::default(), false).unwrap();
+            apply(&Limits::default(), false, 1).unwrap();
             let after = in_force();
             assert_eq!(row(&after, "Max data size"), row(&before, "Max data size"));
             assert_eq!(row(&after, "Max cpu time"), row(&before, "Max cpu time"));
@@ -152,7 +153,7 @@ mod tests {
     fn a_lower_hard_limit_is_kept() {
         let ended = in_child(|| {
             set(&both("RLIMIT_NOFILE", libc::RLIMIT_NOFILE, 100)).unwrap();
-            apply(&Limits::default(), false).unwrap();
+            apply(&Limits::default(), false, 1).unwrap();
             assert_eq!(row(&in_force(), "Max open files"), ["100", "100"]);
             0
         });
@@ -162,7 +163,7 @@ mod tests {
     #[test]
     fn absurd_memory_does_not_overflow() {
         let limits = Limits { memory: u64::MAX, ..Limits::default() };
-        let data = settings(&limits, true).into_iter().find(|setting| setting.name == "RLIMIT_DATA").unwrap();
+        let data = settings(&limits, true, 1).into_iter().find(|setting| setting.name == "RLIMIT_DATA").unwrap();
         assert_eq!(data.hard, u64::MAX);
     }
 }

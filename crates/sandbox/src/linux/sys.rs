@@ -7,6 +7,8 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::{MaybeUninit, size_of, zeroed};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -137,18 +139,60 @@ pub(crate) fn ignore_signal(signal: i32) {
 
 /// A descriptor that becomes readable when a child changes state; SIGCHLD stays blocked from now on.
 pub(crate) fn child_signal() -> io::Result<OwnedFd> {
+    signal_descriptor(&[libc::SIGCHLD])
+}
+
+fn signal_descriptor(signals: &[i32]) -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised by sigemptyset before use, lives through both calls, and the
     // descriptor that signalfd returns is new and ours alone.
     unsafe {
         let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
         libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
+        for signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), *signal);
+        }
         if libc::sigprocmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
             return Err(io::Error::last_os_error());
         }
         let fd = check(libc::c_long::from(libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK)))?;
         Ok(OwnedFd::from_raw_fd(fd as RawFd))
     }
+}
+
+/// As [`child_signal`], readable also when this process is asked to end (SIGTERM).
+pub(crate) fn guard_signals() -> io::Result<OwnedFd> {
+    signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM])
+}
+
+/// The signals that lie in such a descriptor.
+pub(crate) fn take_signals(signals: &OwnedFd) -> Vec<i32> {
+    // signalfd(2): records of 128 bytes, each of which begins with the signal's number.
+    let mut buffer = [0u8; 128 * 8];
+    let read = rustix::io::read(signals, &mut buffer).unwrap_or(0);
+    let number = |record: &[u8]| i32::from_ne_bytes([record[0], record[1], record[2], record[3]]);
+    buffer[..read].chunks_exact(128).map(number).collect()
+}
+
+/// Makes this process the parent of every descendant that loses its own (prctl(2), PR_SET_CHILD_SUBREAPER).
+pub(crate) fn become_subreaper() -> io::Result<()> {
+    // SAFETY: PR_SET_CHILD_SUBREAPER takes integers and touches no memory.
+    check(libc::c_long::from(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1_u64, 0_u64, 0_u64, 0_u64) }))
+        .map(drop)
+}
+
+/// Whether this process has a child, ended or not.
+pub(crate) fn has_children() -> bool {
+    // SAFETY: with a null pointer waitid writes nothing but `info`, which is plain data and outlives the call.
+    unsafe {
+        let mut info: libc::siginfo_t = zeroed();
+        libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) == 0
+    }
+}
+
+/// Waits for one child.
+pub(crate) fn reap_one(pid: Pid) {
+    // A child that somebody else of this process has reaped is gone, which is all that is wanted.
+    let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
 }
 
 /// A child that ended.
@@ -300,6 +344,32 @@ pub(crate) fn duplicate_to(fd: BorrowedFd<'_>, at: RawFd, close_on_exec: bool) -
     let flag = if close_on_exec { libc::O_CLOEXEC } else { 0 };
     // SAFETY: whatever was open at `at` is replaced; the caller (the payload before exec) owns the whole table.
     check(libc::c_long::from(unsafe { libc::dup3(fd.as_raw_fd(), at, flag) }))?;
+    Ok(())
+}
+
+/// Gives a folder and all beneath it to a user and his group of the same number. Links are not followed. Only for root.
+pub(crate) fn give_tree(folder: &Path, user: u32) -> io::Result<()> {
+    use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+    let (uid, gid) = (Some(Uid::from_raw(user)), Some(Gid::from_raw(user)));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let top = rustix::fs::open(folder, flags, Mode::empty())?;
+    rustix::fs::fchown(&top, uid, gid)?;
+    let mut next = vec![(std::rc::Rc::new(top), std::path::PathBuf::from("."))];
+    while let Some((within, name)) = next.pop() {
+        let here = std::rc::Rc::new(rustix::fs::openat(&*within, &name, flags, Mode::empty())?);
+        for entry in Dir::read_from(&*here)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            rustix::fs::chownat(&*here, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+            let stat = rustix::fs::statat(&*here, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode).is_dir() {
+                next.push((here.clone(), std::ffi::OsStr::from_bytes(name.to_bytes()).into()));
+            }
+        }
+    }
     Ok(())
 }
 

@@ -95,3 +95,9 @@ pub(crate) fn unconfined(code: &str) -> String {
     assert!(output.status.success(), "the control failed: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// The kernel's Landlock ABI version; 0 where there is none.
+pub(crate) fn landlock_abi() -> u32 {
+    let asked = unconfined("import ctypes; print(ctypes.CDLL(None).syscall(444, None, 0, 1))");
+    asked.trim().parse().unwrap_or(0)
+}
