@@ -5,6 +5,7 @@
 
 mod example;
 mod interpreters;
+mod kernels;
 mod lint;
 mod run;
 mod summary;
@@ -22,6 +23,12 @@ cargo xtask <chore>
             as root, the tests also as an ordinary user
   python    of these the Python package's alone
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
+  kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
+            and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
+              --kernel SERIES   only that kernel (6.12); may be repeated
+              --variant NAME    only that way to start it (default, no-landlock, cgroup-v1, no-userns); may be repeated
+              --only PART       only test programs with PART in their name, `none` for `agentic doctor` alone
+              --table           write docs/reference/kernels.md from the logs that are there, and start nothing
 ";
 
 /// What went wrong, in words for the person at the terminal.
@@ -29,11 +36,12 @@ type Failure = String;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let chore: fn() -> Result<bool, Failure> = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["example"] => example::run,
-        ["test"] => test::run,
-        ["python"] => test::run_python,
-        ["lint"] => lint::run,
+    let done = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["example"] => example::run(),
+        ["test"] => test::run(),
+        ["python"] => test::run_python(),
+        ["lint"] => lint::run(),
+        ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             return ExitCode::SUCCESS;
@@ -43,7 +51,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match chore() {
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {

@@ -87,6 +87,10 @@ impl Summary {
         self.skipped.entry(name.to_owned()).or_default().push(why.to_owned());
         self.passed += 1; // taken back with the other skips
     }
+    /// The names of what failed so far.
+    pub(crate) fn failed(&self) -> &[String] {
+        &self.failed
+    }
     /// How many failed so far.
     pub(crate) fn failures(&self) -> usize {
         self.failed.len()
@@ -94,6 +98,11 @@ impl Summary {
     /// Whether nothing failed.
     pub(crate) fn green(&self) -> bool {
         self.failed.is_empty()
+    }
+    /// How many passed, failed and were skipped.
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        // A test that skips returns early, so its program counts it as passed.
+        (self.passed.saturating_sub(self.skipped.len()), self.failed.len(), self.skipped.len())
     }
     /// The list of skipped and failed tests, and the counts as the last line.
     pub(crate) fn report(&self) -> String {
@@ -110,9 +119,8 @@ impl Summary {
         for name in &self.failed {
             text.push_str(&format!("  {name}\n"));
         }
-        // A test that skips returns early, so its program counts it as passed.
-        let passed = self.passed.saturating_sub(self.skipped.len());
-        text.push_str(&format!("\n{passed} passed, {} failed, {} skipped\n", self.failed.len(), self.skipped.len()));
+        let (passed, failed, skipped) = self.counts();
+        text.push_str(&format!("\n{passed} passed, {failed} failed, {skipped} skipped\n"));
         text
     }
 }

@@ -25,20 +25,20 @@ const TOOK_LONGER: i32 = 124;
 
 /// A built test program.
 #[derive(Debug)]
-struct Program {
+pub(crate) struct Program {
     /// Package folder and target: `sandbox kernel`.
-    label: String,
+    pub(crate) label: String,
     /// The executable.
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its package's folder.
-    package: PathBuf,
+    pub(crate) package: PathBuf,
 }
 
 /// Builds and runs everything. True when nothing failed.
 pub(crate) fn run() -> Result<bool, Failure> {
     let agentic = example::build()?;
     let weakened = example::build_weakened()?;
-    let programs = build()?;
+    let programs = build(&["--workspace"])?;
     let venv = Venv::ensure()?;
     let mut summary = Summary::default();
 
@@ -88,10 +88,11 @@ impl Program {
     }
 }
 
-/// Builds every test program and returns them in the order that cargo names them.
-fn build() -> Result<Vec<Program>, Failure> {
-    let mut command = cargo(&["test", "--workspace", "--no-run", "--message-format=json-render-diagnostics"]);
-    say("cargo test --workspace --no-run");
+/// Builds the test programs of a part of the workspace and returns them by label.
+pub(crate) fn build(part: &[&str]) -> Result<Vec<Program>, Failure> {
+    let mut command = cargo(&["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    command.args(part);
+    say(format!("cargo test --no-run {}", part.join(" ")));
     let output = command.stderr(Stdio::inherit()).output().map_err(|error| cannot_start(&command, &error))?;
     if !output.status.success() {
         return Err("the tests do not build".to_owned());
