@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {
     }
     let debian = debian::Debian::ready()?;
     let kernels = wanted(&debian.kernels()?, &options.kernels)?;
-    let agentic = example::build()?;
+    let (agentic, weakened) = (example::build()?, example::build_weakened()?);
     let programs: Vec<Program> = programs()?
         .into_iter()
         .filter(|program| options.only.is_empty() || options.only.iter().any(|part| program.label.contains(part)))
@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {
         return Err(format!("no test program has {} in its name", options.only.join(" or ")));
     }
     let system = image::system(&debian)?;
-    let tests = image::tests(&programs, &agentic, MOST)?;
+    let tests = image::tests(&programs, [&agentic, &weakened], MOST)?;
     let mut failed = BTreeSet::new();
     for kernel in &kernels {
         let booted = image::kernel(&debian, kernel)?;
@@ -145,6 +145,7 @@ fn programs() -> Result<Vec<Program>, Failure> {
     let mut programs = test::build(&["--package", "agentic-sandbox"])?;
     let layers = ["--package", "agentic-executor", "--test", "layers_for_real", "--test", "workspace_layers"];
     programs.extend(test::build(&layers)?);
+    programs.extend(test::build(&["--package", "agentic-attack"])?);
     Ok(programs)
 }
 

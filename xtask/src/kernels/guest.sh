@@ -69,6 +69,7 @@ as() {
         enter "$place"
         exec "${become[@]}" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HOME="$home" \
             TMPDIR="/var/tmp/$user" AGENTIC_BIN=/tests/bin/agentic AGENTIC_SPAWNER=/tests/bin/agentic-spawner \
+            AGENTIC_WEAKENED_SPAWNER=/tests/bin/weakened-spawner \
             AGENTIC_TEST_ROOT=/tests/project INSTA_WORKSPACE_ROOT=/tests/project INSTA_UPDATE=no \
             "$@"
     ) < /dev/null

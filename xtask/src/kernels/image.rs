@@ -140,12 +140,12 @@ fn plain_module(path: &Path, to: &Path) -> Result<String, Failure> {
 }
 
 /// The programs to test with the project's files that they read, and the guest's script.
-pub(super) fn tests(programs: &[Program], agentic: &Path, most: &str) -> Result<PathBuf, Failure> {
+pub(super) fn tests(programs: &[Program], [agentic, weakened]: [&Path; 2], most: &str) -> Result<PathBuf, Failure> {
     let tree = folder().join("tests");
     remove(&tree)?;
     make(&tree.join("bin"))?;
     say("copying the test programs");
-    for program in [agentic, &agentic.with_file_name("agentic-spawner")] {
+    for program in [agentic, &agentic.with_file_name("agentic-spawner"), weakened] {
         strip(program, &tree.join("bin").join(program.file_name().unwrap_or_default()))?;
     }
     let mut list = String::new();
