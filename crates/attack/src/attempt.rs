@@ -169,6 +169,8 @@ pub struct Attempt {
     pub missing: &'static [&'static str],
     /// How the run must end. `None`: by itself, with status 0 and no limit touched.
     pub end: Option<End>,
+    /// Whether the limit may go unnamed, where it is only looked at now and then.
+    pub sampled: bool,
     /// What shows that it would get through; at least one.
     pub proofs: &'static [Proof],
     /// The architecture that the program is written for, where it is for one.
@@ -192,6 +194,7 @@ pub(crate) const fn python(
         reached: &["reached"],
         missing: &[],
         end: None,
+        sampled: false,
         proofs,
         arch: None,
     }
@@ -243,6 +246,10 @@ impl Attempt {
     /// Where these lines of a control mean that the kernel lacks what is attempted.
     pub const fn or_missing(self, missing: &'static [&'static str]) -> Self {
         Self { missing, ..self }
+    }
+    /// Where nothing counts exactly, a limit that was touched shortly before the end may go unnamed.
+    pub const fn sampled(self) -> Self {
+        Self { sampled: true, ..self }
     }
     /// For this architecture alone, as Rust names it.
     pub const fn on(self, arch: &'static str) -> Self {

@@ -19,10 +19,10 @@ use tempfile::TempDir;
 
 use crate::attempt::{Act, Limit, Setup};
 use crate::bait::Bait;
-use crate::program;
+use crate::{imports, program};
 
 /// The system's Python, which lies in every view.
-const PYTHON: &str = "/usr/bin/python3";
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
 /// How a program ended.
 #[derive(Debug, Clone)]
@@ -35,6 +35,8 @@ pub struct Ran {
     pub reason: ExitReason,
     /// Which limits it touched.
     pub hits: Vec<LimitKind>,
+    /// CPU time of its whole tree; zero where nobody counts.
+    pub cpu: Duration,
 }
 
 /// A program that runs.
@@ -44,8 +46,8 @@ pub trait Running: Send {
     /// # Errors
     /// What it printed instead.
     fn wait_for(&mut self, line: &str) -> Result<(), String>;
-    /// Ends it.
-    fn end(self: Box<Self>);
+    /// Ends it, once it has had this long to end by itself.
+    fn end(self: Box<Self>, patience: Duration);
 }
 
 /// Something that runs programs.
@@ -191,9 +193,18 @@ impl Enclosure for Cold {
         self.name.clone()
     }
     fn run_paired(&self, act: Act, setup: &Setup, bait: &Bait, pair: Option<&str>) -> Result<Ran, String> {
-        let (command, _folder) = self.command(act, setup, bait, pair)?;
-        let output = command.output(&self.sandbox).map_err(|error| error.to_string())?;
+        let output = if setup.blocked_imports.is_some() || setup.allowed_imports.is_some() {
+            let folder = Folder::new(bait)?;
+            let text = program::text(act).ok_or("this act is more than a program")?;
+            let source = program::source(&text, bait, Some(&folder.path()), pair);
+            let state = folder.place.path().join("state");
+            imports::run(&self.sandbox, setup, limits(setup), source, (&folder.path(), &state))?
+        } else {
+            let (command, _folder) = self.command(act, setup, bait, pair)?;
+            command.output(&self.sandbox).map_err(|error| error.to_string())?
+        };
         Ok(Ran {
+            cpu: output.usage.user + output.usage.system,
             stdout: output.stdout.text(),
             stderr: output.stderr.text(),
             reason: output.reason,
@@ -228,6 +239,13 @@ struct Sandboxed {
 /// How long a program that prepares something may take to say so.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+fn wait_until(mut ended: impl FnMut() -> bool, patience: Duration) {
+    let began = Instant::now();
+    while !ended() && began.elapsed() < patience {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 fn wait_for(printed: &Receiver<Vec<u8>>, line: &str) -> Result<(), String> {
     let (mut text, began) = (Vec::new(), Instant::now());
     loop {
@@ -247,7 +265,10 @@ impl Running for Sandboxed {
     fn wait_for(&mut self, line: &str) -> Result<(), String> {
         wait_for(&self.printed, line)
     }
-    fn end(self: Box<Self>) {}
+    fn end(self: Box<Self>, patience: Duration) {
+        let ended = || self.waiting.as_ref().is_none_or(std::thread::JoinHandle::is_finished);
+        wait_until(ended, patience);
+    }
 }
 
 impl Drop for Sandboxed {
@@ -303,6 +324,7 @@ impl Enclosure for Unconfined {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             reason,
             hits: Vec::new(),
+            cpu: Duration::ZERO,
         })
     }
     fn start(&self, act: Act, _: &Setup, bait: &Bait, pair: &str) -> Result<Box<dyn Running>, String> {
@@ -331,7 +353,9 @@ impl Running for Free {
     fn wait_for(&mut self, line: &str) -> Result<(), String> {
         wait_for(&self.printed, line)
     }
-    fn end(self: Box<Self>) {}
+    fn end(mut self: Box<Self>, patience: Duration) {
+        wait_until(|| !matches!(self.child.try_wait(), Ok(None)), patience);
+    }
 }
 
 impl Drop for Free {

@@ -17,6 +17,7 @@ mod attempt;
 mod bait;
 mod enclosure;
 pub mod groups;
+mod imports;
 mod program;
 mod report;
 mod run;

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use agentic_sandbox::ExitReason;
 
@@ -124,7 +125,7 @@ impl Runner<'_> {
 }
 
 fn said(line: String) -> Ran {
-    Ran { stdout: line, stderr: String::new(), reason: ExitReason::Exited(0), hits: Vec::new() }
+    Ran { stdout: line, stderr: String::new(), reason: ExitReason::Exited(0), hits: Vec::new(), cpu: Duration::ZERO }
 }
 
 /// Makes an attempt in an enclosure.
@@ -135,7 +136,9 @@ pub(crate) fn act(enclosure: &dyn Enclosure, attempt: &Attempt, bait: &Bait) -> 
             let mut running = enclosure.start(Act::Python(sender), &attempt.setup, bait, &word)?;
             running.wait_for("ready").map_err(|why| format!("the sender is not ready: {why}"))?;
             let ran = enclosure.run_paired(Act::Python(receiver), &attempt.setup, bait, Some(&word));
-            running.end();
+            // A sender that was heard cleans up what it left on the host.
+            let heard = ran.as_ref().is_ok_and(|ran| ran.stdout.lines().any(|line| attempt.reached.contains(&line)));
+            running.end(if heard { Duration::from_secs(2) } else { Duration::ZERO });
             ran
         }
         Act::Host(code) => code(&Scene { enclosure, bait, attempt }).map(said),
@@ -150,7 +153,8 @@ pub(crate) fn judge(attempt: &Attempt, ran: &Ran) -> Outcome {
         return Outcome::Escaped((*line).to_owned());
     }
     let End { reason, hits } = attempt.end.unwrap_or(End { reason: ExitReason::Exited(0), hits: &[] });
-    if ran.reason != reason || ran.hits != hits {
+    let unnamed = attempt.sampled && ran.hits.is_empty();
+    if ran.reason != reason || (ran.hits != hits && !unnamed) {
         return Outcome::Inconclusive(told(ran));
     }
     let last = lines.last().copied().unwrap_or_default();
@@ -177,7 +181,7 @@ mod tests {
     const ATTEMPT: Attempt = python("kernel/none", "nothing", "", &["refused EPERM"], &[Proof::Host]);
 
     fn judged(stdout: &str, reason: ExitReason) -> Outcome {
-        judge(&ATTEMPT, &Ran { stdout: stdout.into(), stderr: String::new(), reason, hits: Vec::new() })
+        judge(&ATTEMPT, &Ran { reason, ..said(stdout.into()) })
     }
 
     #[test]

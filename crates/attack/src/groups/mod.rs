@@ -3,6 +3,9 @@
 
 mod cross_run;
 mod kernel;
+mod python;
+mod resources;
+mod reward_hacking;
 
 use crate::attempt::{Attempt, Group};
 
@@ -14,6 +17,9 @@ const TABLES: &[&[Attempt]] = &[
     kernel::EXECUTION,
     kernel::IDENTITY,
     cross_run::CROSS_RUN,
+    python::PYTHON,
+    resources::RESOURCES,
+    reward_hacking::REWARD_HACKING,
 ];
 
 /// Every attempt.

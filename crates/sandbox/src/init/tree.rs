@@ -98,14 +98,15 @@ impl Tree {
         self.nameless.values().sum()
     }
 
-    /// CPU time and threads (proc_pid_stat(5), fields 14, 15 and 20).
+    /// CPU time and threads (proc_pid_stat(5), fields 14 to 17 and 20). The time of children that were waited for counts:
+    /// they are gone, and a program could otherwise spend all it likes in short ones.
     fn stat(&mut self, pid: u32) {
         let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return };
         let Some((_, rest)) = text.rsplit_once(") ") else { return };
         let field =
             |number: usize| rest.split(' ').nth(number - 3).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
         let ticks = rustix::param::clock_ticks_per_second().max(1);
-        self.cpu += Duration::from_millis((field(14) + field(15)) * 1000 / ticks);
+        self.cpu += Duration::from_millis((field(14) + field(15) + field(16) + field(17)) * 1000 / ticks);
         self.processes += field(20).max(1);
     }
 
