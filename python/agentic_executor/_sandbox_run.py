@@ -134,6 +134,7 @@ def result(answer: ToolResult, most: int) -> SandboxResult:
         stderr_tail=stderr_tail,
         truncated=bool(stdout_tail or stderr_tail or facts.get("truncated", False)),
         limits_hit=list(facts.get("limits_hit", ())),
+        denials=list(facts.get("denials", ())),
         cause=answer.cause,
         usage=answer.usage,
         enforced=answer.enforced,

@@ -194,6 +194,8 @@ class SandboxResult(Record):
         stderr_tail: the end of a standard error that was truncated.
         truncated: whether output is missing.
         limits_hit: the limits it ran into (`wall`, `memory`, `processes`, ...).
+        denials: what it was refused, each a dict: `control`, `rule`, `object`, `how_to_allow` (None where nothing
+            does), `certainty` (`exact` or `inferred`), `count`.
         cause: why it failed, in one word (`timeout`, `out_of_memory`, `blocked_import`, `syntax_error`, ...).
         usage: what it spent, when it started.
         enforced: control by control, what the kernel enforced.
@@ -203,7 +205,7 @@ class SandboxResult(Record):
     """
 
     __match_args__ = ("status", "stdout", "stderr", "return_value", "execution_time", "memory_used_mb")
-    _keyword_fields = ("exit_code", "stdout_tail", "stderr_tail", "truncated", "limits_hit", "cause")
+    _keyword_fields = ("exit_code", "stdout_tail", "stderr_tail", "truncated", "limits_hit", "denials", "cause")
 
     def __init__(
         self,
@@ -219,6 +221,7 @@ class SandboxResult(Record):
         stderr_tail: str = "",
         truncated: bool = False,
         limits_hit: list[str] | None = None,
+        denials: list[dict[str, Any]] | None = None,
         cause: str | None = None,
         usage: Usage | None = None,
         enforced: dict[str, Enforcement] | None = None,
@@ -234,6 +237,7 @@ class SandboxResult(Record):
         self.stderr_tail = stderr_tail
         self.truncated = truncated
         self.limits_hit: list[str] = [] if limits_hit is None else limits_hit
+        self.denials: list[dict[str, Any]] = [] if denials is None else denials
         self.cause = cause
         self.usage = usage
         self.enforced = enforced

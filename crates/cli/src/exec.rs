@@ -11,7 +11,9 @@ use std::sync::Arc;
 use agentic_executor::Cancel;
 use agentic_executor::tools::Access;
 use agentic_executor::workspace::{Attempt, WorkspaceError, Workspaces};
-use agentic_sandbox::{ExitReason, LimitKind, Limits, MB, Output, Sandbox, Stdin, Stream, View};
+use agentic_sandbox::{
+    Certainty, Denial, ExitReason, LimitKind, Limits, MB, Output, Refuser, Sandbox, Stdin, Stream, View,
+};
 use serde_json::json;
 
 use crate::args::{ExecArgs, Language, NetworkReach, ViewName};
@@ -24,6 +26,9 @@ use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
 use crate::terminal::Appearance;
 use crate::{keep, tty, warn};
+
+/// Denials on standard error; all of them are in the JSON form.
+const MOST_TOLD: usize = 3;
 
 pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     if args.tty {
@@ -88,6 +93,8 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     let mut output = child.wait().map_err(|error| program::refusal(&error))?;
     drop(raw);
     output.enforced.extend(prepared.notes.clone());
+    let denials = prepared.denials(&output, &config.sandbox);
+    output.denials.extend(denials);
     let code = end(args, &settings, &limits, &output, attempt)?;
     // Another attempt may have held the folder: what was finished is applied before we go.
     workspaces.settle().map_err(lost)?;
@@ -129,6 +136,7 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
             },
             "limits_hit": output.limits_hit,
             "enforced": output.enforced,
+            "denials": output.denials,
             "changes": changes,
             "kept": kept.as_ref().map(|kept| kept.folder.display().to_string()),
         });
@@ -136,6 +144,9 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
     }
     if let Some(line) = ending(output, limits) {
         say(&format!("agentic: {line}"));
+    }
+    for denial in told(output) {
+        say(&format!("agentic: {denial}"));
     }
     if let Some(kept) = kept {
         say(&format!("agentic: {kept}"));
@@ -160,6 +171,13 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
 
 fn say(line: &str) {
     let _gone = writeln!(std::io::stderr(), "{}", Appearance::of_stderr().foreign(line));
+}
+
+/// Denials that a person is told of: only of a run that failed, the first few, and no limit twice.
+fn told(output: &Output) -> impl Iterator<Item = &Denial> {
+    let failed = output.reason != ExitReason::Exited(0);
+    let of_others = |denial: &&Denial| denial.control != Refuser::Limits || denial.certainty == Certainty::Inferred;
+    output.denials.iter().filter(move |_| failed).filter(of_others).take(MOST_TOLD)
 }
 
 /// What a limit did, in one line; nothing when none did anything that the program's status does not say.
@@ -310,6 +328,7 @@ mod tests {
             usage: Default::default(),
             limits_hit,
             enforced: Default::default(),
+            denials: Vec::new(),
         }
     }
 

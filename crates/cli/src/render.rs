@@ -7,6 +7,8 @@ use std::time::Duration;
 use agentic_executor::journal::OutputRef;
 use agentic_executor::workspace::ChangeSet;
 use agentic_executor::{Event, EventBody, ExecutionPlan, ExecutionResult, StepStatus, StopReason};
+use agentic_sandbox::Denial;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::changes::Changes;
@@ -37,6 +39,8 @@ struct Step {
     gist: String,
     /// The line of a long error that decided.
     decided: Option<String>,
+    /// What the call was refused, in words.
+    denials: Vec<String>,
     /// What is shown of its output when it went well.
     found: Vec<String>,
 }
@@ -118,6 +122,7 @@ impl Story {
                     step.found = found.unwrap_or_default();
                     step.cause = cause.map(|cause| cause.as_str());
                     step.error.clone_from(error);
+                    step.denials = denials(metadata);
                     step.decided = metadata.get("message").and_then(Value::as_str).map(str::to_owned);
                     let text = output_text(output);
                     // Of a long output the event holds the beginning; what came by says how it ended.
@@ -222,6 +227,9 @@ impl Story {
                 lines.push(format!("        {}", self.look.foreign(&line)));
             }
         }
+        if status == StepStatus::Failed {
+            lines.extend(step.denials.iter().map(|denial| format!("        {}", self.look.foreign(denial))));
+        }
         lines
     }
 
@@ -272,6 +280,13 @@ impl Story {
         };
         self.look.paint(colour, &sign)
     }
+}
+
+/// The first of what a call says that it was refused.
+fn denials(metadata: &Map<String, Value>) -> Vec<String> {
+    let list = metadata.get("denials").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let read = |value: &Value| Denial::deserialize(value).ok();
+    list.iter().filter_map(read).take(3).map(|denial| denial.to_string()).collect()
 }
 
 /// What is said before the first step: the task and what the planner assumed.

@@ -12,6 +12,9 @@ use crate::output::Captured;
 /// A pipe or terminal that reports room takes this much without blocking (POSIX: PIPE_BUF is at least 512, on Linux 4,096).
 const ATOMIC: usize = 4096;
 
+/// Bytes that are remembered of a relayed stream.
+const LAST_MOST: usize = 8 << 10;
+
 /// Where one stream goes, and what was kept of it. Memory is bounded whatever the program prints.
 pub(crate) struct Capture {
     stream: Stream,
@@ -73,6 +76,8 @@ impl Capture {
         self.total += bytes.len() as u64;
         match &self.stream {
             Stream::Relay { .. } => {
+                self.tail.extend(&bytes[bytes.len().saturating_sub(LAST_MOST)..]);
+                self.tail.drain(..self.tail.len().saturating_sub(LAST_MOST));
                 let room = self.most.map_or(u64::MAX, |most| most.saturating_sub(self.passed));
                 let n = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
                 if n > 0 && !self.broken {
@@ -149,7 +154,8 @@ impl Capture {
         } else {
             (self.head.len() + self.tail.len()) as u64 != self.total
         };
-        (Captured { head: self.head, tail: self.tail.into(), total: self.total, refused: self.refused }, cut)
+        let (tail, last) = if relayed { (Vec::new(), self.tail.into()) } else { (self.tail.into(), Vec::new()) };
+        (Captured { head: self.head, tail, total: self.total, refused: self.refused, last }, cut)
     }
 }
 

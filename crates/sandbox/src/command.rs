@@ -165,6 +165,10 @@ impl Command {
     pub fn get_envs(&self) -> &[(OsString, OsString)] {
         &self.env
     }
+    /// The working directory inside, when one was named.
+    pub fn get_current_dir(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
     /// The policy.
     pub fn get_policy(&self) -> &Policy {
         &self.policy

@@ -327,6 +327,7 @@ impl Sandbox {
             stderr: command.stderr.clone(),
             terminal: command.terminal.clone(),
             limits: command.limits.clone(),
+            profile: command.policy.profile,
             group,
             enforced,
             killer,

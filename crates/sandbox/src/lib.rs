@@ -18,6 +18,7 @@ mod capture;
 mod channel;
 mod child;
 mod command;
+mod denial;
 mod error;
 mod filters;
 mod fork;
@@ -39,6 +40,7 @@ mod weaken;
 
 pub use child::{Child, Killer};
 pub use command::{Command, Observer, Stdin, Stream};
+pub use denial::{Certainty, Denial, MOST_DENIALS, Refuser};
 pub use error::{Error, Result};
 pub use launch::{Sandbox, Spawner, WarmUp};
 pub use limits::{LimitError, Limits, MB};

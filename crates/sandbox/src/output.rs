@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::denial::Denial;
+
 /// Why a run ended. Everything here is a result, not an error; what could not start is [`crate::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "kind", content = "value")]
@@ -73,6 +75,9 @@ pub struct Captured {
     /// after was dropped. None when all was taken, or when the receiver went away (EPIPE).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<i32>,
+    /// Of a stream that was relayed and not kept: its last 8 KiB, for reading what a program complained of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last: Vec<u8>,
 }
 
 impl Captured {
@@ -200,6 +205,9 @@ pub struct Output {
     pub limits_hit: Vec<LimitKind>,
     /// What was enforced.
     pub enforced: Enforced,
+    /// What it was refused, as far as the kernel told: system calls and limits.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub denials: Vec<Denial>,
 }
 
 #[cfg(test)]
@@ -208,7 +216,7 @@ mod tests {
 
     fn captured(head: &[u8], tail: &[u8], dropped: u64) -> Captured {
         let total = (head.len() + tail.len()) as u64 + dropped;
-        Captured { head: head.into(), tail: tail.into(), total, refused: None }
+        Captured { head: head.into(), tail: tail.into(), total, ..Captured::default() }
     }
 
     #[test]

@@ -152,6 +152,19 @@ pub(crate) enum Status {
         peak: u64,
         hits: Vec<LimitKind>,
     },
+    /// The filter refused a call of this kind for the first time, or, before the end, how often it did.
+    Refused(Refused),
+}
+
+/// A system call that the filter refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) number: u32,
+    /// Those arguments that tell one refusal from another; the others are zero.
+    pub(crate) args: [u64; 3],
+    /// The program that was to be executed, as it lay in memory.
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) count: u64,
 }
 
 /// [`Enforcement`] in a shape that the encoding can carry.

@@ -17,14 +17,16 @@ use crate::capture::Capture;
 use crate::channel;
 use crate::child::Killer;
 use crate::command::{Stdin, Stream, WindowSize};
+use crate::denial::{self, MOST_DENIALS};
 use crate::error::{Error, Result};
 use crate::identity::Slot;
 use crate::launch::failure;
 use crate::limits::Limits;
 use crate::linux::cgroup::Group;
 use crate::output::{Enforced, ExitReason, LimitKind, Output, Usage};
+use crate::policy::Profile;
 use crate::spawner::Client;
-use crate::spec::{Report, Status};
+use crate::spec::{Refused, Report, Status};
 
 /// Time between looks at a cgroup's counters.
 const TICK: Duration = Duration::from_millis(20);
@@ -69,6 +71,7 @@ pub(crate) struct Supervised {
     pub(crate) stderr: Stream,
     pub(crate) terminal: Option<WindowSize>,
     pub(crate) limits: Limits,
+    pub(crate) profile: Profile,
     pub(crate) group: Option<Group>,
     pub(crate) enforced: Enforced,
     pub(crate) killer: Killer,
@@ -91,6 +94,8 @@ struct Loop {
     control: Option<OwnedFd>,
     ended: Option<Ended>,
     enforced: Enforced,
+    /// The system calls that were refused, each kind once.
+    refused: Vec<Refused>,
     /// The limit for which the tree was ended from here.
     verdict: Option<LimitKind>,
     killed: bool,
@@ -111,6 +116,7 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
         control: Some(duplicate(control).map_err(|error| Error::stage("hold the control socket", error))?),
         ended: None,
         enforced: enforced.clone(),
+        refused: Vec::new(),
         verdict: None,
         killed: false,
         started: false,
@@ -239,6 +245,17 @@ impl Loop {
         killer.end_tree();
     }
 
+    /// The count that comes later is of the whole run.
+    fn refused(&mut self, refused: Refused) {
+        let same = |known: &&mut Refused| {
+            (known.number, known.args, &known.path) == (refused.number, refused.args, &refused.path)
+        };
+        match self.refused.iter_mut().find(same) {
+            Some(known) => known.count = refused.count,
+            None => self.refused.push(refused),
+        }
+    }
+
     /// Takes one message; the end of a terminal, when it brought one.
     fn hear(&mut self) -> Result<Option<OwnedFd>> {
         let Some(control) = &self.control else { return Ok(None) };
@@ -260,6 +277,7 @@ impl Loop {
                 }
                 return Ok(end);
             }
+            Some((Status::Refused(refused), _)) => self.refused(refused),
             Some((Status::Mounted, _)) => {}
         }
         Ok(None)
@@ -356,7 +374,10 @@ fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capt
     if reason == ExitReason::TimedOut && verdict.is_none() {
         limits_hit.push(LimitKind::Cpu);
     }
-    Ok(Output { reason, stdout: stdout.0, stderr: stderr.0, usage, limits_hit, enforced: state.enforced })
+    let mut denials = denial::of_limits(&limits_hit, &run.limits);
+    denials.extend(denial::of_calls(&state.refused, run.profile));
+    denials.truncate(MOST_DENIALS);
+    Ok(Output { reason, stdout: stdout.0, stderr: stderr.0, usage, limits_hit, enforced: state.enforced, denials })
 }
 
 /// Takes what lies in a pipe, without waiting for more. Bounded, since somebody outside may go on writing.

@@ -154,7 +154,7 @@ const MESSAGES: &[Row] = &[
 ];
 
 /// Believed only where the network is closed.
-const NETWORK: &str = r"Temporary failure in name resolution|Name or service not known|Could not resolve host|nodename nor servname|Network is unreachable|No route to host|\bENETUNREACH\b|\bEAI_AGAIN\b|\bENOTFOUND\b|Address family not supported by protocol|\bEAFNOSUPPORT\b|Failed to establish a new connection|failed to lookup address information|dial tcp: lookup|download of config\.json failed|Could not fetch URL|network is unreachable|^As a reminder, you're using offline mode|--offline was specified";
+pub(super) const NETWORK: &str = r"Temporary failure in name resolution|Name or service not known|Could not resolve host|nodename nor servname|Network is unreachable|No route to host|\bENETUNREACH\b|\bEAI_AGAIN\b|\bENOTFOUND\b|Address family not supported by protocol|\bEAFNOSUPPORT\b|Failed to establish a new connection|failed to lookup address information|dial tcp: lookup|download of config\.json failed|Could not fetch URL|network is unreachable|^As a reminder, you're using offline mode|--offline was specified";
 
 /// Tools that would have fetched something, and say that they were told not to.
 const OFFLINE: &str = r"attempting to make an HTTP request, but --offline was specified|you may have forgotten the flag --offline|offline was specified|No matching distribution found for";

@@ -10,14 +10,15 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use agentic_sandbox::{Command, Control, Enforced, Enforcement, Limits, Sandbox, Stdin, Stream, View};
+use agentic_sandbox::{Command, Control, Denial, Enforced, Enforcement, Limits, Output, Sandbox, Stdin, Stream, View};
 
 use super::compiled::{self, Compiled};
+use super::denials::{self, Under};
 use super::error::RuntimeError;
 use super::find::{Language, Runtime, Runtimes};
 use super::imports::{self, ImportPolicy};
 use super::policy::{Prepared, host_policy, system_policy};
-use crate::config::Config;
+use crate::config::{Config, SandboxSettings};
 use crate::workspace::Attempt;
 
 /// Code up to this many bytes is passed as an argument. The kernel's limit for one argument is 131,072.
@@ -88,7 +89,17 @@ pub struct Invocation {
     pub notes: Enforced,
     /// What the run is under, for reading its messages.
     pub prepared: Prepared,
+    /// The working directory.
+    dir: PathBuf,
     _code: Option<CodeFile>,
+}
+
+impl Invocation {
+    /// What the messages of a failed run tell of refusals; to be added to what its result tells.
+    pub fn denials(&self, output: &Output, settings: &SandboxSettings) -> Vec<Denial> {
+        let (policy, imports) = (&self.prepared.policy, &ImportPolicy::new(settings));
+        denials::inferred(output, Under { policy, imports, dir: &self.dir })
+    }
 }
 
 /// Turns a request into a command over an attempt's mounts. With an import policy, and the first time that this
@@ -165,7 +176,7 @@ pub(super) fn prepare_over(
     command.current_dir(&dir).limits(request.limits.clone());
     command.stdin(request.stdin.clone()).stdout(request.stdout.clone()).stderr(request.stderr.clone());
     prepared.apply(&mut command);
-    Ok(Invocation { command, runtime, notes: prepared.notes.clone(), prepared, _code: code_file })
+    Ok(Invocation { command, runtime, notes: prepared.notes.clone(), prepared, dir, _code: code_file })
 }
 
 /// The interpreter's arguments up to the program's own.

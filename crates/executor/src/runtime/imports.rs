@@ -74,6 +74,9 @@ pub const STANDS_FOR: &[(&str, Capability, &str)] = &[
     ("xmlrpc", Capability::Inet, "calls over HTTP"),
 ];
 
+/// How the message begins with which Python's own functions refuse to start a program.
+pub(super) const EXEC_CLOSED: &str = "starting programs is closed by the import policy";
+
 /// Names beneath a module of [`STANDS_FOR`] that need nothing of it.
 const HARMLESS: &[&str] = &["urllib.parse", "urllib.error", "http.cookies"];
 
@@ -115,6 +118,12 @@ impl ImportPolicy {
     /// Whether it refuses anything at all.
     pub fn is_empty(&self) -> bool {
         self.allowed.is_none() && self.blocked.is_empty()
+    }
+    /// Whether user code may not import this name, or a function of that dotted name.
+    pub fn refuses(&self, name: &str) -> bool {
+        let listed = |rules: &[String]| rules.iter().any(|rule| covers(rule, name) || covers(name, rule));
+        listed(&self.blocked)
+            || self.allowed.as_deref().is_some_and(|allowed| !allowed.iter().any(|rule| covers(rule, name)))
     }
     /// Whether the kernel closes a capability: a blocked name stands for it, or there is an allow-list and no
     /// name on it (that is not also blocked) does.
@@ -173,7 +182,7 @@ impl ImportPolicy {
         let roots = roots.iter().map(|root| python_path(root)).collect::<Vec<_>>().join(", ");
         let exec_closed = self.closes(Capability::Exec).then(|| {
             let why = self.reason(Capability::Exec);
-            python_string(format!("starting programs is closed by the import policy: {why}").as_bytes())
+            python_string(format!("{EXEC_CLOSED}: {why}").as_bytes())
         });
         let none = || "None".to_owned();
         format!(

@@ -6,6 +6,7 @@
 //! interpreters of this host, and can make nothing else of it visible.
 
 mod compiled;
+pub mod denials;
 pub mod diagnose;
 mod dotenv;
 mod environment;

@@ -70,6 +70,7 @@ pub struct RunCodeParams {
 ///   and after that line.
 /// - `returncode`: its exit status; 124 after a timeout, 128 and the number after a signal.
 /// - `language`, `runtime` (the interpreter's path), `view`.
+/// - `denials`, when there were any: what it was refused, by which control, how to allow it, and how that is known.
 /// - `execution_time` in seconds, `memory_used_mb`, `limits_hit` (the names of limits).
 /// - `message`: the line that decided, of a failure; `module`, `command`, `path` and the like where the cause names one.
 /// - `dotenv`: why dotenv files could not be hidden, where they could not.
@@ -183,6 +184,8 @@ pub(super) fn wait(child: Child, context: &ToolContext<'_>) -> Result<Output, Er
 fn run(invocation: &Invocation, context: &ToolContext<'_>) -> Result<Output, Error> {
     let mut output = wait(invocation.command.spawn(context.sandbox)?, context)?;
     output.enforced.extend(invocation.notes.clone());
+    let denials = invocation.denials(&output, &context.config.sandbox);
+    output.denials.extend(denials);
     Ok(output)
 }
 
@@ -208,6 +211,9 @@ pub(super) fn describe(mut result: ToolResult, output: Output) -> ToolResult {
         .with("limits_hit", limits)
         .with("execution_time", output.usage.wall.as_secs_f64())
         .with("memory_used_mb", output.usage.peak_memory as f64 / MB as f64);
+    if !output.denials.is_empty() {
+        result = result.with("denials", serde_json::to_value(&output.denials).unwrap_or_default());
+    }
     result.usage = Some(output.usage);
     result.enforced = Some(output.enforced);
     result

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 use super::code::{describe, failed, message, not_started, seconds, wait, within_roots};
 use super::commands::{self, BLOCKED_BY_DEFAULT};
 use crate::cause::Cause;
+use crate::runtime::denials;
 use crate::runtime::diagnose::Circumstances;
-use crate::runtime::{Language, Runtimes, host_policy};
+use crate::runtime::{ImportPolicy, Language, Runtimes, host_policy};
 use crate::tools::{Resources, Tool, ToolCall, ToolContext, ToolResult};
 
 /// The kernel takes 131,072 bytes for one argument, the final NUL included.
@@ -140,6 +141,7 @@ impl Tool for ShellTool {
             Err(refused) => return *refused,
         };
         let (mut command, notes) = command;
+        let dir = command.get_current_dir().map(Path::to_owned).unwrap_or_default();
         if let Some(observer) = &context.on_output {
             command.stdout(Stream::Observe(observer.clone())).stderr(Stream::Observe(observer.clone()));
         }
@@ -149,6 +151,10 @@ impl Tool for ShellTool {
             Err(error) => return not_started(&error).with("command", params.command),
         };
         output.enforced.extend(notes);
+        let imports = ImportPolicy::default();
+        let denials =
+            denials::inferred(&output, denials::Under { policy: command.get_policy(), imports: &imports, dir: &dir });
+        output.denials.extend(denials);
         let (stdout, stderr) = (output.stdout.text(), output.stderr.text());
         let under = Circumstances {
             language: None,

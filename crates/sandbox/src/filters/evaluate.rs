@@ -1,4 +1,5 @@
-//! A classic-BPF evaluator for the tests: the kernel's reading of a filter, without a kernel.
+//! A classic-BPF evaluator: the kernel's reading of a filter, without a kernel. By it the nest init finds the answer to
+//! a call that it was asked about, so that it is the filter's own, and tests find every answer.
 //!
 //! It knows the instructions that the assembler emits and refuses all others, jumps past the end, and
 //! scratch memory read before it was written, as the kernel's own checker does.

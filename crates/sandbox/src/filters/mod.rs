@@ -6,7 +6,6 @@
 //! these tables do not describe and no program of the view makes. Profiles change argument rules, never the list.
 
 mod aarch64;
-#[cfg(test)]
 mod evaluate;
 mod program;
 mod rules;
@@ -61,8 +60,13 @@ impl Arch {
         };
         numbers.iter().map(|(name, number)| (name.trim_start_matches("SYS_"), *number))
     }
+    /// A call's name and the reason for how it is answered.
+    pub(crate) fn describe(self, number: u32) -> Option<(&'static str, &'static str)> {
+        let (name, _) = self.numbers().find(|(_, listed)| *listed == number)?;
+        let entry = table::TABLE.iter().find(|entry| entry.name == name)?;
+        Some((name, entry.reason))
+    }
     /// The number of a call, where this architecture has it.
-    #[cfg(test)]
     pub(crate) fn number(self, name: &str) -> Option<u32> {
         self.numbers().find(|(listed, _)| *listed == name).map(|(_, number)| number)
     }
@@ -73,8 +77,7 @@ impl Arch {
 struct Entry {
     name: &'static str,
     decision: Decision,
-    /// Why; for the reader.
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by reviewers and tests"))]
+    /// Why; for the reviewer, and for whoever is refused.
     reason: &'static str,
 }
 

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use libc::sock_filter;
 
+use super::evaluate::{Call, evaluate};
 use super::rules::{Clauses, Rule, Test, Ticket};
 use super::{Answer, Arch, Decision, Entry, Openings, SharedHost, shared_host, table};
 use crate::Profile;
@@ -63,6 +64,10 @@ impl Program {
         let open = Openings::from(profile);
         let open = Openings { inet: open.inet && network, unix: false, shared: Some(shared), ..open };
         Some(Self::with_openings(Arch::native()?, open, ticket))
+    }
+    /// The filter of a profile with nobody's ticket: for looking its answers up, not for installing.
+    pub(crate) fn for_answers(profile: Profile) -> Option<Self> {
+        Self::of(profile, Some(&PLACEHOLDER))
     }
     /// What the nest init itself may still call once the program runs.
     pub(crate) fn nest_init() -> Option<Self> {
@@ -165,10 +170,31 @@ impl Program {
         emit.goto(start);
         Self { instructions: emit.finish() }
     }
+    /// This filter for a listener: where it refuses (EPERM, EAFNOSUPPORT), somebody is asked for the answer. What it
+    /// merely does not have (ENOSYS, EINVAL, ...) is still answered by itself: programs try such calls at their start.
+    pub(crate) fn asking(&self) -> Self {
+        let mut program = self.clone();
+        for instruction in &mut program.instructions {
+            if instruction.code == RETURN && is_refusal(instruction.k) {
+                instruction.k = libc::SECCOMP_RET_USER_NOTIF;
+            }
+        }
+        program
+    }
+    /// The error with which this filter refuses a call.
+    pub(crate) fn refusal(&self, number: u32, arch: u32, args: [u64; 6]) -> Option<i32> {
+        let (answer, _) = evaluate(&self.instructions, &Call { number, arch, args }).ok()?;
+        is_refusal(answer).then_some((answer & libc::SECCOMP_RET_DATA) as i32)
+    }
     /// The instructions, in the order the kernel takes.
     pub(crate) fn instructions(&self) -> &[sock_filter] {
         &self.instructions
     }
+}
+
+fn is_refusal(answer: u32) -> bool {
+    let refusals = [libc::EPERM, libc::EAFNOSUPPORT];
+    refusals.iter().any(|errno| answer == libc::SECCOMP_RET_ERRNO | *errno as u32)
 }
 
 impl Prepared {
@@ -179,6 +205,7 @@ impl Prepared {
             .filter(|(name, _)| table::NEST_INIT.contains(name))
             .map(|(_, number)| (number, Decision::Allow))
             .collect();
+        calls.extend(arch.number("ioctl").map(|number| (number, Decision::ByArgument(Rule::Listener))));
         calls.sort_unstable_by_key(|(number, _)| *number);
         Self {
             profiles: profiles.map(|profile| (profile, Program::build(arch, profile, Some(&PLACEHOLDER)))),

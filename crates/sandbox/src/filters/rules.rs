@@ -34,6 +34,7 @@ pub(super) enum Rule {
     NoHiding,
     OpenTruncating { flags: u8 },
     TimesOfOpenFile,
+    Listener,
 }
 
 /// A one-time admission for `execveat`, by which a no-exec run starts its program.
@@ -217,6 +218,9 @@ impl Rule {
             }
             // A null path means the descriptor, which O_PATH does not satisfy; with a flag it would.
             Self::TimesOfOpenFile => Clauses::new(Answer::EPERM).when([Test::Null { arg: 1 }, is(3, &[0])], Allow),
+            // The nest init's own: hear of refused calls, and answer them.
+            Self::Listener => Clauses::new(Answer::EPERM)
+                .when([is(1, &[libc::SECCOMP_IOCTL_NOTIF_RECV as u32, libc::SECCOMP_IOCTL_NOTIF_SEND as u32])], Allow),
             Self::NoOutOfBand { flags } => {
                 Clauses::new(Answer::EPERM).when([none_of_bits(flags, libc::MSG_OOB as u32)], Allow)
             }

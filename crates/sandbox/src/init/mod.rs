@@ -18,6 +18,7 @@ mod disk;
 pub(crate) mod extent;
 mod guard;
 mod payload;
+mod refusals;
 mod root;
 mod scratch;
 pub(crate) mod tree;

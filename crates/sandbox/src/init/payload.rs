@@ -7,7 +7,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::{Enforced, Failure, Stage, guard};
+use crate::channel;
 use crate::filters::Program;
 use crate::linux::seccomp::Departure;
 use crate::linux::sys::{self, Forked};
@@ -56,6 +57,9 @@ mod processors {
 /// A program that runs.
 pub(super) struct Started {
     pub(super) pid: Pid,
+    /// Where its filter asks about calls that it refuses, and the same filter without questions, which has the answers;
+    /// none where the kernel gives no such thing.
+    pub(super) listener: Option<(OwnedFd, Program)>,
 }
 
 /// What the process says before it becomes the program, while it still runs nothing but our code.
@@ -65,50 +69,39 @@ enum Said {
     Landlock(State),
     /// What the view is without mounts.
     View(State),
+    /// The filter is in force; the descriptor by which it asks comes along, if it does.
+    Filtered,
     /// It could not become the program.
     Failed { kind: FailureKind, stage: String, errno: i32 },
 }
 
-fn say(report: &OwnedFd, said: &Said) {
-    if let Ok(bytes) = postcard::to_stdvec(said) {
-        // The reader takes an incomplete report for a failure.
-        let _ = rustix::io::write(report, &bytes);
-    }
+fn say(report: &OwnedFd, said: &Said, descriptors: &[BorrowedFd<'_>]) {
+    // The reader takes an incomplete report for a failure.
+    let _ = channel::send(report, said, descriptors);
 }
 
 /// Starts the program and returns once it has replaced its copy of this process.
 pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -> Result<Started, Failure> {
-    // The write end closes at a successful exec; anything that arrives before is the failure.
-    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).stage("make a pipe")?;
+    // The other end closes at a successful exec; a failure arrives before.
+    let (ours, theirs) = channel::pair().stage("make a socket")?;
     let pid = match sys::fork().stage("fork the program")? {
         Forked::Child => {
-            drop(read);
-            let Err(failure) = enter(spec, &stdio, &write) else { sys::exit_now(127) };
+            drop(ours);
+            let Err(failure) = enter(spec, &stdio, &theirs) else { sys::exit_now(127) };
             let errno = failure.error.raw_os_error().unwrap_or(libc::EIO);
-            say(&write, &Said::Failed { kind: failure.kind, stage: failure.stage, errno });
+            say(&theirs, &Said::Failed { kind: failure.kind, stage: failure.stage, errno }, &[]);
             sys::exit_now(127)
         }
         Forked::Parent(pid, _) => pid,
     };
-    drop(write);
+    drop(theirs);
     drop(stdio);
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 4096];
-    loop {
-        match rustix::io::retry_on_intr(|| rustix::io::read(&read, &mut buffer)).stage("wait for the program")? {
-            0 => break,
-            n => bytes.extend_from_slice(&buffer[..n]),
-        }
-    }
-    let mut rest = &bytes[..];
-    let mut landlock = None;
-    while !rest.is_empty() {
-        let (said, after) =
-            postcard::take_from_bytes(rest).map_err(io::Error::other).stage("read the program's report")?;
-        rest = after;
+    let (mut landlock, mut listener) = (None, None);
+    while let Some((said, descriptors)) = channel::receive(&ours).stage("wait for the program")? {
         match said {
             Said::Landlock(state) => landlock = Some(state),
             Said::View(state) => enforced.push((Control::View, state)),
+            Said::Filtered => listener = descriptors.into_iter().next(),
             Said::Failed { kind, stage, errno } => {
                 return Err(Failure { kind, stage, error: io::Error::from_raw_os_error(errno) });
             }
@@ -121,7 +114,12 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
     })?;
     enforced.push((Control::Landlock, landlock));
     verify(pid, spec, enforced)?;
-    Ok(Started { pid })
+    // Nobody's ticket, or none: the program's own is used up.
+    let answers = match &spec.enclosure {
+        Enclosure::Namespaces => Program::for_answers(spec.profile),
+        Enclosure::Guard(guard) => guard::filter(spec, guard, None),
+    };
+    Ok(Started { pid, listener: listener.zip(answers) })
 }
 
 /// From here on this is the process that becomes the program.
@@ -181,18 +179,27 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let ticket = departure.as_ref().map(Departure::ticket);
     let filter = match guarded {
         None => {
-            say(report, &Said::Landlock(enter_domain(spec)?));
+            say(report, &Said::Landlock(enter_domain(spec)?), &[]);
             Program::of(spec.profile, ticket)
         }
         Some(guard) => {
             let (domain, view) = guard::enter_domain(spec, guard)?;
-            say(report, &Said::Landlock(domain));
-            say(report, &Said::View(view));
+            say(report, &Said::Landlock(domain), &[]);
+            say(report, &Said::View(view), &[]);
             guard::filter(spec, guard, ticket)
         }
     };
     let installed = if stands(Barrier::Seccomp) {
-        filter.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|program| seccomp::install(&program))
+        filter.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|program| {
+            // A container whose own filter asks somebody leaves no place for another: then nobody is asked.
+            let listener = match seccomp::install_asking(&program.asking()) {
+                Ok(listener) => Some(listener),
+                Err(_) => seccomp::install(&program).map(|()| None)?,
+            };
+            let listener: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
+            say(report, &Said::Filtered, &listener);
+            Ok(())
+        })
     } else {
         Ok(())
     };

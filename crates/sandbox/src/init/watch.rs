@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::disk::Walk;
 use super::extent::Extent;
 use super::payload::Started;
+use super::refusals::Refusals;
 use super::root::Root;
 use super::tree::{Look, SharedMemory, Tree};
 use super::{Enforced, Failure, Stage};
@@ -40,9 +41,12 @@ pub(super) fn until_the_end(
     channel::send(control, &Status::Started { enforced }, &[]).stage("tell the parent")?;
     let program = started.pid.as_raw_nonzero().get();
     let mut watch = Watch::new(spec, root, extent).stage("watch the program")?;
+    let mut refusals = Refusals::new(started.listener.as_ref(), spec.profile);
     let status = loop {
-        let mut ready = [PollFd::new(child_ended, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
-        let pause = Timespec { tv_sec: 0, tv_nsec: watch.pause().as_nanos() as i64 };
+        let mut ready = vec![PollFd::new(child_ended, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
+        ready.extend(refusals.urgent().map(|listener| PollFd::new(listener, PollFlags::IN)));
+        let pause = if refusals.pending() { TICK } else { watch.pause() };
+        let pause = Timespec { tv_sec: 0, tv_nsec: pause.as_nanos() as i64 };
         rustix::io::retry_on_intr(|| poll(&mut ready, Some(&pause))).stage("wait")?;
         let (child, parent) = (!ready[0].revents().is_empty(), !ready[1].revents().is_empty());
         if parent && extent == Extent::Namespace {
@@ -53,6 +57,7 @@ pub(super) fn until_the_end(
         if parent || told_to_end {
             break extent.end(program).unwrap_or(libc::SIGKILL);
         }
+        refusals.answer(control);
         if child {
             let mut reaped = std::iter::from_fn(sys::reap).take(REAP_MOST);
             if let Some(ended) = reaped.find(|reaped| reaped.pid == program) {
@@ -64,6 +69,7 @@ pub(super) fn until_the_end(
             break extent.end(program).unwrap_or(libc::SIGKILL);
         }
     };
+    refusals.tell_counts(control);
     // A fork bomb can be over between two samples: what it left tells, itself no longer among them.
     let tree = Tree::scan(extent, Look { memory: false, nameless: false, shared: watch.shared });
     if tree.processes + 1 >= u64::from(spec.limits.processes) {

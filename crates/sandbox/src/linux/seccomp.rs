@@ -6,7 +6,8 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::RawFd;
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use crate::filters::{Program, Ticket};
@@ -17,16 +18,61 @@ use crate::filters::{Program, Ticket};
 /// # Errors
 /// What the kernel says: EACCES without `no_new_privs`, EINVAL where seccomp filters are not built in.
 pub(crate) fn install(program: &Program) -> io::Result<()> {
+    install_with(program, 0).map(drop)
+}
+
+/// As [`install`], for a filter that asks ([`Program::asking`]); answers with the descriptor by which it does.
+///
+/// # Errors
+/// EBUSY where a filter of this process asks somebody already, EINVAL before Linux 5.0; nothing is installed then.
+pub(crate) fn install_asking(program: &Program) -> io::Result<OwnedFd> {
+    let number = install_with(program, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER)?;
+    // SAFETY: with NEW_LISTENER the call answers with a descriptor that the kernel has just made for this process.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+fn install_with(program: &Program, flags: libc::c_ulong) -> io::Result<RawFd> {
     let instructions = program.instructions();
     let length = u16::try_from(instructions.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
     let filter = libc::sock_fprog { len: length, filter: instructions.as_ptr().cast_mut() };
     // SAFETY: SECCOMP_SET_MODE_FILTER reads `filter` and the `len` instructions behind it during the call and keeps
     // a copy; both outlive the call, and the kernel never writes through the pointer (hence the cast from const).
-    let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const filter) };
-    match answer {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    let answer = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const filter) };
+    RawFd::try_from(answer).ok().filter(|answer| *answer >= 0).ok_or_else(io::Error::last_os_error)
+}
+
+/// A call that waits for its answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    id: u64,
+    /// The thread that made it, as numbered here.
+    pub(crate) pid: u32,
+    pub(crate) number: u32,
+    pub(crate) arch: u32,
+    pub(crate) args: [u64; 6],
+}
+
+/// Takes the next call that a filter asks about. Only to be called when the descriptor is readable: it waits otherwise.
+///
+/// # Errors
+/// ENOENT when the asking process has ended meanwhile.
+pub(crate) fn asked(listener: BorrowedFd<'_>) -> io::Result<Asked> {
+    // SAFETY: plain data, for which the kernel wants zeroes.
+    let mut notice: libc::seccomp_notif = unsafe { zeroed() };
+    // SAFETY: the request writes one `seccomp_notif` through a pointer to a live one.
+    let done = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut notice) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
     }
+    let libc::seccomp_notif { id, pid, data, .. } = notice;
+    Ok(Asked { id, pid, number: data.nr as u32, arch: data.arch, args: data.args })
+}
+
+/// Lets the call fail with this error. One whose process has ended meanwhile needs no answer.
+pub(crate) fn refuse(listener: BorrowedFd<'_>, asked: &Asked, errno: i32) {
+    let mut answer = libc::seccomp_notif_resp { id: asked.id, val: 0, error: -errno, flags: 0 };
+    // SAFETY: the request reads one `seccomp_notif_resp` through a pointer to a live one.
+    unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut answer) };
 }
 
 /// A program laid out for the one `execveat` that a no-exec filter admits.

@@ -14,6 +14,7 @@ fn output(reason: ExitReason, stdout: &str, stderr: &str) -> Output {
         stderr: captured(stderr),
         usage: Usage::default(),
         limits_hit: Vec::new(),
+        denials: Vec::new(),
         enforced: Enforced::new(),
     }
 }
