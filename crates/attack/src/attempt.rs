@@ -12,6 +12,8 @@ use crate::enclosure::{Enclosure, Ran};
 pub enum Group {
     /// System calls, `/proc`, descriptors, mounts.
     Kernel,
+    /// Out of the run's network, and into it.
+    Network,
     /// One run and another at the same time.
     CrossRun,
     /// The import policy.
@@ -24,12 +26,14 @@ pub enum Group {
 
 impl Group {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Kernel, Self::CrossRun, Self::Python, Self::Resources, Self::RewardHacking];
+    pub const ALL: &[Self] =
+        &[Self::Kernel, Self::Network, Self::CrossRun, Self::Python, Self::Resources, Self::RewardHacking];
 
     /// Its name, as in an attempt's id.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kernel => "kernel",
+            Self::Network => "network",
             Self::CrossRun => "cross-run",
             Self::Python => "python",
             Self::Resources => "resources",

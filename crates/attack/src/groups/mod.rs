@@ -3,6 +3,7 @@
 
 mod cross_run;
 mod kernel;
+mod network;
 mod python;
 mod resources;
 mod reward_hacking;
@@ -16,6 +17,7 @@ const TABLES: &[&[Attempt]] = &[
     kernel::FILES,
     kernel::EXECUTION,
     kernel::IDENTITY,
+    network::NETWORK,
     cross_run::CROSS_RUN,
     python::PYTHON,
     resources::RESOURCES,

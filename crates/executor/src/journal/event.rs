@@ -234,12 +234,10 @@ impl EventBody {
             Self::Unrecognized { .. } => "unrecognized",
         }
     }
-    /// Whether it is on the disk before the run goes on. The others follow with the next one that is.
+    /// Whether it is on the disk before the run goes on. The others follow with the next one that is: the start of a run
+    /// with the intent of its first call, before which nothing has happened that could be lost.
     pub fn is_durable(&self) -> bool {
-        matches!(
-            self,
-            Self::RunStarted { .. } | Self::CallIntended { .. } | Self::CallFinished { .. } | Self::RunFinished { .. }
-        )
+        matches!(self, Self::CallIntended { .. } | Self::CallFinished { .. } | Self::RunFinished { .. })
     }
     /// Whether it is written to the journal at all.
     pub fn is_journaled(&self) -> bool {
