@@ -16,6 +16,10 @@ test:
 python:
     cargo xtask python
 
+# Everyday programs outside and inside; writes docs/reference/compatibility.md.
+compat:
+    cargo xtask compat
+
 # Formatting and lints of Rust and Python, rules on dependencies.
 lint:
     cargo xtask lint

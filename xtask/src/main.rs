@@ -3,6 +3,7 @@
 //! It uses the standard library alone, so that the first command on a fresh machine starts at once.
 #![forbid(unsafe_code)]
 
+mod compat;
 mod example;
 mod interpreters;
 mod kernels;
@@ -22,6 +23,8 @@ cargo xtask <chore>
   test      run all tests, the example and the Python package's tests and type checks;
             as root, the tests also as an ordinary user
   python    of these the Python package's alone
+  compat    the compatibility matrix: installs packages of Python below the target folder, runs everyday
+            programs outside and inside, writes docs/reference/compatibility.md
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         ["example"] => example::run(),
         ["test"] => test::run(),
         ["python"] => test::run_python(),
+        ["compat"] => compat::run(),
         ["lint"] => lint::run(),
         ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {

@@ -9,6 +9,9 @@ use crate::{Failure, say, target};
 
 /// What every environment that runs tests has.
 pub(crate) const PYTEST: &str = "pytest>=8,<10";
+/// What the environment for tests that run Python projects has besides: the part of the compatibility matrix
+/// (`compat.rs` has the whole) that is quickly installed.
+const EVERYDAY: [&str; 4] = [PYTEST, "numpy", "requests", "pytest-xdist"];
 pub(crate) const PIP: [&str; 5] = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
 /// How pip takes a wheel that was built here: itself alone, even where its version is there already.
 pub(crate) const WHEEL: [&str; 3] = ["--no-index", "--no-deps", "--force-reinstall"];
@@ -25,7 +28,7 @@ impl Venv {
         if !has_ensurepip()? {
             install_venv_package()?;
         }
-        Self::with("venv", Path::new("python3"), &[PYTEST])
+        Self::with("venv", Path::new("python3"), &EVERYDAY)
     }
     /// The one at `name` below the target folder, of that interpreter and with those packages. It is made when it is
     /// missing, broken, or of something else.
@@ -52,7 +55,7 @@ impl Venv {
         let python = path.join("bin/python").display().to_string();
         let made = quiet(start("python3").args(["-m", "venv"]).arg(path));
         let filled = made.is_ok_and(|made| made.status.success())
-            && quiet(start(&python).args(PIP).arg(PYTEST)).is_ok_and(|pip| pip.status.success());
+            && quiet(start(&python).args(PIP).args(EVERYDAY)).is_ok_and(|pip| pip.status.success());
         filled.then_some(venv)
     }
     /// Puts a wheel of ours into it, in place of the one that is there.

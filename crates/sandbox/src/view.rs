@@ -41,6 +41,9 @@ const ETC_FOLDERS_HOST: &[&str] = &[
     "profile.d",
 ];
 
+/// How the folders of `/etc` begin and end in which Debian keeps what belongs to a Java: it does not start without.
+const ETC_JAVA: (&str, &str) = ("java-", "-openjdk");
+
 /// Small files of `/etc` that programs need and that hold no secret.
 const ETC_FILES: &[&str] =
     &["ld.so.cache", "ssl/openssl.cnf", "localtime", "timezone", "mime.types", "protocols", "services", "os-release"];
@@ -56,6 +59,8 @@ const ETC_FILES_HOST: &[&str] = &[
     "profile",
     "bash.bashrc",
     "locale.alias",
+    // Where Maven's own program lies. Not settings.xml beside it: servers' passwords are kept there.
+    "maven/m2.conf",
 ];
 
 /// Device nodes: the ones that neither store nor reveal.
@@ -157,11 +162,15 @@ impl View {
     fn etc(&mut self, policy: &Policy) {
         let etc = Path::new("/etc");
         let more = if policy.view == policy::View::Host { ETC_FOLDERS_HOST } else { &[] };
-        for name in ETC_FOLDERS.iter().chain(more) {
-            let path = etc.join(name);
-            if path.is_dir() {
-                self.put(&path, What::ReadOnly { from: Layer::Path((&path).into()), hide: Vec::new() });
-            }
+        let mut folders: Vec<PathBuf> = ETC_FOLDERS.iter().chain(more).map(|name| etc.join(name)).collect();
+        if policy.view == policy::View::Host {
+            folders.extend(java_folders(etc));
+        }
+        for path in folders.into_iter().filter(|path| path.is_dir()) {
+            // The one file of a Java that holds passwords, where an administrator made it.
+            let password = "management/jmxremote.password";
+            let hide = path.join(password).exists().then(|| password.into()).into_iter().collect();
+            self.put(&path, What::ReadOnly { from: Layer::Path((&path).into()), hide });
         }
         let more = if policy.view == policy::View::Host { ETC_FILES_HOST } else { &[] };
         for name in ETC_FILES.iter().chain(more) {
@@ -239,6 +248,14 @@ impl View {
             self.put(folder.join(format!("cpu{number}")), What::Folder);
         }
     }
+}
+
+/// The folders of each Java that Debian's packages installed.
+fn java_folders(etc: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(etc).into_iter().flatten().flatten();
+    let (start, end) = ETC_JAVA;
+    let is_java = |name: &OsString| name.to_str().is_some_and(|name| name.starts_with(start) && name.ends_with(end));
+    entries.filter(|entry| is_java(&entry.file_name())).map(|entry| entry.path()).collect()
 }
 
 /// Where home lies inside.
