@@ -89,6 +89,9 @@ pub(crate) struct RunArgs {
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Which isolation tier the steps run in. Default: best.
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<TierName>,
     /// Answer yes wherever an approval rule asks.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -158,6 +161,9 @@ pub(crate) struct ExecArgs {
     /// Which part of the host is visible. Default: system.
     #[arg(long, value_enum)]
     pub(crate) view: Option<ViewName>,
+    /// Which isolation tier it runs in. Default: best.
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<TierName>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// Drop what the program wrote in the folder. Default: it is kept when the program ends by itself.
@@ -299,9 +305,18 @@ pub(crate) struct ShowArgs {
 
 Exit status: 0 every control can be enforced, 6 some cannot.")]
 pub(crate) struct DoctorArgs {
-    /// As one JSON object.
+    /// As one JSON object (docs/reference/doctor.schema.json).
     #[arg(long)]
     pub(crate) json: bool,
+    /// As root: install an AppArmor profile that lets a root-owned copy of this program make user namespaces.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) fix: bool,
+    /// With --fix: say what would be done, and do nothing.
+    #[arg(long, requires = "fix")]
+    pub(crate) dry_run: bool,
+    /// With --fix: the folder that stands for `/`. For trials.
+    #[arg(long, requires = "fix", hide = true, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) place: Place,
 }
@@ -373,6 +388,28 @@ pub(crate) enum NetworkReach {
     None,
     /// The host's network.
     Host,
+}
+
+/// An isolation tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TierName {
+    /// a where this host lets us, else b.
+    Best,
+    /// Namespaces and all the rest, or a refusal.
+    A,
+    /// Landlock, the system-call filter and limits, without namespaces.
+    B,
+}
+
+impl TierName {
+    /// As the settings have it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Best => "best",
+            Self::A => "a",
+            Self::B => "b",
+        }
+    }
 }
 
 /// Which part of the host is visible.

@@ -16,7 +16,7 @@ use agentic_sandbox::{
 };
 use serde_json::json;
 
-use crate::args::{ExecArgs, Language, NetworkReach, ViewName};
+use crate::args::{ExecArgs, Language, NetworkReach, TierName, ViewName};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     let config = &settings.config;
     let sandbox = Sandbox::new(config.spawner.clone()).map_err(|error| program::refusal(&error))?;
     let _preparations = sandbox.warm_up();
-    let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?;
+    let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?.with_tier(config.sandbox.tier);
     if !args.discard {
         program::writable(&config.workspace)?;
     }
@@ -249,6 +249,7 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         ViewName::Host => "host",
     });
     typed.text("sandbox.network", "--network", network)?.text("view", "--view", view)?;
+    typed.text("sandbox.tier", "--tier", args.tier.map(TierName::as_str))?;
     for name in args.block_import.iter().chain(&args.allow_import) {
         let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
         if !name.trim().split('.').all(part) {

@@ -16,6 +16,7 @@ mod error;
 mod exec;
 mod exit_code;
 mod findings;
+mod fix;
 mod history;
 mod keep;
 mod plan;

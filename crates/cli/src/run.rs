@@ -9,7 +9,7 @@ use agentic_executor::planner::FACTS;
 use agentic_executor::{Cancel, ExecutionPlan};
 use serde_json::{Map, Value};
 
-use crate::args::{Mode, Place, RunArgs, TaskArgs};
+use crate::args::{Mode, Place, RunArgs, TaskArgs, TierName};
 use crate::engine::{Engine, Parts, PlanText, Prompt, show_plan};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
@@ -39,6 +39,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         _ => typed.text("mode", "--mode", mode)?,
     };
     typed.text("max_steps", "--max-steps", args.max_steps.as_deref())?;
+    typed.text("sandbox.tier", "--tier", args.tier.map(TierName::as_str))?;
     for rule in &args.approve {
         typed.rule(rule)?;
     }

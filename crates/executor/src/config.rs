@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentic_sandbox::{Control, Limits, Network, Spawner};
+use agentic_sandbox::{Control, Limits, Network, Spawner, Tier};
 
 /// Facts about the user's surroundings that only a program may look up.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,8 @@ pub struct SandboxSettings {
     pub firm_limits: bool,
     /// Limits of the host view (`shell`, tests). `None`: [`Limits::for_host_view`].
     pub host_limits: Option<Limits>,
+    /// Which isolation tier runs have.
+    pub tier: Tier,
     /// How far the network reaches.
     pub network: Network,
     /// Further host paths, read-only.

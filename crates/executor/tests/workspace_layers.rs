@@ -341,7 +341,7 @@ fn a_layer_can_be_kept_aside() {
 fn what_the_policy_hides_is_a_conflict_when_made() {
     let world = world();
     let attempt = world.open();
-    attempt.hide([world.root.join(".env")]);
+    attempt.hide([world.root.join(".env")]).unwrap();
     step(&attempt, &world.root).write(".env", "planted");
     step(&attempt, &world.root).write(".envrc", "fine");
     assert_eq!(workspace_support::conflicts(attempt.commit().unwrap_err()), [world.root.join(".env")]);

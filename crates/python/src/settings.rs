@@ -159,6 +159,7 @@ impl SandboxForm {
             // What `SandboxConfig` says is a promise to whoever reads the program.
             firm_limits: true,
             host_limits: None,
+            tier: agentic_sandbox::Tier::Best,
             network: self.network,
             read_only: self.read_only,
             read_write: self.read_write,

@@ -204,9 +204,16 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
     }
 
     fn detached(&self, path: &Path) -> Result<OwnedFd> {
-        mounts::open_path(path)
-            .and_then(|fd| mounts::bind(fd.as_fd(), false))
-            .map_err(|error| Error::stage(format!("take {} into the sandbox", path.display()), error))
+        mounts::open_path(path).and_then(|fd| mounts::bind(fd.as_fd(), false)).map_err(|error| {
+            match error.raw_os_error() {
+                // A container's filter, or its missing capability: the host refuses mounts, whatever the path.
+                Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Error::Unenforceable {
+                    control: Control::MountNamespace,
+                    reason: format!("failed to take {} into the sandbox: {error}", path.display()),
+                },
+                _ => Error::stage(format!("take {} into the sandbox", path.display()), error),
+            }
+        })
     }
 
     /// Maps the owner of `whose` in the mount to the inside user.

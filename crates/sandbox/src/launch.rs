@@ -180,6 +180,34 @@ impl Sandbox {
         self.inner.namespaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why runs have no namespaces: this tier was asked for, or the host refuses them; `None` where they have. Tried by a
+    /// run of a trivial program, once in the life of this value and not at all where a run has told it already.
+    ///
+    /// # Errors
+    /// In a forked child of the process.
+    pub fn without_namespaces(&self, tier: Tier) -> Result<Option<String>> {
+        self.check_owner()?;
+        match tier {
+            Tier::A => return Ok(None),
+            Tier::B => return Ok(Some("tier B was asked for".into())),
+            Tier::Best => {}
+        }
+        if *self.namespaces() == Namespaces::Untried {
+            let policy = crate::Policy { tier: Tier::A, ..crate::Policy::default() };
+            match Command::new("/bin/true").policy(policy).output(self) {
+                Err(error) if error.refuses_namespaces() => {
+                    *self.namespaces() = Namespaces::Refused(error.to_string());
+                }
+                // What else may fail, the run itself will say.
+                _ => self.namespaces_hold(),
+            }
+        }
+        Ok(match &*self.namespaces() {
+            Namespaces::Refused(why) => Some(why.clone()),
+            Namespaces::Untried | Namespaces::Held => None,
+        })
+    }
+
     /// A run in namespaces has succeeded.
     pub(crate) fn namespaces_hold(&self) {
         *self.namespaces() = Namespaces::Held;
@@ -266,7 +294,7 @@ impl Sandbox {
             }
             Some(why) => {
                 guarded::enforced(&mut enforced, why, &slot.identity, command.policy.network);
-                (self.nest(0, None, into_cgroup)?, Signal::TERM)
+                (self.nest(0, None, None)?, Signal::TERM)
             }
         };
         let killer = match killer {
@@ -303,7 +331,7 @@ impl Sandbox {
         // Joining a cgroup waits for the kernel (a few milliseconds on v1), so it happens while the view is
         // being built; the program is only started by the message after it.
         if let Some(group) = &group
-            && group.clone_fd().is_none()
+            && (group.clone_fd().is_none() || without.is_some())
             && let Err(error) = group.join(nest.pid as u32)
         {
             // A nest that has failed says more than that it cannot be moved. It ends when nothing more can come.

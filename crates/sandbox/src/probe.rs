@@ -12,7 +12,7 @@ use crate::{Command, Limits};
 /// What a sandboxed run on this host is under, and what to do about what it is not.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct HostReport {
-    /// The isolation tier: `A` as an ordinary user, `A'` as root, `none` where a run is refused.
+    /// The isolation tier: `A` as an ordinary user, `A'` as root, `B` without namespaces, `none` where a run is refused.
     pub tier: String,
     /// The kernel's release.
     pub kernel: String,
@@ -27,6 +27,18 @@ pub struct HostReport {
 /// Programs that end at once with status 0; one of them is on every system.
 const TRIAL: &[&str] = &["/usr/bin/true", "/bin/true", "/usr/bin/env"];
 
+/// What follows from having no user namespace.
+const FOLLOWING: &[Control] = &[
+    Control::MountNamespace,
+    Control::PidNamespace,
+    Control::NetworkNamespace,
+    Control::IpcNamespace,
+    Control::UtsNamespace,
+    Control::CgroupNamespace,
+    Control::View,
+    Control::Capabilities,
+];
+
 /// Runs a trivial program under every control and says what held.
 pub fn probe(sandbox: &Sandbox) -> HostReport {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
@@ -34,13 +46,20 @@ pub fn probe(sandbox: &Sandbox) -> HostReport {
     let outcome = Command::new(trial).limits(Limits::default()).output(sandbox);
     match outcome {
         Ok(output) => {
+            let guarded = output.enforced.get(&Control::UserNamespace) != Some(&Enforcement::Active);
             let advice = output
                 .enforced
                 .iter()
                 .filter(|(_, state)| **state != Enforcement::Active)
+                // Without user namespaces there are no others, and what they would hold is weaker.
+                .filter(|(control, _)| !guarded || !FOLLOWING.contains(control))
                 .map(|(control, _)| (*control, advice(*control).to_owned()))
                 .collect();
-            let tier = if rustix::process::geteuid().is_root() { "A'" } else { "A" };
+            let tier = match (guarded, rustix::process::geteuid().is_root()) {
+                (true, _) => "B",
+                (false, true) => "A'",
+                (false, false) => "A",
+            };
             HostReport { tier: tier.into(), kernel, enforced: output.enforced, refused: None, advice }
         }
         Err(error) => {

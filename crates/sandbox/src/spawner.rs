@@ -20,7 +20,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use crate::channel;
 use crate::error::{Error, Result};
 use crate::filters::Program;
-use crate::init;
+use crate::init::{self, scratch::Scratch};
 use crate::launch::Spawner;
 use crate::linux::sys::{self, Forked};
 use crate::spec::{Report, Request};
@@ -136,13 +136,13 @@ fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
 struct Nest {
     report: OwnedFd,
     pidfd: OwnedFd,
-    /// Whether it is a guard: it ends its tree itself, where no namespace does.
-    guard: bool,
+    /// The name of a guard's private folder. A guard ends its tree itself, where no namespace does.
+    guard: Option<String>,
 }
 
 impl Nest {
     fn end(&self) {
-        let _ = pidfd_send_signal(&self.pidfd, if self.guard { Signal::TERM } else { Signal::KILL });
+        let _ = pidfd_send_signal(&self.pidfd, if self.guard.is_some() { Signal::TERM } else { Signal::KILL });
     }
 }
 
@@ -162,8 +162,8 @@ fn serve(socket: OwnedFd) -> io::Result<()> {
     let result = take_requests(&socket, &engine_ended, &child_ended, &mut nests);
     nests.values().for_each(Nest::end);
     while let Some(ended) = sys::reap_blocking() {
-        if nests.remove(&ended.pid).is_some_and(|nest| nest.guard) {
-            init::extent::end_strays(|pid| nests.contains_key(&pid));
+        if let Some(scratch) = nests.remove(&ended.pid).and_then(|nest| nest.guard) {
+            after_guard(&scratch, nests.keys().copied().collect());
         }
     }
     result
@@ -188,9 +188,8 @@ fn take_requests(
             let _ = rustix::io::read(child_ended, &mut buffer);
             while let Some(ended) = sys::reap() {
                 if let Some(nest) = nests.remove(&ended.pid) {
-                    if nest.guard {
-                        // None is left, unless the guard itself was killed: then they have become ours.
-                        init::extent::end_strays(|pid| nests.contains_key(&pid));
+                    if let Some(scratch) = &nest.guard {
+                        after_guard(scratch, nests.keys().copied().collect());
                     }
                     let usage = ended.usage;
                     let (user, system, peak) = (usage.user, usage.system, usage.peak);
@@ -219,15 +218,21 @@ fn answer(request: &Request, descriptors: Vec<OwnedFd>, nests: &mut HashMap<i32,
             let Some(control) = descriptors.next() else { return };
             let cgroup = into_cgroup.then(|| descriptors.next()).flatten();
             let cgroup = cgroup.as_ref().map(AsFd::as_fd);
-            let guard = uid_map.is_empty();
-            if guard && let Err(error) = sys::become_subreaper() {
-                return failed("become the subreaper of guards", &error);
-            }
-            match sys::clone_into(standing(*flags), cgroup) {
-                Ok(Forked::Child) => init::run(control),
+            let guard = match uid_map.is_empty().then(Scratch::name).transpose() {
+                Ok(guard) => guard,
+                Err(error) => return failed("draw a name", &error),
+            };
+            let cloned = match &guard {
+                // Not with `clone3`: a container's filter may refuse it, and there is nothing here that it is needed for.
+                Some(_) => sys::become_subreaper().and_then(|()| sys::fork_with_pidfd()),
+                None => sys::clone_into(standing(*flags), cgroup),
+            };
+            match cloned {
+                Ok(Forked::Child) => init::run(control, guard),
                 Ok(Forked::Parent(pid, Some(pidfd))) => {
                     let id = pid.as_raw_nonzero().get();
-                    let mapped = if guard { Ok(()) } else { write_maps(pid, uid_map, gid_map, *deny_setgroups) };
+                    let mapped =
+                        if guard.is_some() { Ok(()) } else { write_maps(pid, uid_map, gid_map, *deny_setgroups) };
                     if let Err(error) = mapped {
                         let _ = pidfd_send_signal(&pidfd, Signal::KILL);
                         return failed("write the id maps of a user namespace", &error);
@@ -264,6 +269,12 @@ fn standing(flags: u64) -> u64 {
     .into_iter()
     .filter(|(barrier, _)| !stands(*barrier))
     .fold(flags, |flags, (_, flag)| flags & !(flag as u64))
+}
+
+/// None of its descendants is left, nor its folder, unless it was killed: then the ones have become ours.
+fn after_guard(scratch: &str, nests: Vec<i32>) {
+    init::extent::end_strays(|pid| nests.contains(&pid));
+    Scratch::sweep(scratch);
 }
 
 fn write_maps(pid: Pid, uid_map: &str, gid_map: &str, deny_setgroups: bool) -> io::Result<()> {

@@ -18,6 +18,7 @@ mod pty;
 mod secrets;
 mod server;
 mod skip;
+mod stock_container;
 mod workspace;
 
 pub use place::{OrdinaryUser, agentic_binary, find_program, is_root, ordinary_user, project_root, spawner_binary};
@@ -26,4 +27,5 @@ pub use pty::{Pty, PtyError};
 pub use secrets::{PlantedHome, Secret, SecretKind};
 pub use server::SecretServer;
 pub use skip::report_skip;
+pub use stock_container::in_stock_container;
 pub use workspace::TestWorkspace;

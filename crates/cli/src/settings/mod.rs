@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agentic_executor::config::{Budgets, Config, SandboxSettings};
 use agentic_executor::executor::ExecutionMode;
-use agentic_sandbox::{Control, Limits, MB, Network, Spawner, View};
+use agentic_sandbox::{Control, Limits, MB, Network, Spawner, Tier, View};
 
 pub(crate) mod approval;
 mod file;
@@ -385,6 +385,11 @@ impl Chosen<'_> {
                 limits: self.limits("sandbox.limits", Limits::default())?,
                 firm_limits: false,
                 host_limits: self.limits("sandbox.host_limits", host_limits)?,
+                tier: match self.text("sandbox.tier") {
+                    Some("a") => Tier::A,
+                    Some("b") => Tier::B,
+                    _ => Tier::Best,
+                },
                 network: if self.text("sandbox.network") == Some("host") { Network::Host } else { Network::None },
                 read_only: self.paths("sandbox.read_only", home),
                 read_write: self.paths("sandbox.read_write", home),

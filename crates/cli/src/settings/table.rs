@@ -176,6 +176,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Which part of the host `agentic exec` shows its program."),
     key("sandbox.network", Some("AGENTIC_NETWORK"), Kind::Word(&["none", "host"]), "none", Narrow::To("none"),
         "How far the network reaches."),
+    key("sandbox.tier", Some("AGENTIC_TIER"), Kind::Word(&["best", "a", "b"]), "best", Narrow::To("a"),
+        "Isolation tier of runs: a (namespaces), b (Landlock without namespaces), or a where the host lets us and else b."),
     key("sandbox.read_only", None, Kind::Paths, "[]", Narrow::Fewer,
         "Further host paths, read-only."),
     key("sandbox.read_write", None, Kind::Paths, "[]", Narrow::Fewer,

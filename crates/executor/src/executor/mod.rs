@@ -171,7 +171,8 @@ impl Builder {
         }
         let workspaces = match self.workspaces {
             Some(workspaces) => workspaces,
-            None => Workspaces::new(&self.config.state, Sandbox::new(self.config.spawner.clone())?)?,
+            None => Workspaces::new(&self.config.state, Sandbox::new(self.config.spawner.clone())?)?
+                .with_tier(self.config.sandbox.tier),
         };
         self.config.state = workspaces.state().to_owned();
         let journal = match self.journal {

@@ -114,9 +114,11 @@ pub fn prepare(
     request: &Request,
     attempt: &Attempt,
 ) -> Result<Invocation, RuntimeError> {
-    let invocation = prepare_over(runtimes, Some(sandbox), config, request, attempt.mounts())?;
+    let place = attempt.passable().map_or_else(|| config.state.join("code"), |folder| folder.join("code"));
+    let invocation = prepare_over(runtimes, Some(sandbox), config, request, attempt.mounts(), &place)?;
     // What the program cannot see it must not replace.
-    attempt.hide(invocation.prepared.policy.hide.iter().cloned());
+    let hidden = attempt.hide(invocation.prepared.policy.hide.iter().cloned());
+    hidden.map_err(|error| RuntimeError::Request(error.to_string()))?;
     Ok(invocation)
 }
 
@@ -127,11 +129,14 @@ pub(super) fn prepare_over(
     config: &Config,
     request: &Request,
     mounts: Vec<agentic_sandbox::Workspace>,
+    place: &Path,
 ) -> Result<Invocation, RuntimeError> {
     request.limits.validate().map_err(|error| RuntimeError::Request(error.to_string()))?;
     check_bytes(request)?;
     let runtime = runtimes.find(config, request.language)?;
     let roots: Vec<PathBuf> = mounts.iter().map(|mount| mount.path.clone()).collect();
+    // Without mounts the program works in the copy where it lies: what is imported from there is the user's code, too.
+    let own_code: Vec<PathBuf> = roots.iter().cloned().chain(mounts.iter().filter_map(copy_of)).collect();
     let first = roots.first().cloned().unwrap_or_else(|| config.workspace.clone());
     let dir = request.dir.clone().unwrap_or(first);
     let mut prepared = match request.view {
@@ -151,7 +156,7 @@ pub(super) fn prepare_over(
     if let Program::Code(code) = &request.program
         && code.len() > MOST_IN_ARGUMENT
     {
-        let file = CodeFile::write(&config.state, code)?;
+        let file = CodeFile::write(place, code)?;
         prepared.policy.read_only.push(file.folder.clone());
         code_file = Some(file);
     }
@@ -171,12 +176,20 @@ pub(super) fn prepare_over(
     let code_path = code_file.as_ref().map(|file| file.path.as_path());
     let under_policy = request.language == Language::Python && !imports.is_empty();
     let compiled = sandbox.filter(|_| under_policy).and_then(|sandbox| compiled::bootstrap(sandbox, config, &runtime));
-    command.args(arguments(request, code_path, &imports, &roots, compiled.as_ref()));
+    command.args(arguments(request, code_path, &imports, &own_code, compiled.as_ref()));
     command.args(&request.args);
     command.current_dir(&dir).limits(request.limits.clone());
     command.stdin(request.stdin.clone()).stdout(request.stdout.clone()).stderr(request.stderr.clone());
     prepared.apply(&mut command);
     Ok(Invocation { command, runtime, notes: prepared.notes.clone(), prepared, dir, _code: code_file })
+}
+
+/// Where a workspace's copy lies.
+fn copy_of(workspace: &agentic_sandbox::Workspace) -> Option<PathBuf> {
+    match &workspace.source {
+        agentic_sandbox::Source::Copy { dir } => Some(dir.clone()),
+        _ => None,
+    }
 }
 
 /// The interpreter's arguments up to the program's own.
@@ -289,12 +302,11 @@ struct CodeFile {
 }
 
 impl CodeFile {
-    fn write(state: &Path, code: &[u8]) -> Result<Self, RuntimeError> {
+    fn write(all: &Path, code: &[u8]) -> Result<Self, RuntimeError> {
         let fail = |action, path: &Path, source| RuntimeError::Io { action, path: path.to_owned(), source };
-        let all = state.join("code");
-        // Nobody passes this folder but the sandbox, which mounts the inner one; that is readable for whatever
+        // Nobody passes the state folder but the sandbox, which mounts the inner one; that is readable for whatever
         // user the program runs as.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&all).map_err(|e| fail("create", &all, e))?;
+        fs::DirBuilder::new().recursive(true).mode(0o711).create(all).map_err(|e| fail("create", all, e))?;
         let folder = all.join(uuid::Uuid::now_v7().to_string());
         fs::create_dir(&folder).map_err(|e| fail("create", &folder, e))?;
         let file = Self { path: folder.join("code"), folder };

@@ -93,6 +93,7 @@ fn common(config: &Config, mounts: Vec<Workspace>, read_only: Vec<PathBuf>, cach
         read_write: settings.read_write.clone(),
         hide: settings.hide.clone(),
         network: settings.network,
+        tier: settings.tier,
         allow_degraded: settings.allow_degraded.clone(),
         workspaces: mounts,
         ..Policy::default()

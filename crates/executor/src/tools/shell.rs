@@ -204,7 +204,9 @@ impl ShellTool {
             return Err(Box::new(ToolResult::failure(Cause::InvalidArguments, error.to_string())));
         }
         let mut prepared = host_policy(config, mounts);
-        context.attempt.hide(prepared.policy.hide.iter().cloned());
+        if let Err(error) = context.attempt.hide(prepared.policy.hide.iter().cloned()) {
+            return Err(Box::new(ToolResult::failure(Cause::Failed, error.to_string())));
+        }
         let mut command = match self.runtimes.find(config, Language::Bash) {
             Ok(bash) => {
                 let missing = bash.prefixes.iter().filter(|path| !prepared.policy.read_only.contains(path));

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
@@ -38,12 +39,25 @@ impl Default for CopyLimits {
 #[derive(Debug)]
 pub(super) struct Manifest {
     since: Stamp,
+    /// What was taken out of the copy again: hidden from the step, so neither copied nor deleted.
+    left_out: Mutex<Vec<PathBuf>>,
     entries: HashMap<PathBuf, (Identity, Identity)>,
 }
 
 impl Manifest {
+    /// As if `path` had not been copied.
+    pub(super) fn leave_out(&self, path: &Path) {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+    }
+    fn is_left_out(&self, path: &Path) -> bool {
+        let left_out = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        left_out.iter().any(|hidden| super::reading::beneath(path, hidden))
+    }
     /// The original of `path` as it was copied.
     pub(super) fn original(&self, path: &Path) -> Option<&Identity> {
+        if self.is_left_out(path) {
+            return None;
+        }
         self.entries.get(path).map(|(original, _)| original)
     }
     /// Whether `now` is the original as it was copied, and was not being changed just then.
@@ -51,7 +65,7 @@ impl Manifest {
         self.original(path) == Some(&Identity::of(now)) && Stamp::changed(now) < self.since
     }
     pub(super) fn contains(&self, path: &Path) -> bool {
-        self.entries.contains_key(path)
+        self.entries.contains_key(path) && !self.is_left_out(path)
     }
     /// Whether the copy at `path` is still as it was made. A folder's entries are looked at in any case, so its
     /// permission bits are all that counts here.
@@ -72,7 +86,7 @@ pub(super) fn copy_tree(
     why: &str,
 ) -> Result<Manifest, WorkspaceError> {
     let root = view.folder.path();
-    let mut manifest = Manifest { since, entries: HashMap::new() };
+    let mut manifest = Manifest { since, left_out: Mutex::default(), entries: HashMap::new() };
     let (mut bytes, mut entries) = (0_u64, 0_u64);
     let mut firsts: HashMap<(u64, u64), PathBuf> = HashMap::new();
     let mut folders: Vec<(PathBuf, Stat)> = Vec::new();

@@ -144,6 +144,14 @@ impl Layer {
     pub(super) fn dir(&self) -> Result<Dir, WorkspaceError> {
         Dir::open_root(&self.written())
     }
+    /// Takes a path (absolute, beneath the root) out of a copy, as if it had not been copied.
+    pub(super) fn leave_out(&self, path: &Path) -> Result<(), WorkspaceError> {
+        let (Base::Manifest(manifest), Ok(rest)) = (&self.base, path.strip_prefix(&self.root.path)) else {
+            return Ok(());
+        };
+        manifest.leave_out(rest);
+        super::tree::remove_beneath(&self.dir()?, rest).map_err(WorkspaceError::io("hide", path))
+    }
     /// When it was opened, where that is what counts.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         match &self.base {

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use agentic_sandbox::Sandbox;
+use agentic_sandbox::{Sandbox, Tier};
 
 mod apply;
 mod attributes;
@@ -58,6 +58,17 @@ use layer::{Layer, Root};
 /// Roots as they were given, and without links.
 type Spellings = Vec<(PathBuf, PathBuf)>;
 
+/// Where root's copies lie that a program of another user works in.
+const PASSABLE: &str = "/var/tmp/agentic-layers-0";
+
+/// Why a layer is a copy.
+enum Why {
+    /// No overlay can be had over the folder.
+    NoOverlay(String),
+    /// The run has no mounts at all.
+    Uncovered(String),
+}
+
 /// How long opening waits for mounts to end where it must.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
 
@@ -69,6 +80,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(600);
 pub struct Workspaces {
     shared: Arc<Shared>,
     limits: CopyLimits,
+    tier: Tier,
 }
 
 struct Shared {
@@ -133,7 +145,13 @@ impl Workspaces {
             probes: Mutex::default(),
             watcher: None,
         };
-        Ok(Self { shared: Arc::new(shared), limits: CopyLimits::default() })
+        Ok(Self { shared: Arc::new(shared), limits: CopyLimits::default(), tier: Tier::Best })
+    }
+    /// The same for runs of this tier: without namespaces every layer that is written is a copy.
+    #[must_use]
+    pub fn with_tier(mut self, tier: Tier) -> Self {
+        self.tier = tier;
+        self
     }
     /// The same with other ceilings for the copy backend.
     #[must_use]
@@ -199,7 +217,17 @@ impl Workspaces {
         let lowers: Vec<_> = roots.iter().map(|root| board.lowers(&root.path, seen)).collect();
         drop(board);
 
-        let folder = self.shared.state.join("layers").join(uuid::Uuid::now_v7().simple().to_string());
+        let mut chosen = Vec::new();
+        for (root, lowers) in roots.into_iter().zip(lowers) {
+            let (backend, why) = self.backend(&root, access, wanted, lowers.is_empty())?;
+            chosen.push((root, lowers, backend, why));
+        }
+        let covered = chosen.iter().all(|(.., why)| !matches!(why, Some(Why::Uncovered(_))));
+        // A user of root's making passes no private folder of root's.
+        let reachable = !covered && rustix::process::geteuid().is_root();
+        let all =
+            if reachable { tree::passable_folder(Path::new(PASSABLE))? } else { self.shared.state.join("layers") };
+        let folder = all.join(uuid::Uuid::now_v7().simple().to_string());
         let mut attempt = Attempt {
             shared: self.shared.clone(),
             id,
@@ -208,14 +236,21 @@ impl Workspaces {
             spellings,
             hidden: Mutex::default(),
             degraded: None,
+            covered,
         };
-        for (index, (root, lowers)) in roots.into_iter().zip(lowers).enumerate() {
-            let (backend, why) = self.backend(&root, access, wanted, lowers.is_empty());
+        if reachable {
+            tree::make_passable(&folder).map_err(WorkspaceError::io("make the layer", &folder))?;
+        }
+        for (index, (root, lowers, backend, why)) in chosen.into_iter().enumerate() {
+            let why = why.map(|(Why::NoOverlay(why) | Why::Uncovered(why))| why);
             if attempt.degraded.is_none() {
                 attempt.degraded.clone_from(&why);
             }
             let why = why.unwrap_or_else(|| "a copy was asked for".into());
             let place = folder.join(index.to_string());
+            if reachable {
+                tree::make_passable(&place).map_err(WorkspaceError::io("make the layer", &place))?;
+            }
             let layer = Layer::open(root, place, backend, lowers, &self.shared.state, self.limits, &why)?;
             attempt.layers.push(layer);
         }
@@ -236,21 +271,44 @@ impl Workspaces {
         access: Access,
         wanted: Option<Backend>,
         nothing_waits: bool,
-    ) -> (Backend, Option<String>) {
-        match wanted {
-            Some(Backend::Direct) | None if access != Access::Write && nothing_waits => (Backend::Direct, None),
-            Some(Backend::Overlay) => (Backend::Overlay, None),
-            Some(Backend::Copy) => (Backend::Copy, None),
-            Some(Backend::Direct) | None => match self.probe(root) {
-                None => (Backend::Overlay, None),
-                Some(why) => (Backend::Copy, Some(why)),
-            },
+    ) -> Result<(Backend, Option<Why>), WorkspaceError> {
+        if matches!(wanted, Some(Backend::Direct) | None) && access != Access::Write && nothing_waits {
+            return Ok((Backend::Direct, None));
         }
+        if wanted == Some(Backend::Overlay) {
+            return Ok((Backend::Overlay, None));
+        }
+        // A copy that is asked for by name follows an overlay that was had; nothing is tried for it.
+        let known = wanted == Some(Backend::Copy) && self.tier == Tier::Best;
+        if !known && let Some(why) = self.without_namespaces(root)? {
+            return Ok((Backend::Copy, Some(Why::Uncovered(why))));
+        }
+        Ok(match wanted {
+            Some(Backend::Copy) => (Backend::Copy, None),
+            _ => match self.probe(root) {
+                None => (Backend::Overlay, None),
+                Some(why) => (Backend::Copy, Some(Why::NoOverlay(why))),
+            },
+        })
+    }
+    /// Why the run will have no mount. A host that is known to take an overlay is not asked again.
+    fn without_namespaces(&self, root: &Root) -> Result<Option<String>, WorkspaceError> {
+        if self.tier == Tier::Best
+            && Known::of(&self.shared.state, self.devices(root)).is_some_and(|known| known.holds())
+        {
+            return Ok(None);
+        }
+        let failed = |source| WorkspaceError::Mount { path: root.path.clone(), source };
+        self.shared.sandbox.without_namespaces(self.tier).map_err(failed)
+    }
+    /// The file systems of a layer and of its folder.
+    fn devices(&self, root: &Root) -> (u64, u64) {
+        let device = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.dev());
+        (device(&self.shared.state), device(&root.path))
     }
     /// Why there is no overlay for this pair of file systems; tried once.
     fn probe(&self, root: &Root) -> Option<String> {
-        let device = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.dev());
-        let pair = (device(&self.shared.state), device(&root.path));
+        let pair = self.devices(root);
         let mut probes = self.shared.probes.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.shared.state.join("layers").join(format!("probe-{}", uuid::Uuid::now_v7().simple()));
         let tried = || {
@@ -344,6 +402,8 @@ pub struct Attempt {
     spellings: Spellings,
     hidden: Mutex<Vec<PathBuf>>,
     degraded: Option<String>,
+    /// Whether the sandbox can cover hidden paths: where it has no mounts they are left out of the copy.
+    covered: bool,
 }
 
 impl fmt::Debug for Attempt {
@@ -373,8 +433,27 @@ impl Attempt {
         self.degraded.as_deref()
     }
     /// Paths (absolute) that the policy hides from the step: what it makes there is a conflict.
-    pub fn hide(&self, paths: impl IntoIterator<Item = PathBuf>) {
+    /// Where the step's layers are copies and the sandbox has no mounts, they are taken out of the copies at once.
+    ///
+    /// # Errors
+    /// When one cannot be taken out.
+    pub fn hide(&self, paths: impl IntoIterator<Item = PathBuf>) -> Result<(), WorkspaceError> {
+        let paths: Vec<PathBuf> = paths.into_iter().collect();
+        if !self.covered {
+            for path in &paths {
+                let within = |layer: &&Layer| layer.backend == Backend::Copy && path.starts_with(&layer.root.path);
+                for layer in self.layers.iter().filter(within) {
+                    layer.leave_out(path)?;
+                }
+            }
+        }
         self.hidden.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+        Ok(())
+    }
+    /// A folder of this attempt that the program's user can pass, for what it is to be shown; `None` where the state
+    /// folder serves.
+    pub(crate) fn passable(&self) -> Option<&Path> {
+        self.folder.as_deref().filter(|_| !self.covered && rustix::process::geteuid().is_root())
     }
     /// The merged root that holds `path` (absolute) and the path beneath it; `None` when no root holds it. The first
     /// use mounts the layer for this process, until the attempt ends.
@@ -447,7 +526,7 @@ impl Attempt {
     pub fn keep_aside(mut self) -> Result<PathBuf, WorkspaceError> {
         self.layers.iter_mut().for_each(Layer::unmount);
         let Some(folder) = self.folder.clone() else { return Ok(self.shared.asides()) };
-        let aside = self.shared.asides().join(folder.file_name().unwrap_or_default());
+        let aside = tree::aside(&folder, &self.shared.asides());
         std::fs::rename(&folder, &aside).map_err(WorkspaceError::io("keep aside", &folder))?;
         self.folder = None;
         Ok(aside)

@@ -33,6 +33,36 @@ pub(super) fn private_folder(path: &Path) -> Result<(), WorkspaceError> {
     Ok(())
 }
 
+/// A folder of root's that others may pass and not list, where it is missing; refused when it is anybody else's.
+pub(super) fn passable_folder(path: &Path) -> Result<std::path::PathBuf, WorkspaceError> {
+    let make = || match make_passable(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    };
+    make().map_err(WorkspaceError::io("make the folder of copies", path))?;
+    let found = std::fs::symlink_metadata(path).map_err(WorkspaceError::io("look at the folder of copies", path))?;
+    let owner = rustix::process::geteuid().as_raw();
+    if !found.is_dir() || found.uid() != owner || found.mode() & 0o7066 != 0 {
+        let reason = format!("it must be a folder of uid {owner} that others may only pass (mode 0711): remove it");
+        return Err(WorkspaceError::root(path, reason));
+    }
+    Ok(path.to_owned())
+}
+
+pub(super) fn make_passable(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::DirBuilder::new().mode(0o700).create(path)?;
+    // Past the process's umask.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o711))
+}
+
+/// Where a layer's folder is kept aside: among the others, or, on another file system, beside itself.
+pub(super) fn aside(folder: &Path, asides: &Path) -> std::path::PathBuf {
+    let name = folder.file_name().unwrap_or_default();
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    if device(folder) == device(asides) { asides.join(name) } else { folder.with_extension("aside") }
+}
+
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
@@ -42,6 +72,16 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(Errno::INVAL.into()) };
     let folder = rustix::fs::open(parent, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     remove_in(&folder, name)
+}
+
+/// Removes what lies at `path` beneath a folder, if something does; no link is followed on the way.
+pub(super) fn remove_beneath(folder: &super::path::Dir, path: &Path) -> io::Result<()> {
+    let Some(name) = path.file_name() else { return Err(Errno::INVAL.into()) };
+    let parent = match super::view::open_dir(folder, path.parent().unwrap_or(Path::new(""))) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(()),
+        other => other?,
+    };
+    remove_in(&parent, name)
 }
 
 /// As [`remove`], by the name in an open folder.

@@ -50,13 +50,19 @@ const PROC_FILES: &[&str] = &[
 ];
 
 /// Becomes the guard of the run that `spec` describes.
-pub(super) fn story(mut spec: Spec, guard: Guard, handed: Handed, control: &OwnedFd) -> Result<Status, Failure> {
+pub(super) fn story(
+    mut spec: Spec,
+    guard: Guard,
+    scratch: String,
+    handed: Handed,
+    control: &OwnedFd,
+) -> Result<Status, Failure> {
     let signals = sys::guard_signals().stage("watch for ended children")?;
     rustix::process::set_parent_process_death_signal(Some(Signal::TERM)).stage("follow the spawner's death")?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).stage("become undumpable")?;
     sys::become_subreaper().stage("become the subreaper of the run")?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    let scratch = Scratch::make(guard.user).stage("make a private folder for home and temporary files")?;
+    let scratch = Scratch::make(scratch, guard.user).stage("make a private folder for home and temporary files")?;
     let (home, temporary) = (scratch.path.join("home"), scratch.path.join("tmp"));
     for (name, value) in [("HOME", &home), ("TMPDIR", &temporary)] {
         let mut entry = OsString::from(format!("{name}="));

@@ -20,7 +20,7 @@ mod guard;
 mod payload;
 mod refusals;
 mod root;
-mod scratch;
+pub(crate) mod scratch;
 pub(crate) mod tree;
 mod watch;
 
@@ -81,9 +81,9 @@ pub(crate) struct Handed {
     pub(crate) mounts: Vec<OwnedFd>,
 }
 
-/// Becomes the nest init. Called in a freshly cloned copy of the spawner.
-pub(crate) fn run(control: OwnedFd) -> ! {
-    let status = match story(&control) {
+/// Becomes the nest init, or the guard whose private folder has the name `scratch`. Called in a freshly cloned copy of the spawner.
+pub(crate) fn run(control: OwnedFd, scratch: Option<String>) -> ! {
+    let status = match story(&control, scratch) {
         Ok(status) => status,
         Err(failure) => Status::Failed {
             kind: failure.kind,
@@ -95,7 +95,7 @@ pub(crate) fn run(control: OwnedFd) -> ! {
     sys::exit_now(0)
 }
 
-fn story(control: &OwnedFd) -> Result<Status, Failure> {
+fn story(control: &OwnedFd, scratch: Option<String>) -> Result<Status, Failure> {
     if stands(Barrier::ClosedDescriptors) {
         sys::close_all_but(&[control.as_raw_fd(), 2]).stage("close inherited descriptors")?;
     }
@@ -112,7 +112,7 @@ fn story(control: &OwnedFd) -> Result<Status, Failure> {
     if let Enclosure::Guard(guard) = &spec.enclosure {
         let guard = Guard { pid: rustix::process::getpid().as_raw_nonzero().get(), ..guard.clone() };
         let spec = Spec { enclosure: Enclosure::Guard(guard.clone()), ..spec };
-        return guard::story(spec, guard, handed, control);
+        return guard::story(spec, guard, scratch.unwrap_or_default(), handed, control);
     }
 
     if spec.as_root {

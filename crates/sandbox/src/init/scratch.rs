@@ -14,18 +14,29 @@ const DEEPEST: usize = 64;
 
 /// The folder. Removed with this value.
 #[derive(Debug)]
-pub(super) struct Scratch {
+pub(crate) struct Scratch {
     place: OwnedFd,
     name: String,
     pub(super) path: PathBuf,
 }
 
 impl Scratch {
-    /// Makes it, with `home` and `tmp` in it, for `user` where that is another one.
-    pub(super) fn make(user: Option<u32>) -> io::Result<Self> {
+    /// A name that nobody else has. The spawner draws it, so that it can remove the folder after a guard that was killed.
+    pub(crate) fn name() -> io::Result<String> {
         let mut random = [0; 16];
         let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        let name = format!("agentic-run-{:032x}", u128::from_ne_bytes(random));
+        Ok(format!("agentic-run-{:032x}", u128::from_ne_bytes(random)))
+    }
+
+    /// Removes the folder of that name, wherever it lies.
+    pub(crate) fn sweep(name: &str) {
+        for place in PLACES.iter().map(Path::new).filter(|place| place.join(name).exists()) {
+            let _ = open_folder(rustix::fs::CWD, place).and_then(|fd| remove(&fd, name));
+        }
+    }
+
+    /// Makes it, with `home` and `tmp` in it, for `user` where that is another one.
+    pub(super) fn make(name: String, user: Option<u32>) -> io::Result<Self> {
         let mut refusal = io::Error::from(io::ErrorKind::NotFound);
         for place in PLACES.iter().map(Path::new) {
             let made = open_folder(rustix::fs::CWD, place).and_then(|fd| {
@@ -142,7 +153,7 @@ mod tests {
 
     #[test]
     fn it_is_private_and_goes_with_all_that_was_made_in_it() {
-        let scratch = Scratch::make(None).unwrap();
+        let scratch = Scratch::make(Scratch::name().unwrap(), None).unwrap();
         let path = scratch.path.clone();
         let mode =
             |path: &Path| std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions()) & 0o7777;

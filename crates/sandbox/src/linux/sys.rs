@@ -69,6 +69,17 @@ pub(crate) fn fork() -> io::Result<Forked> {
     Ok(if pid == 0 { Forked::Child } else { Forked::Parent(pid_of(pid), None) })
 }
 
+/// As [`fork`], with a pidfd.
+pub(crate) fn fork_with_pidfd() -> io::Result<Forked> {
+    match fork()? {
+        // Not reaped before this, so the number is still the child's.
+        Forked::Parent(pid, _) => {
+            Ok(Forked::Parent(pid, Some(rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?)))
+        }
+        child => Ok(child),
+    }
+}
+
 fn pid_of(raw: libc::c_long) -> Pid {
     Pid::from_raw(raw as i32).unwrap_or(Pid::INIT)
 }

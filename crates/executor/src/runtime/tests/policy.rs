@@ -305,7 +305,7 @@ fn what_the_operator_named_reaches_the_policy() {
 }
 
 fn prepared(world: &World, request: &Request) -> Result<exec::Invocation, crate::runtime::RuntimeError> {
-    prepare_over(&Runtimes::new(), None, &world.config, request, mounts(world))
+    prepare_over(&Runtimes::new(), None, &world.config, request, mounts(world), &world.config.state.join("code"))
 }
 
 fn with_python(world: &mut World) {

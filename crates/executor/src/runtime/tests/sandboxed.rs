@@ -44,8 +44,15 @@ impl Place {
         vec![Workspace { path: self.workspace.path().to_owned(), source }]
     }
     fn run(&self, request: &Request) -> Output {
-        let invocation =
-            prepare_over(&Runtimes::new(), Some(&self.sandbox), &self.config, request, self.mounts()).unwrap();
+        let invocation = prepare_over(
+            &Runtimes::new(),
+            Some(&self.sandbox),
+            &self.config,
+            request,
+            self.mounts(),
+            &self.config.state.join("code"),
+        )
+        .unwrap();
         invocation.command.output(&self.sandbox).unwrap()
     }
     fn python(&self, code: &str) -> Output {
