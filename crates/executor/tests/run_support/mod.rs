@@ -109,7 +109,7 @@ impl Place {
         Config {
             workspace: self.workspace(),
             state: self.folder.path().join("state"),
-            spawner: Spawner::CurrentExe,
+            spawner: Spawner::Path(agentic_testkit::spawner_binary()),
             host: Host { memory: 16 << 30, ..Host::default() },
             sandbox: SandboxSettings::default(),
             budgets: Budgets { parallel: 4, ..Budgets::default() },

@@ -27,7 +27,7 @@ pub fn watched(watcher: Option<Watcher>) -> World {
     let temp = tempfile::tempdir().unwrap();
     let root = temp.path().canonicalize().unwrap().join("project");
     fs::create_dir(&root).unwrap();
-    let sandbox = Sandbox::new(Spawner::CurrentExe).unwrap();
+    let sandbox = Sandbox::new(Spawner::Path(agentic_testkit::spawner_binary())).unwrap();
     let mut workspaces = Workspaces::new(&temp.path().join("state"), sandbox).unwrap();
     if let Some(watcher) = watcher {
         workspaces = workspaces.with_watcher(watcher);

@@ -34,7 +34,7 @@ impl World {
         let config = Config {
             workspace: workspace.clone(),
             state: base.join("state"),
-            spawner: Spawner::CurrentExe,
+            spawner: Spawner::Path(agentic_testkit::spawner_binary()),
             host: Host { home: Some(home.clone()), memory: 1 << 30, ..Host::default() },
             sandbox: SandboxSettings::default(),
             budgets: Budgets::default(),
