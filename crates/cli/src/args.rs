@@ -158,6 +158,9 @@ pub(crate) struct ExecArgs {
     /// Which part of the host is visible. Default: system.
     #[arg(long, value_enum)]
     pub(crate) view: Option<ViewName>,
+    /// Which system calls the program is answered. Default: default.
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileName>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// Drop what the program wrote in the folder. Default: it is kept when the program ends by itself.
@@ -373,6 +376,15 @@ pub(crate) enum NetworkReach {
     None,
     /// The host's network.
     Host,
+}
+
+/// Which system calls are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileName {
+    /// Pure code in one process: threads and files, but no exec, no child, no socket.
+    Strict,
+    /// Programs may start programs and open sockets in their own network.
+    Default,
 }
 
 /// Which part of the host is visible.

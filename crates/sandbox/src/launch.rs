@@ -291,7 +291,8 @@ impl Sandbox {
             argv,
             env,
             dir: dir.into(),
-            profile: command.policy.profile,
+            profile: command.policy.effective_profile(),
+            closed: command.policy.closed,
             writable,
             allow_degraded: command.policy.allow_degraded.iter().copied().collect(),
         };
@@ -408,6 +409,7 @@ impl Sandbox {
             env: Vec::new(),
             dir: "/".into(),
             profile: crate::Profile::Default,
+            closed: crate::Closed::default(),
             writable: Vec::new(),
             allow_degraded: Vec::new(),
         };

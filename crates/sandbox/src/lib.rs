@@ -47,7 +47,7 @@ pub use limits::{LimitError, Limits, MB};
 pub use linux::lease::has_writer;
 pub use linux::sys::with_fs_identity;
 pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind, Output, Usage};
-pub use policy::{Network, Policy, Profile, Source, Tier, View, Workspace};
+pub use policy::{Closed, Network, Policy, Profile, Source, Tier, View, Workspace};
 pub use probe::{HostReport, probe};
 pub use spawner::spawner_hook;
 #[cfg(feature = "weaken")]

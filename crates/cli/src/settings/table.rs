@@ -176,6 +176,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Which part of the host `agentic exec` shows its program."),
     key("sandbox.network", Some("AGENTIC_NETWORK"), Kind::Word(&["none", "host"]), "none", Narrow::To("none"),
         "How far the network reaches."),
+    key("sandbox.profile", Some("AGENTIC_PROFILE"), Kind::Word(&["strict", "default"]), "default", Narrow::To("strict"),
+        "Which system calls code is answered: `strict` is one process, no exec, no socket."),
     key("sandbox.read_only", None, Kind::Paths, "[]", Narrow::Fewer,
         "Further host paths, read-only."),
     key("sandbox.read_write", None, Kind::Paths, "[]", Narrow::Fewer,

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Enforced, Failure, Stage, guard};
 use crate::channel;
-use crate::filters::Program;
+use crate::filters::{Openings, Program};
 use crate::linux::seccomp::Departure;
 use crate::linux::sys::{self, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
@@ -153,7 +153,8 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let env = strings(&spec.env)?;
     // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the random
     // addresses of its arguments, which end with this process image.
-    let departure = if spec.profile.closes_exec() {
+    let mut open = Openings::of(spec.profile, spec.closed);
+    let departure = if !open.exec {
         let departure = Departure::new(program.as_raw_fd(), argv.clone(), env.clone());
         Some(departure.stage("lay out the program")?)
     } else {
@@ -179,14 +180,17 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let ticket = departure.as_ref().map(Departure::ticket);
     let filter = match guarded {
         None => {
-            say(report, &Said::Landlock(enter_domain(spec)?), &[]);
-            Program::of(spec.profile, ticket)
+            let (domain, scoped) = enter_domain(spec)?;
+            say(report, &Said::Landlock(domain), &[]);
+            // In the host's network namespace abstract names lead to X11, D-Bus and whoever else listens.
+            open.unix &= spec.own_network || scoped || !stands(Barrier::Landlock);
+            Program::of(open, ticket)
         }
         Some(guard) => {
             let (domain, view) = guard::enter_domain(spec, guard)?;
             say(report, &Said::Landlock(domain), &[]);
             say(report, &Said::View(view), &[]);
-            guard::filter(spec, guard, ticket)
+            guard::filter(open, spec, guard, ticket)
         }
     };
     let installed = if stands(Barrier::Seccomp) {
@@ -313,12 +317,12 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
 }
 
 /// Enters the Landlock domain, and asks the kernel whether its scope holds: without it this process could signal the
-/// nest init, which has the same uid.
-fn enter_domain(spec: &Spec) -> Result<State, Failure> {
+/// nest init, which has the same uid. Says what is in force, and whether abstract UNIX sockets are scoped.
+fn enter_domain(spec: &Spec) -> Result<(State, bool), Failure> {
     let writable: Vec<PathBuf> =
         spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
     let refused = |why: String| match spec.allow_degraded.contains(&Control::Landlock) {
-        true => Ok(State::Off(why)),
+        true => Ok((State::Off(why), false)),
         false => Err(Failure {
             kind: FailureKind::Unenforceable(Control::Landlock),
             stage: why,
@@ -335,7 +339,7 @@ fn enter_domain(spec: &Spec) -> Result<State, Failure> {
     if status.scoped && rustix::process::test_kill_process(Pid::INIT) != Err(rustix::io::Errno::PERM) {
         return refused("the scope of the Landlock domain does not hold".into());
     }
-    Ok(match status {
+    let state = match status {
         landlock::LandlockStatus { abi: 0, .. } => State::Off("this kernel has no Landlock".into()),
         landlock::LandlockStatus { fs: false, abi, .. } => {
             State::Degraded(format!("ABI {abi} has no usable file rules (2 and later have)"))
@@ -344,7 +348,8 @@ fn enter_domain(spec: &Spec) -> Result<State, Failure> {
             State::Degraded(format!("ABI {abi} has no scopes for abstract sockets and signals (6 and later have)"))
         }
         _ => State::Active,
-    })
+    };
+    Ok((state, status.scoped))
 }
 
 /// A refusal that says by itself what was attempted.
