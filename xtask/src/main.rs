@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod example;
+mod fuzz;
 mod interpreters;
 mod kernels;
 mod lint;
@@ -22,6 +23,7 @@ cargo xtask <chore>
   test      run all tests, the example and the Python package's tests and type checks;
             as root, the tests also as an ordinary user
   python    of these the Python package's alone
+  fuzz      the fuzz targets, 60 seconds each, or so many: cargo xtask fuzz --seconds N
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
@@ -41,6 +43,8 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["python"] => test::run_python(),
         ["lint"] => lint::run(),
+        ["fuzz"] => fuzz::run(None),
+        ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
         ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -22,6 +22,8 @@ mod denial;
 mod error;
 mod filters;
 mod fork;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guarded;
 mod identity;
 mod init;

@@ -422,8 +422,11 @@ pub(super) const TABLE: &[Entry] = &[
     allow("getsockopt", "own socket"),
     by_argument("sendto", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
     by_argument("recvfrom", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
-    by_argument("sendmsg", Rule::NoOutOfBand { flags: 2 }, "out-of-band data on UNIX sockets: CVE-2025-38236")
-        .strict_refuses(NO_DESCRIPTORS_IN_FLIGHT),
+    by_argument(
+        "sendmsg",
+        Rule::NoOutOfBand { flags: 2 },
+        "the listener of refused calls leaves by it before the program starts; out-of-band data on UNIX sockets: CVE-2025-38236",
+    ),
     by_argument("recvmsg", Rule::NoOutOfBand { flags: 2 }, "out-of-band data on UNIX sockets: CVE-2025-38236")
         .strict_refuses(NO_DESCRIPTORS_IN_FLIGHT),
     by_argument("sendmmsg", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236")

@@ -22,7 +22,7 @@ use super::root::Root;
 use super::scratch::Scratch;
 use super::{Enforced, Failure, Handed, Stage, payload, terminal, watch};
 use crate::channel;
-use crate::filters::{Program, SharedHost, Ticket};
+use crate::filters::{Openings, Program, SharedHost, Ticket};
 use crate::linux::{landlock, mounts, sys};
 use crate::output::Control;
 use crate::spec::{FailureKind, Guard, Spec, State, Status};

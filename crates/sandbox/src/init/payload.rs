@@ -193,25 +193,26 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
             guard::filter(open, spec, guard, ticket)
         }
     };
-    let installed = if stands(Barrier::Seccomp) {
-        filter.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|program| {
-            // A container whose own filter asks somebody leaves no place for another: then nobody is asked.
-            let listener = match seccomp::install_asking(&program.asking()) {
-                Ok(listener) => Some(listener),
-                Err(_) => seccomp::install(&program).map(|()| None)?,
-            };
-            let listener: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
-            say(report, &Said::Filtered, &listener);
-            Ok(())
-        })
-    } else {
-        Ok(())
-    };
-    // Affinity is a program's own to change; where it is a limit, a second filter keeps it.
-    let installed = installed.and_then(|()| match (&spec.processors, Program::fixed_processors()) {
+    // Affinity is a program's own to change; where it is a limit, a filter of its own keeps it. First, because the program's
+    // may close the call that installs filters.
+    let installed = match (&spec.processors, Program::fixed_processors()) {
         (None, _) => Ok(()),
         (Some(_), Some(program)) => seccomp::install(&program),
         (Some(_), None) => Err(io::Error::from_raw_os_error(libc::ENOSYS)),
+    };
+    let installed = installed.and_then(|()| {
+        if !stands(Barrier::Seccomp) {
+            return Ok(());
+        }
+        let program = filter.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
+        // A container whose own filter asks somebody leaves no place for another: then nobody is asked.
+        let listener = match seccomp::install_asking(&program.asking()) {
+            Ok(listener) => Some(listener),
+            Err(_) => seccomp::install(&program).map(|()| None)?,
+        };
+        let listener: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
+        say(report, &Said::Filtered, &listener);
+        Ok(())
     });
     if let Err(error) = installed {
         return Err(Failure {

@@ -10,7 +10,7 @@ use crate::filters::{Arch, Openings, Program};
 use crate::linux::child::{Ended, become_program, errno_of, in_child};
 use crate::linux::landlock::no_new_privs;
 
-const DEFAULT: Openings = Openings { profile: Profile::Default, exec: true, inet: true, unix: true };
+const DEFAULT: Openings = Openings { profile: Profile::Default, exec: true, inet: true, unix: true, shared: None };
 const NO_EXEC: Openings = Openings { exec: false, ..DEFAULT };
 
 fn confined(program: &Program, run: impl FnOnce() -> i32) -> Ended {
