@@ -68,11 +68,12 @@ impl Arch {
         };
         numbers.iter().map(|(name, number)| (name.trim_start_matches("SYS_"), *number))
     }
-    /// A call's name and the reason for how it is answered.
-    pub(crate) fn describe(self, number: u32) -> Option<(&'static str, &'static str)> {
+    /// A call's name and the reason for how it is answered under a profile.
+    pub(crate) fn describe(self, number: u32, profile: Profile) -> Option<(&'static str, &'static str)> {
         let (name, _) = self.numbers().find(|(_, listed)| *listed == number)?;
         let entry = table::TABLE.iter().find(|entry| entry.name == name)?;
-        Some((name, entry.reason))
+        let strict = entry.strict.filter(|_| profile == Profile::Strict).map(|(_, reason)| reason);
+        Some((name, strict.unwrap_or(entry.reason)))
     }
     /// Numbers up to the last reviewed that stand for no call on this architecture.
     #[cfg(test)]

@@ -60,9 +60,9 @@ impl Program {
         let open = Openings { inet: open.inet && network, unix: false, shared: Some(shared), ..open };
         Some(Self::build(Arch::native()?, open, ticket))
     }
-    /// The filter of a profile with nobody's ticket: for looking its answers up, not for installing.
-    pub(crate) fn for_answers(profile: Profile) -> Option<Self> {
-        Self::of(profile, Some(&PLACEHOLDER))
+    /// The same with nobody's ticket: for looking its answers up, not for installing.
+    pub(crate) fn for_answers(open: Openings) -> Option<Self> {
+        Self::of(open, Some(&PLACEHOLDER))
     }
     /// What the nest init itself may still call once the program runs.
     pub(crate) fn nest_init() -> Option<Self> {

@@ -69,8 +69,8 @@ enum Said {
     Landlock(State),
     /// What the view is without mounts.
     View(State),
-    /// The filter is in force; the descriptor by which it asks comes along, if it does.
-    Filtered,
+    /// The filter is in force; the descriptor by which it asks comes along, if it does. Whether UNIX sockets were left open.
+    Filtered { unix: bool },
     /// It could not become the program.
     Failed { kind: FailureKind, stage: String, errno: i32 },
 }
@@ -96,12 +96,15 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
     };
     drop(theirs);
     drop(stdio);
-    let (mut landlock, mut listener) = (None, None);
+    let (mut landlock, mut listener, mut unix) = (None, None, false);
     while let Some((said, descriptors)) = channel::receive(&ours).stage("wait for the program")? {
         match said {
             Said::Landlock(state) => landlock = Some(state),
             Said::View(state) => enforced.push((Control::View, state)),
-            Said::Filtered => listener = descriptors.into_iter().next(),
+            Said::Filtered { unix: open } => {
+                listener = descriptors.into_iter().next();
+                unix = open;
+            }
             Said::Failed { kind, stage, errno } => {
                 return Err(Failure { kind, stage, error: io::Error::from_raw_os_error(errno) });
             }
@@ -114,10 +117,11 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
     })?;
     enforced.push((Control::Landlock, landlock));
     verify(pid, spec, enforced)?;
-    // Nobody's ticket, or none: the program's own is used up.
+    // Nobody's ticket, or none: the program's own is used up. Its own openings, so that both filters answer alike.
+    let open = Openings { unix, ..Openings::of(spec.profile, spec.closed) };
     let answers = match &spec.enclosure {
-        Enclosure::Namespaces => Program::for_answers(spec.profile),
-        Enclosure::Guard(guard) => guard::filter(spec, guard, None),
+        Enclosure::Namespaces => Program::for_answers(open),
+        Enclosure::Guard(guard) => guard::filter(open, spec, guard, None),
     };
     Ok(Started { pid, listener: listener.zip(answers) })
 }
@@ -211,7 +215,7 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
             Err(_) => seccomp::install(&program).map(|()| None)?,
         };
         let listener: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
-        say(report, &Said::Filtered, &listener);
+        say(report, &Said::Filtered { unix: open.unix }, &listener);
         Ok(())
     });
     if let Err(error) = installed {
