@@ -24,6 +24,10 @@ compat:
 lint:
     cargo xtask lint
 
+# The fuzz targets, so many seconds each.
+fuzz seconds="60":
+    cargo xtask fuzz --seconds {{seconds}}
+
 # Format the sources.
 fmt:
     cargo fmt --all

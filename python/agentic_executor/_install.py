@@ -84,6 +84,8 @@ def install(owner: CodeSandbox, name: Any, timeout: Any) -> SandboxResult:
     sandbox["env"].update(env)
     sandbox["read_only"] = [path for path in sandbox["read_only"] if path != folder.packages] + read_only
     sandbox["allowed_imports"], sandbox["blocked_imports"] = None, []
+    # A package is built by other programs, whatever its code may do later.
+    sandbox["profile"] = "default"
     sandbox["timeout"] = limit
     for limit_name, least in (
         ("memory_mb", _LEAST_MEMORY_MB),

@@ -12,6 +12,7 @@ Settings, of which every key but `workspace` may be missing:
      "sandbox": {"timeout": seconds, "cpu": seconds | None, "memory_mb": int, "cpus": int | None, "processes": int,
                  "open_files": int,
                  "disk_mb": int, "file_size_mb": int, "output_bytes": int, "network": "none" | "host",
+                 "profile": "strict" | "default",
                  "read_only": [path], "read_write": [path], "hide": [path], "env": {name: text},
                  "runtimes": {language: path}, "allowed_imports": [name] | None, "blocked_imports": [name],
                  "allow_degraded": [control], "dotenv": bool | None},

@@ -54,6 +54,7 @@ def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
         "file_size_mb": count(config.max_file_size_mb, "max_file_size_mb", 1, _MOST_MB),
         "output_bytes": count(config.max_output_bytes, "max_output_bytes", 1, _MOST_BYTES // 2),
         "network": word(config.network, "network", ("none", "host")),
+        "profile": word(config.profile, "profile", ("strict", "default")),
         "read_only": _paths(config.read_only, "read_only"),
         "read_write": _paths(config.read_write, "read_write"),
         "hide": _paths(config.hide, "hide"),

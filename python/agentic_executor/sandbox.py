@@ -73,6 +73,8 @@ class SandboxConfig(Record):
         max_file_size_mb: the largest single file. Default 4096.
         cpu_seconds: CPU time, user and system. Default: no limit of its own.
         network: `"none"` (default) or `"host"`, the host's network as it is.
+        profile: which system calls code is answered: `"default"`, or `"strict"` for pure code in one process, with
+            threads and files, but no other program, no child and no socket.
         read_only: further host paths that code may read. Default none.
         read_write: host paths that code may write directly, outside every layer. Default none.
         hide: paths that are made absent. Default none.
@@ -111,6 +113,7 @@ class SandboxConfig(Record):
         "max_file_size_mb",
         "cpu_seconds",
         "network",
+        "profile",
         "read_only",
         "read_write",
         "hide",
@@ -137,6 +140,7 @@ class SandboxConfig(Record):
         max_file_size_mb: int = 4096,
         cpu_seconds: float | None = None,
         network: str = "none",
+        profile: str = "default",
         read_only: list[StrPath] | None = None,
         read_write: list[StrPath] | None = None,
         hide: list[StrPath] | None = None,
@@ -159,6 +163,7 @@ class SandboxConfig(Record):
         self.max_file_size_mb = max_file_size_mb
         self.cpu_seconds = cpu_seconds
         self.network = network
+        self.profile = profile
         self.read_only: list[StrPath] = [] if read_only is None else read_only
         self.read_write: list[StrPath] = [] if read_write is None else read_write
         self.hide: list[StrPath] = [] if hide is None else hide

@@ -5,6 +5,7 @@
 
 mod compat;
 mod example;
+mod fuzz;
 mod interpreters;
 mod kernels;
 mod lint;
@@ -25,6 +26,7 @@ cargo xtask <chore>
   python    of these the Python package's alone
   compat    the compatibility matrix: installs packages of Python below the target folder, runs everyday
             programs outside and inside, writes docs/reference/compatibility.md
+  fuzz      the fuzz targets, 60 seconds each, or so many: cargo xtask fuzz --seconds N
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
@@ -45,6 +47,8 @@ fn main() -> ExitCode {
         ["python"] => test::run_python(),
         ["compat"] => compat::run(),
         ["lint"] => lint::run(),
+        ["fuzz"] => fuzz::run(None),
+        ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
         ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

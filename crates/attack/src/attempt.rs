@@ -1,6 +1,6 @@
 //! One attempt, as data. Written so that a line of a group's table reads like a sentence.
 
-use agentic_sandbox::{ExitReason, LimitKind, Profile};
+use agentic_sandbox::{Closed, ExitReason, LimitKind, Profile};
 use serde::Serialize;
 
 use crate::bait::Bait;
@@ -113,6 +113,8 @@ pub enum Limit {
 pub struct Setup {
     /// Which system calls are answered.
     pub profile: Profile,
+    /// What is closed beyond it.
+    pub closed: Closed,
     /// A workspace with a layer, as the working directory (`HOST['workspace']`).
     pub workspace: bool,
     /// The bait's folder, read-only (`HOST['shared']`).
@@ -135,6 +137,7 @@ impl Setup {
     /// No workspace, nothing shared, no network, the default profile and limits.
     pub const PLAIN: Self = Self {
         profile: Profile::Default,
+        closed: Closed { exec: false, inet: false },
         workspace: false,
         shared: false,
         hidden: false,

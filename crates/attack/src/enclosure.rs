@@ -151,6 +151,7 @@ impl Cold {
         };
         let mut policy = Policy {
             profile: setup.profile,
+            closed: setup.closed,
             workspaces: folder.iter().map(Folder::workspace).collect(),
             network: if setup.host_network { Network::Host } else { Network::None },
             allow_degraded: self.allow_degraded.clone(),

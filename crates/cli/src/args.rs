@@ -164,6 +164,9 @@ pub(crate) struct ExecArgs {
     /// Which isolation tier it runs in. Default: best.
     #[arg(long, value_enum)]
     pub(crate) tier: Option<TierName>,
+    /// Which system calls the program is answered. Default: default.
+    #[arg(long, value_enum)]
+    pub(crate) profile: Option<ProfileName>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// Drop what the program wrote in the folder. Default: it is kept when the program ends by itself.
@@ -410,6 +413,15 @@ impl TierName {
             Self::B => "b",
         }
     }
+}
+
+/// Which system calls are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProfileName {
+    /// Pure code in one process: threads and files, but no exec, no child, no socket.
+    Strict,
+    /// Programs may start programs and open sockets in their own network.
+    Default,
 }
 
 /// Which part of the host is visible.

@@ -16,7 +16,7 @@ use agentic_sandbox::{
 };
 use serde_json::json;
 
-use crate::args::{ExecArgs, Language, NetworkReach, TierName, ViewName};
+use crate::args::{ExecArgs, Language, NetworkReach, ProfileName, TierName, ViewName};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
@@ -248,8 +248,17 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         ViewName::System => "system",
         ViewName::Host => "host",
     });
+    let profile = args.profile.map(|profile| match profile {
+        ProfileName::Strict => "strict",
+        ProfileName::Default => "default",
+    });
+    if (args.profile, args.network) == (Some(ProfileName::Strict), Some(NetworkReach::Host)) {
+        return Err(Failure::bad_input("--profile strict has no sockets, so --network host would reach nothing")
+            .hint("leave one of the two out"));
+    }
     typed.text("sandbox.network", "--network", network)?.text("view", "--view", view)?;
     typed.text("sandbox.tier", "--tier", args.tier.map(TierName::as_str))?;
+    typed.text("sandbox.profile", "--profile", profile)?;
     for name in args.block_import.iter().chain(&args.allow_import) {
         let part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_');
         if !name.trim().split('.').all(part) {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agentic_sandbox::{Control, Limits, Network, Spawner, Tier};
+use agentic_sandbox::{Control, Limits, Network, Profile, Spawner, Tier};
 
 /// Facts about the user's surroundings that only a program may look up.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,8 @@ pub struct SandboxSettings {
     pub tier: Tier,
     /// How far the network reaches.
     pub network: Network,
+    /// Which system calls code is answered (`run_code`, `exec`). Shell commands are more than one process: always the default.
+    pub profile: Profile,
     /// Further host paths, read-only.
     pub read_only: Vec<PathBuf>,
     /// Host paths written through, outside every layer.

@@ -18,6 +18,8 @@ pub mod cancel;
 pub mod cause;
 pub mod config;
 pub mod executor;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod id;
 pub mod journal;
 pub mod planner;

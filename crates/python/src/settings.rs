@@ -11,7 +11,7 @@ use std::time::Duration;
 use agentic_executor::ExecutionMode;
 use agentic_executor::config::{Budgets, Config, Host, SandboxSettings};
 use agentic_executor::executor::{Approval, Rule};
-use agentic_executor::sandbox::{Control, Limits, MB, Network};
+use agentic_executor::sandbox::{Control, Limits, MB, Network, Profile};
 use agentic_executor::workspace::state_outside;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -65,6 +65,7 @@ struct SandboxForm {
     file_size_mb: Option<u64>,
     output_bytes: Option<u64>,
     network: Network,
+    profile: Profile,
     read_only: Vec<PathBuf>,
     read_write: Vec<PathBuf>,
     hide: Vec<PathBuf>,
@@ -161,6 +162,7 @@ impl SandboxForm {
             host_limits: None,
             tier: agentic_sandbox::Tier::Best,
             network: self.network,
+            profile: self.profile,
             read_only: self.read_only,
             read_write: self.read_write,
             hide: self.hide,

@@ -7,6 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::filters::Arch;
+use crate::filters::Openings;
 use crate::limits::{Limits, MB};
 use crate::output::LimitKind;
 use crate::policy::Profile;
@@ -138,22 +139,28 @@ pub(crate) fn of_limits(hit: &[LimitKind], limits: &Limits) -> Vec<Denial> {
 }
 
 /// The system calls that the filter refused, as the nest init counted them.
-pub(crate) fn of_calls(refused: &[Refused], profile: Profile) -> Vec<Denial> {
-    refused.iter().filter_map(|refused| of_call(refused, profile)).take(MOST_DENIALS).collect()
+pub(crate) fn of_calls(refused: &[Refused], open: Openings) -> Vec<Denial> {
+    refused.iter().filter_map(|refused| of_call(refused, open)).take(MOST_DENIALS).collect()
 }
 
-fn of_call(refused: &Refused, profile: Profile) -> Option<Denial> {
+/// What opens again what the strict profile closes.
+const DEFAULT_PROFILE: &str = "the default profile (--profile default, profile=\"default\")";
+
+fn of_call(refused: &Refused, open: Openings) -> Option<Denial> {
     let arch = Arch::native()?;
-    let (name, reason) = arch.describe(refused.number)?;
+    let (name, reason) = arch.describe(refused.number, open.profile)?;
     let argument = |place: usize| refused.args[place];
     let (object, rule, how) = match name {
-        "execve" | "execveat" if profile.closes_exec() => (
+        "execve" | "execveat" if !open.exec => (
             match &refused.path {
                 Some(path) => format!("exec of {}", String::from_utf8_lossy(path)),
                 None => "exec".to_owned(),
             },
             "no program is started after the first".to_owned(),
-            Some("an import policy that leaves `subprocess` and `os.system` open (--block-import, blocked_imports)"),
+            Some(match open.profile {
+                Profile::Strict => DEFAULT_PROFILE,
+                _ => "an import policy that leaves `subprocess` and `os.system` open (--block-import, blocked_imports)",
+            }),
         ),
         "socket" | "socketpair" => {
             let family = argument(0) as i32;
@@ -162,8 +169,11 @@ fn of_call(refused: &Refused, profile: Profile) -> Option<Denial> {
                 Some(known) => format!("{name}({known}, {}, {})", argument(1) as u32 & 0xF, argument(2) as u32),
                 None => format!("{name}({family}, {}, {})", argument(1) as u32 & 0xF, argument(2) as u32),
             };
-            let inet = matches!(family, libc::AF_INET | libc::AF_INET6 | libc::AF_NETLINK) && profile.closes_inet();
-            let how = inet.then_some("an import policy that leaves `socket` open (--block-import, blocked_imports)");
+            let inet = matches!(family, libc::AF_INET | libc::AF_INET6 | libc::AF_NETLINK) && !open.inet;
+            let how = inet.then_some(match open.profile {
+                Profile::Strict => DEFAULT_PROFILE,
+                _ => "an import policy that leaves `socket` open (--block-import, blocked_imports)",
+            });
             let rule = if inet { "INET sockets are closed" } else { reason };
             (object, rule.to_owned(), how)
         }

@@ -319,7 +319,8 @@ impl Sandbox {
             argv,
             env,
             dir: dir.into(),
-            profile: command.policy.profile,
+            profile: command.policy.effective_profile(),
+            closed: command.policy.closed,
             writable,
             allow_degraded: command.policy.allow_degraded.iter().copied().collect(),
         };
@@ -355,7 +356,8 @@ impl Sandbox {
             stderr: command.stderr.clone(),
             terminal: command.terminal.clone(),
             limits: command.limits.clone(),
-            profile: command.policy.profile,
+            profile: command.policy.effective_profile(),
+            closed: command.policy.closed,
             group,
             enforced,
             killer,
@@ -436,6 +438,7 @@ impl Sandbox {
             env: Vec::new(),
             dir: "/".into(),
             profile: crate::Profile::Default,
+            closed: crate::Closed::default(),
             writable: Vec::new(),
             allow_degraded: Vec::new(),
         };

@@ -22,6 +22,8 @@ mod denial;
 mod error;
 mod filters;
 mod fork;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guarded;
 mod identity;
 mod init;
@@ -47,7 +49,7 @@ pub use limits::{LimitError, Limits, MB};
 pub use linux::lease::has_writer;
 pub use linux::sys::with_fs_identity;
 pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind, Output, Usage};
-pub use policy::{Network, Policy, Profile, Source, Tier, View, Workspace};
+pub use policy::{Closed, Network, Policy, Profile, Source, Tier, View, Workspace};
 pub use probe::{HostReport, probe};
 pub use spawner::spawner_hook;
 #[cfg(feature = "weaken")]

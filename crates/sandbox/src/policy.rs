@@ -29,39 +29,28 @@ pub enum Network {
     Host,
 }
 
-/// Which system calls a run may make: the name of a filter in `filters/`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which system calls a run is answered: a column of the list in `filters/`. Each allows all that the one before allows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
-    /// Programs may start programs and open INET sockets in their own network namespace.
+    /// Pure code in one process: threads, files and pipes, but nothing executed, no child, no socket except a connected
+    /// pair, no System V or POSIX IPC, no splicing.
+    Strict,
+    /// Programs may start programs, share memory and open INET sockets in their own network namespace.
     #[default]
     Default,
-    /// As `Default`, but after the program itself nothing is executed: every `execve` answers EPERM.
-    NoExec,
-    /// As `Default`, but no INET socket: `socket` answers EAFNOSUPPORT.
-    NoInet,
-    /// Both: what a run with an import policy over `subprocess` and `socket` gets.
-    Pure,
+    /// As `Default`, and ICMP echo: what a run gets that can reach somebody. Chosen by [`Policy::network`] in place of `Default`.
+    Networked,
 }
 
-impl Profile {
-    /// The profile that closes exec, INET sockets, both or neither.
-    pub fn closing(exec: bool, inet: bool) -> Self {
-        match (exec, inet) {
-            (false, false) => Self::Default,
-            (true, false) => Self::NoExec,
-            (false, true) => Self::NoInet,
-            (true, true) => Self::Pure,
-        }
-    }
-    /// Whether exec is refused after the program itself has started.
-    pub fn closes_exec(self) -> bool {
-        matches!(self, Self::NoExec | Self::Pure)
-    }
-    /// Whether INET sockets are refused.
-    pub fn closes_inet(self) -> bool {
-        matches!(self, Self::NoInet | Self::Pure)
-    }
+/// What is closed beyond the profile: what the names of an import policy stand for. `Strict` closes both by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Closed {
+    /// After the program itself nothing is executed: every `execve` answers EPERM.
+    pub exec: bool,
+    /// No INET socket: `socket` answers EAFNOSUPPORT.
+    pub inet: bool,
 }
 
 /// Which isolation tier a run is to have. The tiers differ in what they promise: SECURITY.md has the list.
@@ -130,9 +119,29 @@ pub struct Policy {
     pub network: Network,
     /// Which system calls are answered.
     pub profile: Profile,
+    /// What is closed beyond that.
+    pub closed: Closed,
     /// Which isolation tier the run has. In tier B the program works in the copy of a workspace, at the copy's path.
     pub tier: Tier,
     /// Controls the caller gives up by name where the host cannot enforce them. Of use for [`crate::Control::Landlock`] and
     /// for controls whose verification fails; without a namespace or the filter a run is refused in any case.
     pub allow_degraded: BTreeSet<Control>,
+}
+
+impl Policy {
+    /// The profile whose filter a run gets: [`Profile::Networked`] in place of the default where there is a network.
+    pub fn effective_profile(&self) -> Profile {
+        match self.profile {
+            Profile::Default if self.network != Network::None => Profile::Networked,
+            chosen => chosen,
+        }
+    }
+    /// Whether exec is refused after the program itself has started.
+    pub fn closes_exec(&self) -> bool {
+        self.closed.exec || self.profile == Profile::Strict
+    }
+    /// Whether INET sockets are refused.
+    pub fn closes_inet(&self) -> bool {
+        self.closed.inet || self.profile == Profile::Strict
+    }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits::Limits;
 use crate::output::{Control, Enforcement, LimitKind};
-use crate::policy::Profile;
+use crate::policy::{Closed, Profile};
 
 /// Where a mount's bytes come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,8 @@ pub(crate) struct Spec {
     pub(crate) env: Vec<OsString>,
     pub(crate) dir: OsString,
     pub(crate) profile: Profile,
+    /// What is closed beyond the profile.
+    pub(crate) closed: Closed,
     /// Folders that Landlock lets be written beneath.
     pub(crate) writable: Vec<OsString>,
     /// Controls whose absence the caller accepts.

@@ -19,12 +19,13 @@ use crate::child::Killer;
 use crate::command::{Stdin, Stream, WindowSize};
 use crate::denial::{self, MOST_DENIALS};
 use crate::error::{Error, Result};
+use crate::filters::Openings;
 use crate::identity::Slot;
 use crate::launch::failure;
 use crate::limits::Limits;
 use crate::linux::cgroup::Group;
 use crate::output::{Enforced, ExitReason, LimitKind, Output, Usage};
-use crate::policy::Profile;
+use crate::policy::{Closed, Profile};
 use crate::spawner::Client;
 use crate::spec::{Refused, Report, Status};
 
@@ -72,6 +73,7 @@ pub(crate) struct Supervised {
     pub(crate) terminal: Option<WindowSize>,
     pub(crate) limits: Limits,
     pub(crate) profile: Profile,
+    pub(crate) closed: Closed,
     pub(crate) group: Option<Group>,
     pub(crate) enforced: Enforced,
     pub(crate) killer: Killer,
@@ -375,7 +377,7 @@ fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capt
         limits_hit.push(LimitKind::Cpu);
     }
     let mut denials = denial::of_limits(&limits_hit, &run.limits);
-    denials.extend(denial::of_calls(&state.refused, run.profile));
+    denials.extend(denial::of_calls(&state.refused, Openings::of(run.profile, run.closed)));
     denials.truncate(MOST_DENIALS);
     Ok(Output { reason, stdout: stdout.0, stderr: stderr.0, usage, limits_hit, enforced: state.enforced, denials })
 }

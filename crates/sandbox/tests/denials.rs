@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use agentic_sandbox::{Certainty, Denial, ExitReason, Limits, MB, MOST_DENIALS, Policy, Profile, Refuser};
+use agentic_sandbox::{Certainty, Closed, Denial, ExitReason, Limits, MB, MOST_DENIALS, Policy, Profile, Refuser};
 use common::{code, printed, seconds, shell};
 
 fn of(denials: &[Denial], control: Refuser) -> Vec<&Denial> {
@@ -31,19 +31,29 @@ fn a_refused_system_call_is_named_with_its_reason_and_counted() {
 #[test]
 fn a_program_that_may_not_be_started_is_named_and_what_opens_it() {
     let text = "import os\nfor path in ('/usr/bin/env', '/bin/true'):\n try: os.execv(path, [path])\n except PermissionError as e: print(e.errno)";
-    for profile in [Profile::NoExec, Profile::Pure] {
-        let output = code(Policy { profile, ..Policy::default() }, Limits::default(), text);
+    let no_exec = Closed { exec: true, inet: false };
+    for (profile, closed) in [(Profile::Default, no_exec), (Profile::Strict, Closed::default())] {
+        let output = code(Policy { profile, closed, ..Policy::default() }, Limits::default(), text);
         assert_eq!(printed(&output), "1\n1\n");
         let told: Vec<&str> = of(&output.denials, Refuser::Seccomp).iter().map(|d| d.object.as_str()).collect();
         assert_eq!(told, ["exec of /usr/bin/env", "exec of /bin/true"], "{profile:?}");
-        assert!(output.denials[0].how_to_allow.as_ref().unwrap().contains("subprocess"), "{:?}", output.denials);
+        assert!(
+            output.denials[0].how_to_allow.as_ref().unwrap().contains(if closed.exec {
+                "subprocess"
+            } else {
+                "--profile default"
+            }),
+            "{:?}",
+            output.denials
+        );
     }
 }
 
 #[test]
 fn a_refused_socket_is_named_by_its_family() {
     let text = "import socket\nfor family in (socket.AF_INET, socket.AF_PACKET):\n try: socket.socket(family, socket.SOCK_STREAM)\n except OSError as e: print(e.errno)";
-    let output = code(Policy { profile: Profile::NoInet, ..Policy::default() }, Limits::default(), text);
+    let output =
+        code(Policy { closed: Closed { exec: false, inet: true }, ..Policy::default() }, Limits::default(), text);
     assert_eq!(printed(&output), "97\n97\n");
     let told = of(&output.denials, Refuser::Seccomp);
     assert_eq!((told[0].object.as_str(), told[0].rule.as_str()), ("socket(AF_INET, 1, 0)", "INET sockets are closed"));
@@ -119,7 +129,11 @@ fn a_process_that_is_killed_while_it_asks_holds_nobody_up() {
 
 #[test]
 fn a_shell_that_cannot_start_anything_says_so_once_for_each_program() {
-    let output = shell(Policy { profile: Profile::NoExec, ..Policy::default() }, seconds(20), "ls; ls; env; exit 3");
+    let output = shell(
+        Policy { closed: Closed { exec: true, inet: false }, ..Policy::default() },
+        seconds(20),
+        "ls; ls; env; exit 3",
+    );
     assert_eq!(output.reason, ExitReason::Exited(3));
     let told: Vec<(String, u64)> = output.denials.iter().map(|denial| (denial.object.clone(), denial.count)).collect();
     let of = |name: &str| told.iter().filter(|(object, _)| object.ends_with(name)).map(|(_, count)| count).sum::<u64>();

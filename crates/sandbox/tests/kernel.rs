@@ -155,7 +155,7 @@ fn closed_system_calls_answer_exactly_and_open_ones_work() {
 #[test]
 fn only_the_standard_streams_are_open() {
     let text = "import os\nfound = {n: os.readlink(f'/proc/self/fd/{n}') for n in os.listdir('/proc/self/fd') if os.path.islink(f'/proc/self/fd/{n}')}\nprint(sorted(n for n, to in found.items() if not to.endswith('/fd')), sorted({to.split(':')[0] for to in found.values() if not to.endswith('/fd')}))";
-    for profile in [Profile::Default, Profile::NoExec, Profile::Pure] {
+    for profile in [Profile::Default, Profile::Strict, Profile::Networked] {
         let policy = Policy { profile, ..Policy::default() };
         assert_eq!(printed(&code(policy, Limits::default(), text)), "['0', '1', '2'] ['pipe']\n", "{profile:?}");
     }

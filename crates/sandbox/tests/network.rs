@@ -2,7 +2,7 @@
 
 mod common;
 
-use agentic_sandbox::{Limits, Network, Policy, Profile};
+use agentic_sandbox::{Closed, Limits, Network, Policy};
 use agentic_testkit::SecretServer;
 use common::{code, printed, unconfined};
 
@@ -54,6 +54,6 @@ fn an_abstract_socket_of_the_host_is_out_of_reach() {
 fn without_inet_no_socket_is_made_and_a_socket_pair_still_is() {
     let attempt = "import socket, errno\na, b = socket.socketpair()\nfor f in (socket.AF_INET, socket.AF_INET6):\n try:\n  socket.socket(f); print('made')\n except OSError as e: print(errno.errorcode[e.errno])";
     assert_eq!(printed(&code(Policy::default(), Limits::default(), attempt)), "made\nmade\n");
-    let closed = Policy { profile: Profile::NoInet, ..Policy::default() };
+    let closed = Policy { closed: Closed { inet: true, ..Closed::default() }, ..Policy::default() };
     assert_eq!(printed(&code(closed, Limits::default(), attempt)), "EAFNOSUPPORT\nEAFNOSUPPORT\n");
 }

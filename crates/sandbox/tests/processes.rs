@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use agentic_sandbox::{Command, ExitReason, Limits, Policy, Profile};
+use agentic_sandbox::{Closed, Command, ExitReason, Limits, Policy, Profile};
 use agentic_testkit::wait_until_gone;
 use common::{Folder, code, printed, sandbox, seconds, shell, unconfined};
 
@@ -133,13 +133,73 @@ fn without_exec_the_program_starts_and_nothing_after_it() {
         t(lambda: os.execve(os.open('/bin/true', os.O_RDONLY), ['true'], {}))\n\
         print(ctypes.CDLL(None).system(b'echo ran'))\n\
         pid = os.fork()\nif pid == 0: os._exit(3)\nprint(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))";
-    let closed = Policy { profile: Profile::NoExec, ..Policy::default() };
+    let closed = Policy { closed: Closed { exec: true, ..Closed::default() }, ..Policy::default() };
     let output = printed(&code(closed, Limits::default(), attempt));
     // system(3): the child that cannot exec the shell ends with 127, so the status is 127 << 8.
     assert_eq!(output, "EPERM\nEPERM\n32512\n3\n");
     // The control: with exec open the first attempt replaces the program.
     assert_eq!(printed(&code(Policy::default(), Limits::default(), attempt)), "");
     assert_eq!(unconfined(attempt), "");
+}
+
+#[test]
+fn a_strict_run_is_one_process_with_threads_and_files_and_nothing_to_talk_to() {
+    let attempt = "import os, errno, socket, threading, asyncio, shutil, signal, tempfile\n\
+        def t(name, f):\n try: f(); print(name, 'ok')\n except OSError as e: print(name, errno.errorcode[e.errno])\n\
+        PAIR = socket.socketpair()\n\
+        def fork():\n pid = os.fork()\n if pid == 0: os._exit(0)\n os.waitpid(pid, 0)\n\
+        def spawn():\n os.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)\n\
+        def thread():\n done = []\n it = threading.Thread(target=lambda: done.append(1)); it.start(); it.join()\n if not done: raise OSError(errno.EIO, '')\n\
+        def bound():\n s = socket.socketpair()[0]; s.bind('/tmp/name')\n\
+        def passed():\n a, b = socket.socketpair(); a.send(b'x'); b.recvmsg(1, 64)\n\
+        def copied():\n path = tempfile.mkstemp()[1]; open(path, 'w').write('x' * 99999); shutil.copyfile(path, path + '2'); os.rename(path + '2', path)\n\
+        t('thread', thread)\n\
+        t('asyncio', lambda: asyncio.run(asyncio.sleep(0)))\n\
+        t('copy', copied)\n\
+        t('pair', lambda: PAIR[0].send(b'x'))\n\
+        t('raise', lambda: signal.raise_signal(signal.SIGURG))\n\
+        t('fork', fork)\n\
+        t('spawn', spawn)\n\
+        t('unix', lambda: socket.socket(socket.AF_UNIX))\n\
+        t('inet', lambda: socket.socket(socket.AF_INET))\n\
+        t('datagrams', lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))\n\
+        t('bind', bound)\n\
+        t('descriptors', passed)\n\
+        t('splice', lambda: os.sendfile(os.memfd_create('b'), os.memfd_create('a'), 0, 1))\n\
+        t('watch', lambda: os.pidfd_open(os.getpid()))\n\
+        t('exec', lambda: os.execv('/bin/true', ['true']))";
+    let strict = Policy { profile: Profile::Strict, ..Policy::default() };
+    let answer = printed(&code(strict, Limits::default(), attempt));
+    let expected = "thread ok\nasyncio ok\ncopy ok\npair ok\nraise ok\nfork EPERM\nspawn EPERM\nunix EAFNOSUPPORT\ninet EAFNOSUPPORT\ndatagrams EPERM\nbind EPERM\ndescriptors EPERM\nsplice ENOSYS\nwatch ENOSYS\nexec EPERM\n";
+    assert_eq!(answer, expected);
+    // The control: under the default profile all of it works, and the last one replaces the program. What was printed until
+    // then lies in a buffer of the program's.
+    let shown = format!(
+        "{}; print('seen', flush=True)",
+        attempt.replace("t('exec'", "import sys; sys.stdout.flush()\nt('exec'")
+    );
+    let open = printed(&code(Policy::default(), Limits::default(), &shown));
+    assert_eq!(
+        open,
+        expected.lines().take(14).map(|line| format!("{} ok\n", line.split(' ').next().unwrap())).collect::<String>()
+    );
+}
+
+/// The nest init has the program's uid; what protects it is that it kept capabilities which the program lacks.
+#[test]
+fn the_nest_init_cannot_be_slowed_down() {
+    let attempt = "import os, errno, ctypes, platform\n\
+        def t(f):\n try: f(); print('ok')\n except OSError as e: print(errno.errorcode[e.errno])\n\
+        libc = ctypes.CDLL(None, use_errno=True)\n\
+        n = 251 if platform.machine() == 'x86_64' else 30\n\
+        def disk():\n if libc.syscall(n, 1, PID, 3 << 13) != 0: raise OSError(ctypes.get_errno(), '')\n\
+        t(lambda: os.setpriority(os.PRIO_PROCESS, PID, 19))\n\
+        t(lambda: os.sched_setscheduler(PID, os.SCHED_IDLE, os.sched_param(0)))\n\
+        t(lambda: os.sched_setaffinity(PID, [min(os.sched_getaffinity(0))]))\n\
+        t(disk)";
+    let on = |pid: &str| printed(&code(Policy::default(), Limits::default(), &attempt.replace("PID", pid)));
+    assert_eq!(on("1"), "EPERM\nEPERM\nEPERM\nEPERM\n");
+    assert_eq!(on("os.getpid()"), "ok\nok\nok\nok\n");
 }
 
 #[test]

@@ -46,7 +46,7 @@ fn a_limit_of_processors_cannot_be_widened() {
         return;
     }
     let text = "import os, errno\nown = os.sched_getaffinity(0)\nfor wanted in (range(1024), own):\n try: os.sched_setaffinity(0, wanted); print('done')\n except OSError as e: print(errno.errorcode[e.errno])\nprint(os.sched_getaffinity(0) == own)";
-    for profile in [Profile::Default, Profile::Pure] {
+    for profile in [Profile::Default, Profile::Strict] {
         let policy = || Policy { profile, ..Policy::default() };
         let one = Limits { cpus: Some(1), ..Limits::default() };
         assert_eq!(printed(&code(policy(), one, text)), "EPERM\nEPERM\nTrue\n");

@@ -248,7 +248,7 @@ fn ipc_of_the_host_cannot_be_reached() {
 
 #[test]
 fn the_profile_without_exec_holds() {
-    let policy = Policy { profile: agentic_sandbox::Profile::NoExec, ..tier_b() };
+    let policy = Policy { closed: agentic_sandbox::Closed { exec: true, inet: false }, ..tier_b() };
     let script =
         "import os\ntry:\n    os.execv('/bin/true', ['true'])\nexcept OSError as error:\n    print(error.errno)";
     assert_eq!(printed(&code(policy, seconds(20), script)).trim(), "1");

@@ -12,6 +12,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod mutate;
 mod place;
 mod processes;
 mod pty;
@@ -21,6 +22,7 @@ mod skip;
 mod stock_container;
 mod workspace;
 
+pub use mutate::mutations;
 pub use place::{OrdinaryUser, agentic_binary, find_program, is_root, ordinary_user, project_root, spawner_binary};
 pub use processes::{processes_with_marker, wait_until_gone};
 pub use pty::{Pty, PtyError};

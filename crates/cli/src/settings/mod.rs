@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use agentic_executor::config::{Budgets, Config, SandboxSettings};
 use agentic_executor::executor::ExecutionMode;
-use agentic_sandbox::{Control, Limits, MB, Network, Spawner, Tier, View};
+use agentic_sandbox::{Control, Limits, MB, Network, Profile, Spawner, Tier, View};
 
 pub(crate) mod approval;
 mod file;
@@ -391,6 +391,11 @@ impl Chosen<'_> {
                     _ => Tier::Best,
                 },
                 network: if self.text("sandbox.network") == Some("host") { Network::Host } else { Network::None },
+                profile: if self.text("sandbox.profile") == Some("strict") {
+                    Profile::Strict
+                } else {
+                    Profile::Default
+                },
                 read_only: self.paths("sandbox.read_only", home),
                 read_write: self.paths("sandbox.read_write", home),
                 hide: self.paths("sandbox.hide", home),

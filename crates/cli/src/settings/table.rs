@@ -178,6 +178,8 @@ pub(crate) const KEYS: &[Key] = &[
         "How far the network reaches."),
     key("sandbox.tier", Some("AGENTIC_TIER"), Kind::Word(&["best", "a", "b"]), "best", Narrow::To("a"),
         "Isolation tier of runs: a (namespaces), b (Landlock without namespaces), or a where the host lets us and else b."),
+    key("sandbox.profile", Some("AGENTIC_PROFILE"), Kind::Word(&["strict", "default"]), "default", Narrow::To("strict"),
+        "Which system calls code is answered: `strict` is one process, no exec, no socket."),
     key("sandbox.read_only", None, Kind::Paths, "[]", Narrow::Fewer,
         "Further host paths, read-only."),
     key("sandbox.read_write", None, Kind::Paths, "[]", Narrow::Fewer,

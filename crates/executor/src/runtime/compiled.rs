@@ -113,7 +113,7 @@ fn compile(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<Stri
     let settings = SandboxSettings { allow_degraded: config.sandbox.allow_degraded.clone(), ..Default::default() };
     let config = Config { sandbox: settings, ..config.clone() };
     let mut prepared = system_policy(&config, Some(&as_itself), Vec::new());
-    prepared.policy.profile = Profile::Pure;
+    prepared.policy.profile = Profile::Strict;
     let mut command = Command::new(&as_itself.executable);
     command.args(OPTIONS).args([BOOTSTRAP, FILE_NAME]).current_dir("/");
     command.limits(Limits { wall: Duration::from_secs(20), ..Limits::default() });

@@ -113,7 +113,7 @@ fn starting(text: &str, policy: &ImportPolicy, found: &mut Vec<Denial>) {
 
 fn network(text: &str, policy: &Policy, found: &mut Vec<Denial>) {
     // Where no socket can be made either, the filter has told of it.
-    if policy.network != Network::None || policy.profile.closes_inet() {
+    if policy.network != Network::None || policy.closes_inet() {
         return;
     }
     if let Some(line) = COMPILED.network.as_ref().and_then(|form| form.find_iter(text).last()) {

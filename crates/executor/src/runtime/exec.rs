@@ -147,7 +147,8 @@ pub(super) fn prepare_over(
         let missing = runtime.prefixes.iter().filter(|p| !prepared.policy.read_only.contains(p)).cloned();
         let missing: Vec<PathBuf> = missing.collect();
         prepared.policy.read_only.extend(missing);
-        prepared.policy.profile = ImportPolicy::new(&config.sandbox).profile();
+        prepared.policy.profile = config.sandbox.profile;
+        prepared.policy.closed = ImportPolicy::new(&config.sandbox).closed();
     }
     let mut code_file = None;
     if let Program::File(path) = &request.program {

@@ -1,13 +1,13 @@
 //! The import policy: which modules user code may import, and what their names stand for in the kernel.
 //!
-//! [`ImportPolicy`] is built from the settings; [`ImportPolicy::profile`] closes capabilities, and
+//! [`ImportPolicy`] is built from the settings; [`ImportPolicy::closed`] closes capabilities, and
 //! [`ImportPolicy::arguments`] start the Python source that refuses names by name. One decision: the bootstrap
 //! only explains. Whatever it fails to catch meets the same wall in the kernel, so it may stay simple.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use agentic_sandbox::Profile;
+use agentic_sandbox::Closed;
 
 use super::compiled::Compiled;
 use crate::config::SandboxSettings;
@@ -135,9 +135,9 @@ impl ImportPolicy {
         let refused = |name: &str| self.blocked.iter().any(|rule| covers(rule, name));
         !allowed.iter().any(|name| !refused(name) && stands_for(name, capability))
     }
-    /// The system-call profile that closes what the names stand for.
-    pub fn profile(&self) -> Profile {
-        Profile::closing(self.closes(Capability::Exec), self.closes(Capability::Inet))
+    /// What the kernel closes because the names stand for it.
+    pub fn closed(&self) -> Closed {
+        Closed { exec: self.closes(Capability::Exec), inet: self.closes(Capability::Inet) }
     }
     /// What closes a capability, in words for messages.
     pub fn reason(&self, capability: Capability) -> String {

@@ -43,7 +43,8 @@ pub fn system_policy(config: &Config, runtime: Option<&Runtime>, mounts: Vec<Wor
     read_only.extend(runtime.into_iter().flat_map(|runtime| runtime.prefixes.clone()));
     let policy = Policy {
         view: View::System,
-        profile: ImportPolicy::new(&config.sandbox).profile(),
+        profile: config.sandbox.profile,
+        closed: ImportPolicy::new(&config.sandbox).closed(),
         home: Some(environment::HOME_INSIDE.into()),
         ..common(config, mounts, read_only, Vec::new())
     };

@@ -239,7 +239,7 @@ fn answer(output: &Output, invocation: &Invocation, language: Language, network:
     let under = Circumstances {
         language: Some(language),
         offline: network == Network::None,
-        closes_inet: invocation.prepared.policy.profile.closes_inet(),
+        closes_inet: invocation.prepared.policy.closes_inet(),
     };
     let mut result = match output.reason {
         ExitReason::Exited(0) => ToolResult::success(""),

@@ -29,6 +29,8 @@ mod change_set;
 mod commit;
 mod copy;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod known;
 mod layer;
 mod path;

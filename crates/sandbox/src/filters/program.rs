@@ -13,15 +13,16 @@ use libc::sock_filter;
 use super::evaluate::{Call, evaluate};
 use super::rules::{Clauses, Rule, Test, Ticket};
 use super::{Answer, Arch, Decision, Entry, Openings, SharedHost, shared_host, table};
-use crate::Profile;
+use crate::policy::{Closed, Profile};
 use crate::weaken::{Barrier, stands};
 
-/// Every profile's filter and the nest init's own. The spawner fills it once, and every process that it clones starts with a copy.
+/// The filters that most runs get, and the nest init's own. The spawner fills it once, and every process that it clones
+/// starts with a copy.
 static PREPARED: OnceLock<Prepared> = OnceLock::new();
 
 #[derive(Debug)]
 struct Prepared {
-    profiles: [(Profile, Program); 4],
+    usual: [(Openings, Program); 4],
     nest_init: Program,
 }
 
@@ -29,45 +30,39 @@ struct Prepared {
 const PLACEHOLDER: Ticket =
     Ticket { fd: 0xF1F1_0000, path: 0xF1F1_0001_F1F1_0002, argv: 0xF1F1_0003_F1F1_0004, envp: 0xF1F1_0005_F1F1_0006 };
 
-/// A system-call filter for one architecture and profile.
+/// A system-call filter for one architecture.
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     instructions: Vec<sock_filter>,
 }
 
 impl Program {
-    /// Builds every filter ahead of the first run; see [`Self::of`].
+    /// Builds the usual filters ahead of the first run; see [`Self::of`].
     pub(crate) fn prepare() {
         if let Some(arch) = Arch::native() {
             PREPARED.get_or_init(|| Prepared::new(arch));
         }
     }
-    /// As [`Self::build`] for this architecture, from what [`Self::prepare`] built where it was called. `None` where
-    /// there are no filters for this architecture.
-    pub(crate) fn of(profile: Profile, ticket: Option<&Ticket>) -> Option<Self> {
+    /// As [`Self::build`] for this architecture, from what [`Self::prepare`] built where it is there. `None` where there
+    /// are no filters for this architecture.
+    pub(crate) fn of(open: Openings, ticket: Option<&Ticket>) -> Option<Self> {
         let arch = Arch::native()?;
         let prepared = PREPARED.get_or_init(|| Prepared::new(arch));
-        let (_, program) = prepared.profiles.iter().find(|(known, _)| *known == profile)?;
-        match ticket {
-            Some(ticket) if profile.closes_exec() => Some(program.with_ticket(ticket)),
-            None if profile.closes_exec() => Some(Self::build(arch, profile, None)),
-            _ => Some(program.clone()),
-        }
+        let usual = prepared.usual.iter().find(|(known, _)| *known == open).map(|(_, program)| program);
+        Some(match (usual, ticket) {
+            (Some(program), _) if open.exec => program.clone(),
+            (Some(program), Some(ticket)) => program.with_ticket(ticket),
+            _ => Self::build(arch, open, ticket),
+        })
     }
     /// The filter of a run that shares the host: no UNIX socket, and no INET socket without the host's network.
-    pub(crate) fn sharing(
-        profile: Profile,
-        shared: SharedHost,
-        network: bool,
-        ticket: Option<&Ticket>,
-    ) -> Option<Self> {
-        let open = Openings::from(profile);
+    pub(crate) fn sharing(open: Openings, shared: SharedHost, network: bool, ticket: Option<&Ticket>) -> Option<Self> {
         let open = Openings { inet: open.inet && network, unix: false, shared: Some(shared), ..open };
-        Some(Self::with_openings(Arch::native()?, open, ticket))
+        Some(Self::build(Arch::native()?, open, ticket))
     }
-    /// The filter of a profile with nobody's ticket: for looking its answers up, not for installing.
-    pub(crate) fn for_answers(profile: Profile) -> Option<Self> {
-        Self::of(profile, Some(&PLACEHOLDER))
+    /// The same with nobody's ticket: for looking its answers up, not for installing.
+    pub(crate) fn for_answers(open: Openings) -> Option<Self> {
+        Self::of(open, Some(&PLACEHOLDER))
     }
     /// What the nest init itself may still call once the program runs.
     pub(crate) fn nest_init() -> Option<Self> {
@@ -97,16 +92,14 @@ impl Program {
         }
         program
     }
-    /// The filter of a profile. Where the profile closes exec, `ticket` admits the one `execveat` that starts the
-    /// program; without it nothing can be executed. Elsewhere the ticket is not needed and ignored.
-    pub(crate) fn build(arch: Arch, profile: Profile, ticket: Option<&Ticket>) -> Self {
-        Self::with_openings(arch, profile.into(), ticket)
-    }
-    /// As [`Self::build`], with each opening chosen by itself.
-    pub(crate) fn with_openings(arch: Arch, open: Openings, ticket: Option<&Ticket>) -> Self {
+    /// The filter of these openings. Where exec is closed, `ticket` admits the one `execveat` that starts the program;
+    /// without it nothing can be executed. Elsewhere the ticket is not needed and ignored.
+    pub(crate) fn build(arch: Arch, open: Openings, ticket: Option<&Ticket>) -> Self {
         let mut by_name: Vec<&Entry> = table::TABLE.iter().collect();
         by_name.sort_unstable_by_key(|entry| entry.name);
-        let listed = |name: &str| Some(by_name[by_name.binary_search_by_key(&name, |entry| entry.name).ok()?].decision);
+        let listed = |name: &str| {
+            Some(by_name[by_name.binary_search_by_key(&name, |entry| entry.name).ok()?].under(open.profile))
+        };
         let decision = |name: &'static str| {
             if !stands(Barrier::Call(name)) {
                 return Some(Decision::Allow);
@@ -199,7 +192,8 @@ fn is_refusal(answer: u32) -> bool {
 
 impl Prepared {
     fn new(arch: Arch) -> Self {
-        let profiles = [Profile::Default, Profile::NoExec, Profile::NoInet, Profile::Pure];
+        let default = |exec, inet| Openings::of(Profile::Default, Closed { exec, inet });
+        let usual = [Profile::Strict.into(), default(false, false), default(true, false), default(true, true)];
         let mut calls: Vec<(u32, Decision)> = arch
             .numbers()
             .filter(|(name, _)| table::NEST_INIT.contains(name))
@@ -208,7 +202,7 @@ impl Prepared {
         calls.extend(arch.number("ioctl").map(|number| (number, Decision::ByArgument(Rule::Listener))));
         calls.sort_unstable_by_key(|(number, _)| *number);
         Self {
-            profiles: profiles.map(|profile| (profile, Program::build(arch, profile, Some(&PLACEHOLDER)))),
+            usual: usual.map(|open| (open, Program::build(arch, open, Some(&PLACEHOLDER)))),
             nest_init: Program::assemble(arch, calls, Answer::EPERM, Profile::Default.into(), None),
         }
     }
@@ -390,6 +384,7 @@ impl Emitter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::filters::tests::every_opening;
 
     #[test]
     fn a_prepared_filter_is_the_one_that_would_be_built() {
@@ -398,14 +393,14 @@ mod tests {
             program.instructions.iter().map(|at| (at.code, at.jt, at.jf, at.k)).collect()
         };
         let Some(arch) = Arch::native() else { return };
-        for profile in [Profile::Default, Profile::NoExec, Profile::NoInet, Profile::Pure] {
+        for open in every_opening() {
             for ticket in [None, Some(&ticket)] {
-                let prepared = Program::of(profile, ticket).unwrap();
-                assert_eq!(plain(&prepared), plain(&Program::build(arch, profile, ticket)), "{profile:?}");
+                let prepared = Program::of(open, ticket).unwrap();
+                assert_eq!(plain(&prepared), plain(&Program::build(arch, open, ticket)), "{open:?}");
             }
-            let placed = Program::build(arch, profile, Some(&PLACEHOLDER));
+            let placed = Program::build(arch, open, Some(&PLACEHOLDER));
             let places = placed.instructions.iter().filter(|at| at.k & 0xFFFF_FFF8 == 0xF1F1_0000).count();
-            assert_eq!(places, if profile.closes_exec() { 7 } else { 0 }, "{profile:?}");
+            assert_eq!(places, if open.exec { 0 } else { 7 }, "{open:?}");
         }
     }
 

@@ -4,7 +4,8 @@
 //! Where the kernel takes an `int`, only the low 32 bits are tested: it ignores the rest, so a filter that
 //! compared 64 bits would let `TIOCSTI | 1 << 32` pass.
 
-use super::{Answer, Openings};
+use super::{Answer, Openings, options};
+use crate::Profile;
 
 /// An argument rule, named after what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,8 +14,9 @@ pub(super) enum Rule {
     Ioctl,
     Fcntl,
     NodeType { mode: u8 },
-    NoHugetlb { flags: u8 },
+    MmapNoHugetlb,
     ShmNoHugetlb,
+    Memfd,
     Clone,
     CloseRange,
     Execve,
@@ -27,6 +29,7 @@ pub(super) enum Rule {
     Prlimit,
     Socket,
     Socketpair,
+    Setsockopt,
     NoOutOfBand { flags: u8 },
     OwnGroup,
     OnlyItself { pid: u8 },
@@ -141,22 +144,33 @@ impl Rule {
         match self {
             Self::Pretend => Clauses::new(Answer::Errno(0)),
             Self::Ioctl => Clauses::new(errno(libc::ENOTTY))
-                .when([is(1, IOCTLS)], Allow)
+                .when([is(1, if open.profile == Profile::Strict { STRICT_IOCTLS } else { IOCTLS })], Allow)
                 .when([is(1, INJECTING_IOCTLS)], Answer::EPERM)
                 .when([is(1, &[SIOCETHTOOL])], errno(libc::EOPNOTSUPP)),
             Self::Fcntl => Clauses::new(errno(libc::EINVAL))
                 .when([is(1, FCNTLS)], Allow)
-                .when([is(1, &[libc::F_SETLEASE as u32, libc::F_NOTIFY as u32])], Answer::EPERM),
+                .when([is(1, &[libc::F_SETLEASE as u32, libc::F_NOTIFY as u32, F_SETDELEG])], Answer::EPERM),
             Self::NodeType { mode } => Clauses::new(Answer::EPERM)
                 .when([Test::Low { arg: mode, mask: libc::S_IFMT, one_of: NODE_TYPES }], Allow),
-            Self::NoHugetlb { flags } => {
-                // MAP_HUGETLB and MFD_HUGETLB differ; each is the only use of its rule.
-                let bit = if flags == 3 { libc::MAP_HUGETLB as u32 } else { libc::MFD_HUGETLB };
-                Clauses::new(errno(libc::ENOMEM)).when([none_of_bits(flags, bit)], Allow)
+            Self::MmapNoHugetlb => {
+                Clauses::new(errno(libc::ENOMEM)).when([none_of_bits(3, libc::MAP_HUGETLB as u32)], Allow)
             }
+            // Where files of the view can be executed, one in memory is nothing more. Elsewhere the answer is that of
+            // vm.memfd_noexec=2; the file may still be mapped with PROT_EXEC, as libffi does.
+            Self::Memfd if !open.exec => Clauses::new(errno(libc::ENOMEM))
+                .when([none_of_bits(1, libc::MFD_HUGETLB | libc::MFD_EXEC)], Allow)
+                .when([none_of_bits(1, libc::MFD_HUGETLB)], errno(libc::EACCES)),
+            Self::Memfd => Clauses::new(errno(libc::ENOMEM)).when([none_of_bits(1, libc::MFD_HUGETLB)], Allow),
             Self::ShmNoHugetlb => {
                 Clauses::new(errno(libc::ENOMEM)).when([none_of_bits(2, libc::SHM_HUGETLB as u32)], Allow)
             }
+            Self::Clone if open.profile == Profile::Strict => Clauses::new(Answer::EPERM).when(
+                [
+                    Test::Low { arg: 0, mask: CLONE_THREAD_TABLE, one_of: &[CLONE_THREAD_TABLE] },
+                    none_of_bits(0, CLONE_CLOSED),
+                ],
+                Allow,
+            ),
             Self::Clone => Clauses::new(Answer::EPERM)
                 // A thread with descriptors of its own would hide them from the nest init, which looks at processes.
                 .when(
@@ -186,6 +200,11 @@ impl Rule {
             }
             Self::Kill => Clauses::new(Allow).when([is(0, &[u32::MAX])], Answer::EPERM),
             Self::ArchPrctl => Clauses::new(errno(libc::EINVAL)).when([is(0, ARCH_PRCTLS)], Allow),
+            Self::Prctl if open.profile == Profile::Strict => Clauses::new(errno(libc::EINVAL))
+                // As `seccomp`: no programs of its own for the kernel's BPF.
+                .when([is(0, &[libc::PR_SET_SECCOMP as u32])], Answer::EPERM)
+                .when([is(0, PRCTLS)], Allow)
+                .when([Test::Below { arg: 0, end: PRCTLS_KNOWN }], Answer::EPERM),
             Self::Prctl => Clauses::new(errno(libc::EINVAL))
                 .when([is(0, PRCTLS)], Allow)
                 .when([Test::Below { arg: 0, end: PRCTLS_KNOWN }], Answer::EPERM),
@@ -221,6 +240,13 @@ impl Rule {
             // The nest init's own: hear of refused calls, and answer them.
             Self::Listener => Clauses::new(Answer::EPERM)
                 .when([is(1, &[libc::SECCOMP_IOCTL_NOTIF_RECV as u32, libc::SECCOMP_IOCTL_NOTIF_SEND as u32])], Allow),
+            Self::Setsockopt if open.profile == Profile::Strict => Clauses::new(errno(libc::ENOPROTOOPT))
+                .when([is(1, &[libc::SOL_SOCKET as u32]), is(2, options::OF_A_PAIR)], Allow),
+            Self::Setsockopt => {
+                options::SETTABLE.iter().fold(Clauses::new(errno(libc::ENOPROTOOPT)), |clauses, (level, list)| {
+                    clauses.when([Test::LowIs { arg: 1, value: *level }, is(2, list)], Allow)
+                })
+            }
             Self::NoOutOfBand { flags } => {
                 Clauses::new(Answer::EPERM).when([none_of_bits(flags, libc::MSG_OOB as u32)], Allow)
             }
@@ -243,7 +269,14 @@ fn socket(open: Openings) -> Clauses {
     if open.inet {
         clauses = clauses
             .when([is(0, INET), kind(STREAM), is(2, &[0, libc::IPPROTO_TCP as u32])], Allow)
-            .when([is(0, INET), kind(DATAGRAM), is(2, &[0, libc::IPPROTO_UDP as u32])], Allow)
+            .when([is(0, INET), kind(DATAGRAM), is(2, &[0, libc::IPPROTO_UDP as u32])], Allow);
+        if open.profile == Profile::Networked {
+            // ping(8) without a capability, for the groups of net.ipv4.ping_group_range.
+            clauses = clauses
+                .when([is(0, &INET[..1]), kind(DATAGRAM), is(2, &[libc::IPPROTO_ICMP as u32])], Allow)
+                .when([is(0, &INET[1..]), kind(DATAGRAM), is(2, &[libc::IPPROTO_ICMPV6 as u32])], Allow);
+        }
+        clauses = clauses
             // Raw and packet sockets: as without the capability.
             .when([is(0, INET), kind(&[libc::SOCK_RAW as u32, SOCK_PACKET])], Answer::EPERM)
             // Go asks for MPTCP and takes this answer, and no other, for "not here".
@@ -340,6 +373,32 @@ const IOCTLS: &[u32] = &[
     0x8004_5200, // RNDGETENTCNT: gpg
 ];
 
+/// Of these, what a strict run has use for: its streams, which may be a terminal, and files. No terminal of its own making,
+/// no interface, no job control.
+const STRICT_IOCTLS: &[u32] = &[
+    0x5401,      // TCGETS: isatty
+    0x5402,      // TCSETS: getpass, readline
+    0x5403,      // TCSETSW
+    0x5404,      // TCSETSF
+    0x540F,      // TIOCGPGRP: readline asks whether it is in the foreground
+    0x5413,      // TIOCGWINSZ: terminal size
+    0x541B,      // FIONREAD
+    0x5421,      // FIONBIO
+    0x5429,      // TIOCGSID
+    0x802C_542A, // TCGETS2
+    0x402C_542B, // TCSETS2
+    0x402C_542C, // TCSETSW2
+    0x402C_542D, // TCSETSF2
+    0x5450,      // FIONCLEX
+    0x5451,      // FIOCLEX
+    0x4004_9409, // FICLONE
+    0x4020_940D, // FICLONERANGE
+    0x8008_6601, // FS_IOC_GETFLAGS
+];
+
+/// Delegations (6.19) are leases on folders, and reach other openers as leases do.
+const F_SETDELEG: u32 = 1040;
+
 /// What `fcntl` may do: descriptors, status flags, record locks, pipe sizes, seals.
 const FCNTLS: &[u32] = &[
     2,    // F_SETFD
@@ -435,12 +494,13 @@ const PRCTLS: &[u32] = &[
     65,          // PR_SET_MDWE: only tightens
     66,          // PR_GET_MDWE
     68,          // PR_GET_MEMORY_MERGE
-    71,          // PR_GET_SHADOW_STACK_STATUS
-    72,          // PR_SET_SHADOW_STACK_STATUS
-    73,          // PR_LOCK_SHADOW_STACK_STATUS
+    74,          // PR_GET_SHADOW_STACK_STATUS: guarded control stacks of Arm
+    75,          // PR_SET_SHADOW_STACK_STATUS
+    76,          // PR_LOCK_SHADOW_STACK_STATUS
     0x4155_5856, // PR_GET_AUXV
 ];
 
-/// Options below this are known (Linux 6.18) and, where not listed, not for the program: it hears EPERM instead
-/// of "unknown". Among them PR_SET_MM, the capability sets, speculation control and memory merging.
-const PRCTLS_KNOWN: u32 = 79;
+/// Options below this are known (Linux 7.3) and, where not listed, not for the program: it hears EPERM instead
+/// of "unknown". Among them PR_SET_MM, the capability sets, speculation control, memory merging, core scheduling and
+/// syscall user dispatch. PR_SET_PTRACER (Yama's, by another number) is unknown: there is nobody to trace it.
+const PRCTLS_KNOWN: u32 = 82;

@@ -144,7 +144,7 @@ mod tests {
     fn answer(shared: Option<SharedHost>, name: &str, args: [u64; 6]) -> u32 {
         let arch = Arch::X86_64;
         let open = Openings { unix: false, inet: false, shared, ..Profile::Default.into() };
-        let program = Program::with_openings(arch, open, None);
+        let program = Program::build(arch, open, None);
         let call = Call { number: arch.number(name).unwrap(), arch: arch.audit(), args };
         match evaluate(program.instructions(), &call).unwrap().0 {
             libc::SECCOMP_RET_ALLOW => 0,

@@ -1,25 +1,46 @@
-//! Every system call up to Linux 6.18 and what it is answered, with the reason beside it.
+//! Every system call up to Linux 7.3 and what it is answered, with the reason beside it.
 //!
 //! Long because it is one reviewed list for both architectures: a call is decided by name, once. What is not
 //! in this list does not exist inside (ENOSYS), so a newer kernel adds nothing until it has been read here.
 //! The three answers: `allow`; `refuse` (EPERM), for what exists and is not for the program; `absent` (ENOSYS),
 //! for what has a fall-back that programs take when the kernel is too old. `by_argument` points into `rules.rs`.
+//! `strict_refuses` and `strict_lacks` close an open call under the strict profile, with a reason of their own.
 
 use super::rules::Rule;
 use super::{Decision, Entry};
 
+const REFUSED: Decision = Decision::Errno(libc::EPERM as u16);
+const ABSENT: Decision = Decision::Errno(libc::ENOSYS as u16);
+
 const fn allow(name: &'static str, reason: &'static str) -> Entry {
-    Entry { name, decision: Decision::Allow, reason }
+    Entry { name, decision: Decision::Allow, reason, strict: None }
 }
 const fn refuse(name: &'static str, reason: &'static str) -> Entry {
-    Entry { name, decision: Decision::Errno(libc::EPERM as u16), reason }
+    Entry { name, decision: REFUSED, reason, strict: None }
 }
 const fn absent(name: &'static str, reason: &'static str) -> Entry {
-    Entry { name, decision: Decision::Errno(libc::ENOSYS as u16), reason }
+    Entry { name, decision: ABSENT, reason, strict: None }
 }
 const fn by_argument(name: &'static str, rule: Rule, reason: &'static str) -> Entry {
-    Entry { name, decision: Decision::ByArgument(rule), reason }
+    Entry { name, decision: Decision::ByArgument(rule), reason, strict: None }
 }
+
+impl Entry {
+    const fn strict_refuses(self, reason: &'static str) -> Self {
+        Self { strict: Some((REFUSED, reason)), ..self }
+    }
+    const fn strict_lacks(self, reason: &'static str) -> Self {
+        Self { strict: Some((ABSENT, reason)), ..self }
+    }
+}
+
+/// Why strict runs lack what puts pages of files into pipes and sockets: the writes into the page cache of
+/// CVE-2022-0847 and its successors begin there, and every caller falls back to read and write.
+const NO_PAGES_IN_PIPES: &str = "page-cache writes (CVE-2022-0847) begin with a file's page in a pipe";
+const ONE_PROCESS: &str = "one process: threads, but no child";
+const ONLY_PAIRS: &str = "no socket but a connected pair of its own";
+const NO_DESCRIPTORS_IN_FLIGHT: &str = "passed descriptors need a collector with a bug history (CVE-2021-0920)";
+const NOBODY_TO_TALK_TO: &str = "one process has nobody to share it with";
 
 /// What the nest init may call once the program runs (`init/watch.rs`); all else is EPERM. It has capabilities that
 /// the program lacks and reads what the program writes, so it keeps only what looking, ending and reporting take.
@@ -88,10 +109,10 @@ pub(super) const TABLE: &[Entry] = &[
     allow("preadv2", "as preadv, with flags for this one call"),
     allow("pwritev2", "as pwritev, with flags for this one call"),
     allow("lseek", "file position"),
-    allow("sendfile", "copy between descriptors; shutil and web servers use it"),
+    allow("sendfile", "copy between descriptors; shutil and web servers use it").strict_lacks(NO_PAGES_IN_PIPES),
     allow("copy_file_range", "copy between files; coreutils, Go and CPython use it"),
-    allow("splice", "pipes in bulk: GNU cat, Go and Rust std use it; a strict profile should refuse it"),
-    allow("tee", "duplicate pipe contents; a strict profile should refuse it"),
+    allow("splice", "pipes in bulk: GNU cat, Go and Rust std use it").strict_lacks(NO_PAGES_IN_PIPES),
+    allow("tee", "duplicate pipe contents").strict_lacks(NO_PAGES_IN_PIPES),
     absent("vmsplice", "keeps pages in a pipe after they were unmapped, where only a cgroup counts them"),
     allow("fsync", "durability of one file"),
     allow("fdatasync", "durability of one file's data"),
@@ -180,10 +201,14 @@ pub(super) const TABLE: &[Entry] = &[
     allow("removexattrat", "removexattr relative to a folder (6.13)"),
     absent("file_getattr", "inode flags (6.17): the older ioctl is the fall-back"),
     absent("file_setattr", "inode flags (6.17): immutable, project quota and the like are not the program's"),
-    allow("inotify_init", "watch files in the view; test watchers and bundlers need it"),
-    allow("inotify_init1", "watch files in the view"),
-    allow("inotify_add_watch", "watch files in the view"),
-    allow("inotify_rm_watch", "watch files in the view"),
+    allow("inotify_init", "watch files in the view; test watchers and bundlers need it")
+        .strict_lacks("counts against a quota of the host's user; watchers fall back to looking"),
+    allow("inotify_init1", "watch files in the view")
+        .strict_lacks("counts against a quota of the host's user; watchers fall back to looking"),
+    allow("inotify_add_watch", "watch files in the view")
+        .strict_lacks("counts against a quota of the host's user; watchers fall back to looking"),
+    allow("inotify_rm_watch", "watch files in the view")
+        .strict_lacks("counts against a quota of the host's user; watchers fall back to looking"),
     refuse("fanotify_init", "sees other processes' opens"),
     refuse("fanotify_mark", "sees other processes' opens"),
     refuse("name_to_handle_at", "handles name files without a path, so past the view"),
@@ -217,7 +242,7 @@ pub(super) const TABLE: &[Entry] = &[
     absent("io_uring_enter", "does system calls that no filter sees"),
     absent("io_uring_register", "does system calls that no filter sees"),
     // Memory.
-    by_argument("mmap", Rule::NoHugetlb { flags: 3 }, "huge pages come from a host pool outside the memory limit"),
+    by_argument("mmap", Rule::MmapNoHugetlb, "huge pages come from a host pool outside the memory limit"),
     allow("munmap", "own address space"),
     allow("mprotect", "own address space; JIT compilers need PROT_EXEC"),
     allow("mremap", "own address space"),
@@ -235,7 +260,11 @@ pub(super) const TABLE: &[Entry] = &[
     allow("pkey_free", "own protection keys"),
     allow("pkey_mprotect", "own protection keys"),
     allow("map_shadow_stack", "own shadow stack; glibc maps one per thread"),
-    by_argument("memfd_create", Rule::NoHugetlb { flags: 1 }, "anonymous files count as memory, but not huge ones"),
+    by_argument(
+        "memfd_create",
+        Rule::Memfd,
+        "files in memory count as memory, but not huge ones; none to execute where exec is closed",
+    ),
     refuse("memfd_secret", "memory that no watchdog can see"),
     absent("remap_file_pages", "replaced by mmap; emulated by the kernel with a bug history"),
     allow("get_mempolicy", "own NUMA policy; numeric libraries ask"),
@@ -252,8 +281,8 @@ pub(super) const TABLE: &[Entry] = &[
     // Processes and threads.
     by_argument("clone", Rule::Clone, "threads and children, but no namespace and no sibling of the nest init"),
     absent("clone3", "its flags lie in memory, where no filter can read them; libc falls back to clone"),
-    allow("fork", "bounded by the process limit"),
-    allow("vfork", "bounded by the process limit"),
+    allow("fork", "bounded by the process limit").strict_refuses(ONE_PROCESS),
+    allow("vfork", "bounded by the process limit").strict_refuses(ONE_PROCESS),
     by_argument("execve", Rule::Execve, "programs of the view; refused where the profile closes exec"),
     by_argument("execveat", Rule::Execveat, "no AT_EMPTY_PATH, but for the one exec that starts a no-exec run"),
     allow("exit", "ends a thread"),
@@ -274,8 +303,8 @@ pub(super) const TABLE: &[Entry] = &[
     allow("sigaltstack", "own signal stack"),
     allow("pause", "waits for a signal"),
     allow("restart_syscall", "the kernel's own way to go on after a stop"),
-    allow("pidfd_open", "own pid namespace only; asyncio and Go wait with it"),
-    allow("pidfd_send_signal", "own pid namespace only"),
+    allow("pidfd_open", "own pid namespace only; asyncio and Go wait with it").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("pidfd_send_signal", "own pid namespace only").strict_lacks(NOBODY_TO_TALK_TO),
     refuse("pidfd_getfd", "takes descriptors out of other processes"),
     refuse("ptrace", "rewrites other processes, and history of kernel bugs; debuggers do not work inside"),
     refuse("kcmp", "compares kernel pointers of processes"),
@@ -297,12 +326,14 @@ pub(super) const TABLE: &[Entry] = &[
     allow("get_robust_list", "locks of dying threads; checked like ptrace"),
     allow("membarrier", "memory ordering among own threads"),
     allow("rseq", "restartable sequences; glibc registers them at thread start"),
+    absent("rseq_slice_yield", "gives back an extended time slice (7.0), which prctl does not hand out here"),
     absent("set_thread_area", "i386 only"),
     absent("get_thread_area", "i386 only"),
     by_argument("arch_prctl", Rule::ArchPrctl, "thread-local base, shadow stack, AMX permission: its own thread's"),
     by_argument("prctl", Rule::Prctl, "an allow-list of options on itself"),
     by_argument("personality", Rule::Personality, "ask, or Linux: no ASLR off, no READ_IMPLIES_EXEC"),
-    by_argument("seccomp", Rule::Seccomp, "further filters only tighten; no listener, which could answer for us"),
+    by_argument("seccomp", Rule::Seccomp, "further filters only tighten; no listener, which could answer for us")
+        .strict_refuses("no programs of its own for the kernel's BPF interpreter and compiler"),
     allow("landlock_create_ruleset", "further domains only tighten"),
     allow("landlock_add_rule", "further domains only tighten"),
     allow("landlock_restrict_self", "further domains only tighten"),
@@ -375,41 +406,53 @@ pub(super) const TABLE: &[Entry] = &[
     // Sockets: families are an allow-list, because a deny-list misses the next one.
     by_argument("socket", Rule::Socket, "UNIX, INET and NETLINK_ROUTE by family, type and protocol"),
     by_argument("socketpair", Rule::Socketpair, "UNIX only; asyncio and multiprocessing need it"),
-    allow("bind", "in its own network namespace"),
-    allow("connect", "in its own network namespace; host path sockets are not in the view"),
-    allow("listen", "in its own network namespace"),
-    allow("accept", "in its own network namespace"),
-    allow("accept4", "in its own network namespace"),
+    allow("bind", "in its own network namespace").strict_refuses(ONLY_PAIRS),
+    allow("connect", "in its own network namespace; host path sockets are not in the view").strict_refuses(ONLY_PAIRS),
+    allow("listen", "in its own network namespace").strict_refuses(ONLY_PAIRS),
+    allow("accept", "in its own network namespace").strict_refuses(ONLY_PAIRS),
+    allow("accept4", "in its own network namespace").strict_refuses(ONLY_PAIRS),
     allow("shutdown", "own socket"),
     allow("getsockname", "own socket"),
     allow("getpeername", "own socket"),
-    allow("setsockopt", "own socket; what needs a capability is refused by the kernel"),
+    by_argument(
+        "setsockopt",
+        Rule::Setsockopt,
+        "an allow-list of options: filters, ULPs and zero-copy have a bug history",
+    ),
     allow("getsockopt", "own socket"),
     by_argument("sendto", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
     by_argument("recvfrom", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
-    by_argument("sendmsg", Rule::NoOutOfBand { flags: 2 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
-    by_argument("recvmsg", Rule::NoOutOfBand { flags: 2 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
-    by_argument("sendmmsg", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
-    by_argument("recvmmsg", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236"),
+    by_argument(
+        "sendmsg",
+        Rule::NoOutOfBand { flags: 2 },
+        "the listener of refused calls leaves by it before the program starts; out-of-band data on UNIX sockets: CVE-2025-38236",
+    ),
+    by_argument("recvmsg", Rule::NoOutOfBand { flags: 2 }, "out-of-band data on UNIX sockets: CVE-2025-38236")
+        .strict_refuses(NO_DESCRIPTORS_IN_FLIGHT),
+    by_argument("sendmmsg", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236")
+        .strict_refuses(NO_DESCRIPTORS_IN_FLIGHT),
+    by_argument("recvmmsg", Rule::NoOutOfBand { flags: 3 }, "out-of-band data on UNIX sockets: CVE-2025-38236")
+        .strict_refuses(NO_DESCRIPTORS_IN_FLIGHT),
     // System V and POSIX IPC: the run has an IPC namespace of its own.
-    by_argument("shmget", Rule::ShmNoHugetlb, "own IPC namespace, counted as memory; not from the huge-page pool"),
-    allow("shmat", "own IPC namespace"),
-    allow("shmctl", "own IPC namespace"),
-    allow("shmdt", "own IPC namespace"),
-    allow("semget", "own IPC namespace; databases in tests need it"),
-    allow("semop", "own IPC namespace"),
-    allow("semtimedop", "own IPC namespace"),
-    allow("semctl", "own IPC namespace"),
-    allow("msgget", "own IPC namespace"),
-    allow("msgsnd", "own IPC namespace"),
-    allow("msgrcv", "own IPC namespace"),
-    allow("msgctl", "own IPC namespace"),
-    allow("mq_open", "own IPC namespace, bounded by RLIMIT_MSGQUEUE"),
-    allow("mq_unlink", "own IPC namespace"),
-    allow("mq_timedsend", "own IPC namespace"),
-    allow("mq_timedreceive", "own IPC namespace"),
-    allow("mq_notify", "own IPC namespace"),
-    allow("mq_getsetattr", "own IPC namespace"),
+    by_argument("shmget", Rule::ShmNoHugetlb, "own IPC namespace, counted as memory; not from the huge-page pool")
+        .strict_lacks(NOBODY_TO_TALK_TO),
+    allow("shmat", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("shmctl", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("shmdt", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("semget", "own IPC namespace; databases in tests need it").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("semop", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("semtimedop", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("semctl", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("msgget", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("msgsnd", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("msgrcv", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("msgctl", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("mq_open", "own IPC namespace, bounded by RLIMIT_MSGQUEUE").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("mq_unlink", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("mq_timedsend", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("mq_timedreceive", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("mq_notify", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
+    allow("mq_getsetattr", "own IPC namespace").strict_lacks(NOBODY_TO_TALK_TO),
     refuse("add_key", "keyrings are shared by every process of the uid"),
     refuse("request_key", "keyrings are shared by every process of the uid, and this calls a helper of the host"),
     refuse("keyctl", "keyrings are shared by every process of the uid"),
@@ -423,12 +466,14 @@ pub(super) const TABLE: &[Entry] = &[
     absent("lsm_get_self_attr", "security labels (6.8): /proc is the fall-back"),
     absent("lsm_set_self_attr", "security labels (6.8)"),
     absent("lsm_list_modules", "security labels (6.8)"),
+    refuse("listns", "names namespaces of the host by number (6.19)"),
     absent("ustat", "obsolete"),
     absent("sysfs", "obsolete"),
     // Namespaces and mounts: finished before the program starts.
     refuse("unshare", "a nested user namespace hands out capabilities over nf_tables, xfrm and mounts"),
     refuse("setns", "enters other namespaces"),
     refuse("chroot", "needs a capability"),
+    refuse("fchroot", "chroot by descriptor (7.3): needs a capability"),
     refuse("pivot_root", "mounts are finished"),
     refuse("mount", "mounts are finished"),
     refuse("umount2", "mounts are finished"),

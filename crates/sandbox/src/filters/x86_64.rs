@@ -1,4 +1,4 @@
-//! System-call numbers of x86_64, up to Linux 6.18 (number 469). What each is answered: `table.rs`.
+//! System-call numbers of x86_64, up to Linux 7.3 (number 472). What each is answered: `table.rs`.
 //!
 //! Numbers are the kernel's ABI and never change; a test compares the first group with the `libc` crate.
 //! The x32 numbers (512 to 547, and everything with bit 30 set) are left out on purpose: unlisted is ENOSYS.
@@ -80,5 +80,5 @@ super::numbers! {
         SYS_futex_wait 455, SYS_futex_requeue 456, SYS_statmount 457, SYS_listmount 458, SYS_lsm_get_self_attr 459,
         SYS_lsm_set_self_attr 460, SYS_lsm_list_modules 461, SYS_setxattrat 463, SYS_getxattrat 464,
         SYS_listxattrat 465, SYS_removexattrat 466, SYS_open_tree_attr 467, SYS_file_getattr 468,
-        SYS_file_setattr 469;
+        SYS_file_setattr 469, SYS_listns 470, SYS_rseq_slice_yield 471, SYS_fchroot 472;
 }

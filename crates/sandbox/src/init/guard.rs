@@ -22,7 +22,7 @@ use super::root::Root;
 use super::scratch::Scratch;
 use super::{Enforced, Failure, Handed, Stage, payload, terminal, watch};
 use crate::channel;
-use crate::filters::{Program, SharedHost, Ticket};
+use crate::filters::{Openings, Program, SharedHost, Ticket};
 use crate::linux::{landlock, mounts, sys};
 use crate::output::Control;
 use crate::spec::{FailureKind, Guard, Spec, State, Status};
@@ -192,8 +192,8 @@ pub(super) fn enter_domain(spec: &Spec, guard: &Guard) -> Result<(State, State),
 }
 
 /// The system-call filter.
-pub(super) fn filter(spec: &Spec, guard: &Guard, ticket: Option<&Ticket>) -> Option<Program> {
+pub(super) fn filter(open: Openings, spec: &Spec, guard: &Guard, ticket: Option<&Ticket>) -> Option<Program> {
     let abi = landlock::abi();
     let shared = SharedHost { user: guard.user.is_none(), signals_scoped: abi >= 6, truncation_ruled: abi >= 3 };
-    Program::sharing(spec.profile, shared, !spec.own_network, ticket)
+    Program::sharing(open, shared, !spec.own_network, ticket)
 }

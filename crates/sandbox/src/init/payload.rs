@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Enforced, Failure, Stage, guard};
 use crate::channel;
-use crate::filters::Program;
+use crate::filters::{Openings, Program};
 use crate::linux::seccomp::Departure;
 use crate::linux::sys::{self, Forked};
 use crate::linux::{capabilities, landlock, rlimit, seccomp};
@@ -69,8 +69,8 @@ enum Said {
     Landlock(State),
     /// What the view is without mounts.
     View(State),
-    /// The filter is in force; the descriptor by which it asks comes along, if it does.
-    Filtered,
+    /// The filter is in force; the descriptor by which it asks comes along, if it does. Whether UNIX sockets were left open.
+    Filtered { unix: bool },
     /// It could not become the program.
     Failed { kind: FailureKind, stage: String, errno: i32 },
 }
@@ -96,12 +96,15 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
     };
     drop(theirs);
     drop(stdio);
-    let (mut landlock, mut listener) = (None, None);
+    let (mut landlock, mut listener, mut unix) = (None, None, false);
     while let Some((said, descriptors)) = channel::receive(&ours).stage("wait for the program")? {
         match said {
             Said::Landlock(state) => landlock = Some(state),
             Said::View(state) => enforced.push((Control::View, state)),
-            Said::Filtered => listener = descriptors.into_iter().next(),
+            Said::Filtered { unix: open } => {
+                listener = descriptors.into_iter().next();
+                unix = open;
+            }
             Said::Failed { kind, stage, errno } => {
                 return Err(Failure { kind, stage, error: io::Error::from_raw_os_error(errno) });
             }
@@ -114,10 +117,11 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
     })?;
     enforced.push((Control::Landlock, landlock));
     verify(pid, spec, enforced)?;
-    // Nobody's ticket, or none: the program's own is used up.
+    // Nobody's ticket, or none: the program's own is used up. Its own openings, so that both filters answer alike.
+    let open = Openings { unix, ..Openings::of(spec.profile, spec.closed) };
     let answers = match &spec.enclosure {
-        Enclosure::Namespaces => Program::for_answers(spec.profile),
-        Enclosure::Guard(guard) => guard::filter(spec, guard, None),
+        Enclosure::Namespaces => Program::for_answers(open),
+        Enclosure::Guard(guard) => guard::filter(open, spec, guard, None),
     };
     Ok(Started { pid, listener: listener.zip(answers) })
 }
@@ -153,7 +157,8 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let env = strings(&spec.env)?;
     // Without exec the program itself starts by descriptor: the filter admits one `execveat`, by the random
     // addresses of its arguments, which end with this process image.
-    let departure = if spec.profile.closes_exec() {
+    let mut open = Openings::of(spec.profile, spec.closed);
+    let departure = if !open.exec {
         let departure = Departure::new(program.as_raw_fd(), argv.clone(), env.clone());
         Some(departure.stage("lay out the program")?)
     } else {
@@ -179,35 +184,39 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
     let ticket = departure.as_ref().map(Departure::ticket);
     let filter = match guarded {
         None => {
-            say(report, &Said::Landlock(enter_domain(spec)?), &[]);
-            Program::of(spec.profile, ticket)
+            let (domain, scoped) = enter_domain(spec)?;
+            say(report, &Said::Landlock(domain), &[]);
+            // In the host's network namespace abstract names lead to X11, D-Bus and whoever else listens.
+            open.unix &= spec.own_network || scoped || !stands(Barrier::Landlock);
+            Program::of(open, ticket)
         }
         Some(guard) => {
             let (domain, view) = guard::enter_domain(spec, guard)?;
             say(report, &Said::Landlock(domain), &[]);
             say(report, &Said::View(view), &[]);
-            guard::filter(spec, guard, ticket)
+            guard::filter(open, spec, guard, ticket)
         }
     };
-    let installed = if stands(Barrier::Seccomp) {
-        filter.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS)).and_then(|program| {
-            // A container whose own filter asks somebody leaves no place for another: then nobody is asked.
-            let listener = match seccomp::install_asking(&program.asking()) {
-                Ok(listener) => Some(listener),
-                Err(_) => seccomp::install(&program).map(|()| None)?,
-            };
-            let listener: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
-            say(report, &Said::Filtered, &listener);
-            Ok(())
-        })
-    } else {
-        Ok(())
-    };
-    // Affinity is a program's own to change; where it is a limit, a second filter keeps it.
-    let installed = installed.and_then(|()| match (&spec.processors, Program::fixed_processors()) {
+    // Affinity is a program's own to change; where it is a limit, a filter of its own keeps it. First, because the program's
+    // may close the call that installs filters.
+    let installed = match (&spec.processors, Program::fixed_processors()) {
         (None, _) => Ok(()),
         (Some(_), Some(program)) => seccomp::install(&program),
         (Some(_), None) => Err(io::Error::from_raw_os_error(libc::ENOSYS)),
+    };
+    let installed = installed.and_then(|()| {
+        if !stands(Barrier::Seccomp) {
+            return Ok(());
+        }
+        let program = filter.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOSYS))?;
+        // A container whose own filter asks somebody leaves no place for another: then nobody is asked.
+        let listener = match seccomp::install_asking(&program.asking()) {
+            Ok(listener) => Some(listener),
+            Err(_) => seccomp::install(&program).map(|()| None)?,
+        };
+        let listener: Vec<_> = listener.iter().map(AsFd::as_fd).collect();
+        say(report, &Said::Filtered { unix: open.unix }, &listener);
+        Ok(())
     });
     if let Err(error) = installed {
         return Err(Failure {
@@ -313,12 +322,12 @@ fn verify(pid: Pid, spec: &Spec, enforced: &mut Enforced) -> Result<(), Failure>
 }
 
 /// Enters the Landlock domain, and asks the kernel whether its scope holds: without it this process could signal the
-/// nest init, which has the same uid.
-fn enter_domain(spec: &Spec) -> Result<State, Failure> {
+/// nest init, which has the same uid. Says what is in force, and whether abstract UNIX sockets are scoped.
+fn enter_domain(spec: &Spec) -> Result<(State, bool), Failure> {
     let writable: Vec<PathBuf> =
         spec.writable.iter().map(PathBuf::from).chain(["/dev".into(), "/proc".into()]).collect();
     let refused = |why: String| match spec.allow_degraded.contains(&Control::Landlock) {
-        true => Ok(State::Off(why)),
+        true => Ok((State::Off(why), false)),
         false => Err(Failure {
             kind: FailureKind::Unenforceable(Control::Landlock),
             stage: why,
@@ -335,7 +344,7 @@ fn enter_domain(spec: &Spec) -> Result<State, Failure> {
     if status.scoped && rustix::process::test_kill_process(Pid::INIT) != Err(rustix::io::Errno::PERM) {
         return refused("the scope of the Landlock domain does not hold".into());
     }
-    Ok(match status {
+    let state = match status {
         landlock::LandlockStatus { abi: 0, .. } => State::Off("this kernel has no Landlock".into()),
         landlock::LandlockStatus { fs: false, abi, .. } => {
             State::Degraded(format!("ABI {abi} has no usable file rules (2 and later have)"))
@@ -344,7 +353,8 @@ fn enter_domain(spec: &Spec) -> Result<State, Failure> {
             State::Degraded(format!("ABI {abi} has no scopes for abstract sockets and signals (6 and later have)"))
         }
         _ => State::Active,
-    })
+    };
+    Ok((state, status.scoped))
 }
 
 /// A refusal that says by itself what was attempted.

@@ -35,8 +35,8 @@ pub(super) struct Refusals<'a> {
 }
 
 impl<'a> Refusals<'a> {
-    pub(super) fn new(listener: Option<&'a (OwnedFd, Program)>, profile: Profile) -> Self {
-        Self { listener, closes_exec: profile.closes_exec(), at_once: AT_ONCE_MOST, kinds: Vec::new() }
+    pub(super) fn new(listener: Option<&'a (OwnedFd, Program)>, closes_exec: bool) -> Self {
+        Self { listener, closes_exec, at_once: AT_ONCE_MOST, kinds: Vec::new() }
     }
 
     /// What to wait for, unless the program has asked so often that it waits for us.
@@ -104,7 +104,8 @@ impl<'a> Refusals<'a> {
 
 /// What tells one refusal from another: the arguments that the filter looked at, as far as they are of a few values.
 fn kind(asked: &Asked, read_path: bool) -> Refused {
-    let name = Arch::native().and_then(|arch| arch.describe(asked.number)).map_or("", |(name, _)| name);
+    let name =
+        Arch::native().and_then(|arch| arch.describe(asked.number, Profile::Default)).map_or("", |(name, _)| name);
     let low = |place: usize| asked.args[place] & 0xFFFF_FFFF;
     let args = match name {
         "socket" | "socketpair" => [low(0), low(1) & 0xF, low(2)],

@@ -16,6 +16,7 @@ use super::root::Root;
 use super::tree::{Look, SharedMemory, Tree};
 use super::{Enforced, Failure, Stage};
 use crate::channel;
+use crate::filters::Openings;
 use crate::linux::sys;
 use crate::output::LimitKind;
 use crate::spec::{Spec, Status};
@@ -41,7 +42,7 @@ pub(super) fn until_the_end(
     channel::send(control, &Status::Started { enforced }, &[]).stage("tell the parent")?;
     let program = started.pid.as_raw_nonzero().get();
     let mut watch = Watch::new(spec, root, extent).stage("watch the program")?;
-    let mut refusals = Refusals::new(started.listener.as_ref(), spec.profile);
+    let mut refusals = Refusals::new(started.listener.as_ref(), !Openings::of(spec.profile, spec.closed).exec);
     let status = loop {
         let mut ready = vec![PollFd::new(child_ended, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
         ready.extend(refusals.urgent().map(|listener| PollFd::new(listener, PollFlags::IN)));

@@ -1,6 +1,6 @@
 //! What can be opened, read, written and executed: `/proc`, the view, devices, identities, programs.
 
-use agentic_sandbox::Profile;
+use agentic_sandbox::Closed;
 
 use crate::attempt::{Attempt, Proof, Proof::*, Setup, python, shell};
 
@@ -161,7 +161,8 @@ refused('its own') if types == ['overlay'] else reached()
 
 /// A plain run, where programs may start programs.
 const OPEN: &[Proof] = &[With(Setup::PLAIN)];
-const NO_EXEC: Setup = Setup { profile: Profile::NoExec, ..Setup::PLAIN };
+const NO_EXEC: Setup = Setup { closed: Closed { exec: true, inet: false }, ..Setup::PLAIN };
+const NO_INET: Setup = Setup { closed: Closed { exec: false, inet: true }, ..Setup::PLAIN };
 
 #[rustfmt::skip]
 pub(in crate::groups) const EXECUTION: &[Attempt] = &[
@@ -193,9 +194,9 @@ pub(in crate::groups) const EXECUTION: &[Attempt] = &[
         "cp /usr/bin/id /tmp/id && chmod 6755 /tmp/id && test \"$(/tmp/id -u)\" = 1000 && test \"$(id -ru)\" = 1000 && echo 'refused its own uid' || echo reached",
         &["refused its own uid"], &[Elsewhere("filesystem.rs: set_id_bits_give_nothing_inside")]),
     python("kernel/inet-closed", "the network, where it is closed", "import socket\nattempt(socket.socket)",
-        &["refused EAFNOSUPPORT"], &[With(Setup::PLAIN), Without("call:socket")]).within(Setup { profile: Profile::NoInet, ..Setup::PLAIN }),
+        &["refused EAFNOSUPPORT"], &[With(Setup::PLAIN), Without("call:socket")]).within(NO_INET),
     python("kernel/netlink-closed", "the interfaces, where the network is closed", "import socket\nattempt(socket.socket, socket.AF_NETLINK, socket.SOCK_RAW, 0)",
-        &["refused EAFNOSUPPORT"], &[With(Setup::PLAIN), Without("call:socket")]).within(Setup { profile: Profile::NoInet, ..Setup::PLAIN }),
+        &["refused EAFNOSUPPORT"], &[With(Setup::PLAIN), Without("call:socket")]).within(NO_INET),
 ];
 
 #[rustfmt::skip]

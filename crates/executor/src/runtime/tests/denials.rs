@@ -1,6 +1,6 @@
 //! Messages of programs against the policy they were under.
 
-use agentic_sandbox::{Captured, Certainty, Profile, Workspace};
+use agentic_sandbox::{Captured, Certainty, Closed, Workspace};
 
 use super::*;
 
@@ -119,7 +119,7 @@ fn a_network_that_is_not_there_is_told_and_one_that_is_there_is_not() {
     assert!(found[0].how_to_allow.as_ref().unwrap().contains("--network host"));
     assert_eq!(told(&Policy { network: Network::Host, ..policy() }, stderr), []);
     // Without sockets the filter has told it, exactly.
-    assert_eq!(told(&Policy { profile: Profile::NoInet, ..policy() }, stderr), []);
+    assert_eq!(told(&Policy { closed: Closed { inet: true, ..Closed::default() }, ..policy() }, stderr), []);
 }
 
 #[test]

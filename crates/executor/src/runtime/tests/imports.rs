@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use agentic_sandbox::Profile;
+use agentic_sandbox::Closed;
 
 use crate::config::SandboxSettings;
 use crate::runtime::compiled::{Compiled, OPTIONS};
@@ -297,20 +297,24 @@ fn a_module_of_the_workspace_does_not_take_the_place_of_ours() {
 
 #[test]
 fn names_close_what_they_stand_for() {
-    assert_eq!(ImportPolicy::default().profile(), Profile::Default);
-    assert_eq!(policy(None, &["subprocess"]).profile(), Profile::NoExec);
-    assert_eq!(policy(None, &["os.system"]).profile(), Profile::NoExec);
-    assert_eq!(policy(None, &["subprocess.Popen"]).profile(), Profile::NoExec);
-    assert_eq!(policy(None, &["urllib.request"]).profile(), Profile::NoInet);
-    assert_eq!(policy(None, &["urllib.parse"]).profile(), Profile::Default);
-    assert_eq!(policy(None, &["numpy", "os", "asyncio"]).profile(), Profile::Default);
-    assert_eq!(defaults().profile(), Profile::Pure);
-    assert_eq!(policy(Some(&["math"]), &[]).profile(), Profile::Pure);
-    assert_eq!(policy(Some(&["math", "ctypes", "os"]), &[]).profile(), Profile::Pure);
-    assert_eq!(policy(Some(&["subprocess"]), &[]).profile(), Profile::NoInet);
-    assert_eq!(policy(Some(&["requests"]), &[]).profile(), Profile::NoExec);
-    assert_eq!(policy(Some(&["requests", "subprocess"]), &[]).profile(), Profile::Default);
-    assert_eq!(policy(Some(&["requests", "subprocess"]), &["subprocess"]).profile(), Profile::NoExec);
+    const OPEN: Closed = Closed { exec: false, inet: false };
+    const NO_EXEC: Closed = Closed { exec: true, inet: false };
+    const NO_INET: Closed = Closed { exec: false, inet: true };
+    const NEITHER: Closed = Closed { exec: true, inet: true };
+    assert_eq!(ImportPolicy::default().closed(), OPEN);
+    assert_eq!(policy(None, &["subprocess"]).closed(), NO_EXEC);
+    assert_eq!(policy(None, &["os.system"]).closed(), NO_EXEC);
+    assert_eq!(policy(None, &["subprocess.Popen"]).closed(), NO_EXEC);
+    assert_eq!(policy(None, &["urllib.request"]).closed(), NO_INET);
+    assert_eq!(policy(None, &["urllib.parse"]).closed(), OPEN);
+    assert_eq!(policy(None, &["numpy", "os", "asyncio"]).closed(), OPEN);
+    assert_eq!(defaults().closed(), NEITHER);
+    assert_eq!(policy(Some(&["math"]), &[]).closed(), NEITHER);
+    assert_eq!(policy(Some(&["math", "ctypes", "os"]), &[]).closed(), NEITHER);
+    assert_eq!(policy(Some(&["subprocess"]), &[]).closed(), NO_INET);
+    assert_eq!(policy(Some(&["requests"]), &[]).closed(), NO_EXEC);
+    assert_eq!(policy(Some(&["requests", "subprocess"]), &[]).closed(), OPEN);
+    assert_eq!(policy(Some(&["requests", "subprocess"]), &["subprocess"]).closed(), NO_EXEC);
     let settings =
         SandboxSettings { blocked_imports: vec![" socket ".into(), String::new()], ..SandboxSettings::default() };
     assert!(ImportPolicy::new(&settings).closes(Capability::Inet));

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use agentic_sandbox::{Control, Enforcement, Network, Profile, Source, View, Workspace};
+use agentic_sandbox::{Closed, Control, Enforcement, Network, Profile, Source, View, Workspace};
 
 use super::World;
 use crate::cause::Cause;
@@ -292,6 +292,7 @@ fn what_the_operator_named_reaches_the_policy() {
     settings.hide = vec![world.workspace.join("secret")];
     settings.blocked_imports = vec!["subprocess".into()];
     settings.allow_degraded.insert(Control::Disk);
+    settings.profile = Profile::Strict;
     let system = system_policy(&world.config, None, mounts(&world)).policy;
     let host = host_policy(&world.config, mounts(&world)).policy;
     for policy in [&system, &host] {
@@ -301,7 +302,8 @@ fn what_the_operator_named_reaches_the_policy() {
         assert!(policy.hide.contains(&world.workspace.join("secret")));
         assert!(policy.allow_degraded.contains(&Control::Disk));
     }
-    assert_eq!((system.profile, host.profile), (Profile::NoExec, Profile::Default));
+    assert_eq!((system.closed.exec, host.closed.exec), (true, false));
+    assert_eq!((system.profile, host.profile), (Profile::Strict, Profile::Default));
 }
 
 fn prepared(world: &World, request: &Request) -> Result<exec::Invocation, crate::runtime::RuntimeError> {
@@ -366,18 +368,18 @@ fn only_an_import_policy_brings_the_bootstrap() {
     let shown = |world: &World, program: Program| {
         let invocation = prepared(world, &Request::new(Language::Python, program)).unwrap();
         let args: Vec<OsString> = invocation.command.get_args().to_vec();
-        let profile = invocation.command.get_policy().profile;
-        ((args, profile), invocation.notes.get(&Control::Imports).cloned())
+        let closed = invocation.command.get_policy().closed;
+        ((args, closed), invocation.notes.get(&Control::Imports).cloned())
     };
     assert_eq!(shown(&world, Program::File("a.py".into())).0.0, ["a.py"]);
     assert_eq!(shown(&world, Program::Stdin).0.0, ["-"]);
     assert_eq!(shown(&world, Program::File("-c".into())).0.0, ["./-c"]);
-    assert_eq!(shown(&world, Program::Stdin).0.1, Profile::Default);
+    assert_eq!(shown(&world, Program::Stdin).0.1, Closed::default());
     assert_eq!(shown(&world, Program::Stdin).1, None);
     world.config.sandbox.blocked_imports = vec!["socket".into()];
-    let ((args, profile), note) = shown(&world, Program::File("a.py".into()));
+    let ((args, closed), note) = shown(&world, Program::File("a.py".into()));
     assert!(args[0] == "-c" && args.iter().any(|arg| arg.to_string_lossy().contains("\"POLICY\": ")), "{args:?}");
-    assert_eq!(profile, Profile::NoInet);
+    assert_eq!(closed, Closed { exec: false, inet: true });
     assert_eq!(note, Some(Enforcement::Active));
 }
 

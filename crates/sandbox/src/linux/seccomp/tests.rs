@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::{Departure, install};
 use crate::Profile;
-use crate::filters::{Arch, Program};
+use crate::filters::{Arch, Openings, Program};
 use crate::linux::child::{Ended, become_program, errno_of, in_child};
 use crate::linux::landlock::no_new_privs;
+
+const DEFAULT: Openings = Openings { profile: Profile::Default, exec: true, inet: true, unix: true, shared: None };
+const NO_EXEC: Openings = Openings { exec: false, ..DEFAULT };
 
 fn confined(program: &Program, run: impl FnOnce() -> i32) -> Ended {
     in_child(|| {
@@ -29,7 +32,7 @@ fn native() -> Option<Arch> {
 #[test]
 fn closed_calls_answer_exactly_and_only_because_of_the_filter() {
     let Some(arch) = native() else { return };
-    let program = Program::build(arch, Profile::Default, None);
+    let program = Program::build(arch, DEFAULT, None);
     const NOWHERE: &[u8] = b"/nonexistent/agentic\0";
     let nowhere = NOWHERE.as_ptr() as u64;
     let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
@@ -90,7 +93,7 @@ fn closed_calls_answer_exactly_and_only_because_of_the_filter() {
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn x32_numbers_answer_enosys_and_ia32_calls_kill() {
-    let program = Program::build(Arch::X86_64, Profile::Default, None);
+    let program = Program::build(Arch::X86_64, DEFAULT, None);
     let x32 = libc::SYS_getpid | 0x4000_0000;
     assert_eq!(confined(&program, || errno_of(libc::SYS_getpid, [0; 6])).code, Some(0));
     assert_eq!(confined(&program, || errno_of(x32, [0; 6])).code, Some(libc::ENOSYS));
@@ -118,7 +121,7 @@ fn without_no_new_privs_an_ordinary_user_is_refused() {
         println!("SKIP: root may install filters without no_new_privs");
         return;
     }
-    let program = Program::build(arch, Profile::Default, None);
+    let program = Program::build(arch, DEFAULT, None);
     let ended = in_child(|| install(&program).map_or_else(|error| error.raw_os_error().unwrap_or(-1), |()| 0));
     assert_eq!(ended.code, Some(libc::EACCES));
 }
@@ -128,7 +131,7 @@ fn c(text: &str) -> CString {
 }
 
 /// Starts a program under a no-exec filter, as the engine does.
-fn depart(profile: Profile, program: &str, argv: &[&str]) -> Ended {
+fn depart(profile: Openings, program: &str, argv: &[&str]) -> Ended {
     let arch = Arch::native().unwrap();
     in_child(|| {
         no_new_privs().unwrap();
@@ -147,17 +150,22 @@ fn a_no_exec_run_starts_its_program_and_then_nothing() {
         return;
     }
     let script = "echo \"$0 $MARK\"; /bin/true; echo $?; (exec /bin/echo reached); exit 7";
-    let open = confined(&Program::build(Arch::native().unwrap(), Profile::Default, None), || {
+    let open = confined(&Program::build(Arch::native().unwrap(), DEFAULT, None), || {
         become_program(&["/bin/sh", "-c", script, "zero"])
     });
     assert!(open.said.contains("reached") && open.said.contains("\n0\n"), "the control: {open:?}");
-    for profile in [Profile::NoExec, Profile::Pure] {
-        let ended = depart(profile, "/bin/sh", &["sh", "-c", script, "zero"]);
-        assert_eq!(ended.code, Some(7), "{ended:?}");
-        assert!(ended.said.starts_with("zero seen\n"), "{ended:?}");
-        assert!(ended.said.contains("\n126\n") && ended.said.contains("not permitted"), "{ended:?}");
-        assert!(!ended.said.contains("reached"), "{ended:?}");
-    }
+    let ended = depart(NO_EXEC, "/bin/sh", &["sh", "-c", script, "zero"]);
+    assert_eq!(ended.code, Some(7), "{ended:?}");
+    assert!(ended.said.starts_with("zero seen\n"), "{ended:?}");
+    assert!(ended.said.contains("\n126\n") && ended.said.contains("not permitted"), "{ended:?}");
+    assert!(!ended.said.contains("reached"), "{ended:?}");
+    // Under strict the shell cannot even fork, and its own exec is refused as well.
+    let strict = |script| depart(Profile::Strict.into(), "/bin/sh", &["sh", "-c", script, "zero"]);
+    let ended = strict(script);
+    assert!(ended.said.starts_with("zero seen\n") && ended.said.contains("Cannot fork"), "{ended:?}");
+    let ended = strict("exec /bin/echo reached");
+    assert_eq!(ended.code, Some(126), "{ended:?}");
+    assert!(!ended.said.contains("reached"), "{ended:?}");
 }
 
 /// The way round a rule on the descriptor alone: with an absolute path the kernel never looks at the descriptor.
@@ -176,7 +184,7 @@ fn an_absolute_path_does_not_pass_the_ticket() {
     // Descriptor 700 is not open; unfiltered the call succeeds all the same and the child ends as /bin/true does.
     assert_eq!(in_child(|| attack(700) | 64).code, Some(0));
     let departure = Departure::new(700, vec![c("sh")], vec![]).unwrap();
-    let program = Program::build(arch, Profile::NoExec, Some(departure.ticket()));
+    let program = Program::build(arch, NO_EXEC, Some(departure.ticket()));
     assert_eq!(confined(&program, || attack(700)).code, Some(libc::EPERM));
 }
 
@@ -193,7 +201,7 @@ fn tickets_differ() {
 #[test]
 fn toolchains_run_as_without_the_filter() {
     let Some(arch) = native() else { return };
-    let program = Program::build(arch, Profile::Default, None);
+    let program = Program::build(arch, DEFAULT, None);
     let python = "
 import asyncio, multiprocessing as m, os, socket, subprocess, sys, tempfile, threading, concurrent.futures as f
 def two(x): return 2 * x
@@ -266,9 +274,9 @@ new Worker('require(\"worker_threads\").parentPort.postMessage(1)', { eval: true
 fn installation_cost() {
     let Some(arch) = native() else { return };
     let programs =
-        [("whole", Program::build(arch, Profile::Pure, None)), ("again", Program::build(arch, Profile::Default, None))];
+        [("whole", Program::build(arch, Profile::Strict.into(), None)), ("again", Program::build(arch, DEFAULT, None))];
     let start = Instant::now();
-    let length = Program::build(arch, Profile::Pure, None).instructions().len();
+    let length = Program::build(arch, Profile::Strict.into(), None).instructions().len();
     println!("build {:?}, {length} instructions", start.elapsed());
     for (name, program) in &programs {
         let mut times: Vec<u64> = (0..40)
