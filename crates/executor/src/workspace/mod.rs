@@ -32,6 +32,7 @@ mod error;
 mod known;
 mod layer;
 mod path;
+mod persistence;
 mod reading;
 mod resolve;
 mod stamp;
@@ -48,11 +49,12 @@ pub use error::{Aside, Conflict, WorkspaceError};
 use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
+pub use persistence::{AllowPersist, Level, Persistence};
 pub use state::state_outside;
 pub use store::{ContentHash, Store};
 
 use crate::tools::Access;
-use board::{Board, Ground};
+use board::{Board, Ground, Terms};
 use layer::{Layer, Root};
 
 /// Roots as they were given, and without links.
@@ -206,7 +208,7 @@ impl Workspaces {
             folder: Some(folder.clone()),
             layers: Vec::new(),
             spellings,
-            hidden: Mutex::default(),
+            terms: Mutex::default(),
             degraded: None,
         };
         for (index, (root, lowers)) in roots.into_iter().zip(lowers).enumerate() {
@@ -342,7 +344,7 @@ pub struct Attempt {
     layers: Vec<Layer>,
     /// Roots as they were given, and without links.
     spellings: Spellings,
-    hidden: Mutex<Vec<PathBuf>>,
+    terms: Mutex<Terms>,
     degraded: Option<String>,
 }
 
@@ -374,7 +376,19 @@ impl Attempt {
     }
     /// Paths (absolute) that the policy hides from the step: what it makes there is a conflict.
     pub fn hide(&self, paths: impl IntoIterator<Item = PathBuf>) {
-        self.hidden.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+        self.terms().hidden.extend(paths);
+    }
+    /// What may be left behind that runs later outside. Default: nothing that is protected, and a layer that would is
+    /// refused as a whole.
+    pub fn allow_persist(&self, allowed: AllowPersist) {
+        self.terms().allowed = allowed;
+    }
+    /// Leaves protected paths out when committing, each listed in [`ChangeSet::left_out`], rather than refuse the whole.
+    pub fn hold_back_protected(&self) {
+        self.terms().hold_back = true;
+    }
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// The merged root that holds `path` (absolute) and the path beneath it; `None` when no root holds it. The first
     /// use mounts the layer for this process, until the attempt ends.
@@ -407,34 +421,48 @@ impl Attempt {
     /// # Errors
     /// When the layer cannot be read.
     pub fn change_set(&self) -> Result<ChangeSet, WorkspaceError> {
-        let board = self.shared.board();
-        let mut set = ChangeSet::default();
+        self.shared.board().change_set(&self.layers, self.id)
+    }
+    /// The folder that holds what was written at `path` (absolute), and the path in it: without a mount, and so
+    /// after [`Self::try_commit`] too. What the step did not write is not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened.
+    pub fn written(&self, path: &Path) -> Result<Option<(Dir, PathBuf)>, WorkspaceError> {
         for layer in &self.layers {
-            let reading = layer.read(&board.view(&layer.root, board.seen(self.id))?)?;
-            let one = reading.change_set(&layer.root.path);
-            set.changes.extend(one.changes);
-            set.left_out.extend(one.left_out);
+            if let Ok(rest) = path.strip_prefix(&layer.root.path) {
+                return Ok(Some((layer.dir()?.called(&layer.root.path), rest.to_owned())));
+            }
         }
-        set.sort();
-        Ok(set)
+        Ok(None)
     }
     /// Applies what was written, as a whole over all roots, or names the conflicts and applies nothing. Where another
     /// attempt is open on the same folder the finished layer waits (later attempts see it) and is applied when the
     /// folder is free; [`Workspaces::settle`] waits for that and tells late conflicts.
     ///
     /// # Errors
-    /// [`WorkspaceError::Conflict`] by path, or what the disk said; the layer is dropped then.
+    /// [`WorkspaceError::Conflict`] or [`WorkspaceError::Persistence`] by path, or what the disk said; the layer is
+    /// dropped then.
     pub fn commit(mut self) -> Result<ChangeSet, WorkspaceError> {
-        let Some(folder) = self.folder.take() else { return Ok(ChangeSet::default()) };
-        let mut layers = std::mem::take(&mut self.layers);
-        layers.iter_mut().for_each(Layer::unmount);
+        self.try_commit()
+    }
+    /// As [`Self::commit`], but after an error the attempt is still there: to be tried again with more allowed
+    /// ([`Self::allow_persist`], [`Self::hold_back_protected`]), kept aside or dropped. After a success it has ended.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn try_commit(&mut self) -> Result<ChangeSet, WorkspaceError> {
+        let Some(folder) = self.folder.clone() else { return Ok(ChangeSet::default()) };
+        self.layers.iter_mut().for_each(Layer::unmount);
+        let terms = self.terms.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut board = self.shared.board();
         board.unmount(self.id);
-        let hidden = std::mem::take(&mut *self.hidden.lock().unwrap_or_else(PoisonError::into_inner));
-        let outcome = board.finish(self.id, layers, &folder, hidden, &self.shared.ground(&self.shared.asides()));
+        let asides = self.shared.asides();
+        let ground = self.shared.ground(&asides);
+        let outcome = board.finish(self.id, &mut self.layers, &folder, terms, &ground);
         drop(board);
-        if outcome.is_err() {
-            self.folder = Some(folder);
+        if outcome.is_ok() {
+            self.folder = None;
         }
         outcome
     }
