@@ -26,6 +26,7 @@ mod prompt;
 mod reference;
 mod render;
 mod run;
+mod screen;
 mod settings;
 mod signals;
 mod terminal;

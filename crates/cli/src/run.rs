@@ -39,6 +39,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         _ => typed.text("mode", "--mode", mode)?,
     };
     typed.text("max_steps", "--max-steps", args.max_steps.as_deref())?;
+    typed.allow_persist(&args.allow_persist)?;
     for rule in &args.approve {
         typed.rule(rule)?;
     }

@@ -320,8 +320,9 @@ impl Board {
         ground: &Ground<'_>,
     ) -> Result<Applied, WorkspaceError> {
         let written: Vec<_> = layers.iter().map(Layer::dir).collect::<Result<_, _>>()?;
+        let plans = readings.iter().zip(&written).zip(layers);
         let plans: Vec<_> =
-            readings.iter().zip(&written).map(|(reading, dir)| Plan::of(reading, dir)).collect::<Result<_, _>>()?;
+            plans.map(|((reading, dir), layer)| Plan::of(reading, dir, &layer.root.dir)).collect::<Result<_, _>>()?;
         // A folder that somebody else changed since any open layer began must go on looking changed.
         let oldest = layers.iter().filter_map(Layer::stamp);
         let oldest = oldest.chain(self.open.values().filter_map(|open| open.stamp));

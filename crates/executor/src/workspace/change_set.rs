@@ -72,6 +72,15 @@ impl ChangeSet {
     }
 }
 
+/// A path for a message: control characters escaped, so that a name cannot begin a line of its own.
+pub fn path_on_a_line(path: &Path) -> String {
+    let mut shown = String::new();
+    for character in path.to_string_lossy().chars() {
+        if character.is_control() { shown.extend(character.escape_debug()) } else { shown.push(character) }
+    }
+    shown
+}
+
 const ESCAPED: &str = "bytes:";
 
 /// A path as text that gives the same path back.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::change_set::path_on_a_line;
 use super::persistence::Persistence;
 
 /// A path that somebody else changed while a step changed it too.
@@ -101,7 +102,7 @@ pub enum WorkspaceError {
         source: agentic_sandbox::Error,
     },
     /// A file operation failed.
-    #[error("failed to {action} {}: {source}", .path.display())]
+    #[error("failed to {action} {}: {source}", path_on_a_line(.path))]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -124,7 +125,7 @@ impl WorkspaceError {
 }
 
 fn conflicts(conflicts: &[Conflict]) -> String {
-    let each = conflicts.iter().map(|conflict| format!("{} ({})", conflict.path.display(), conflict.reason));
+    let each = conflicts.iter().map(|conflict| format!("{} ({})", path_on_a_line(&conflict.path), conflict.reason));
     each.collect::<Vec<_>>().join(", ")
 }
 

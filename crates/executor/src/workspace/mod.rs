@@ -43,7 +43,7 @@ mod view;
 
 #[doc(hidden)]
 pub use apply::{Moment, Watcher};
-pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_to_text};
+pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_on_a_line, path_to_text};
 pub use copy::CopyLimits;
 pub use error::{Aside, Conflict, WorkspaceError};
 use known::Known;

@@ -23,6 +23,7 @@ mod python;
 mod rules;
 mod sight;
 
+use super::change_set::path_on_a_line;
 use super::layer::Backend;
 use super::path::Dir;
 use super::reading::{Act, Item, Reading};
@@ -67,7 +68,7 @@ pub struct Persistence {
 
 impl fmt::Display for Persistence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({})", self.path.display(), self.reason, self.kind)
+        write!(f, "{} {} ({})", path_on_a_line(&self.path), self.reason, self.kind)
     }
 }
 
