@@ -12,8 +12,24 @@ _LONGEST_CELL = 10_000
 _LEFT = ' style="text-align: left"'
 
 
+# Controls but newline and tab, which nothing shows, and the bidirectional ones, which reorder what stands around them.
+_UNSEEN = {
+    code: f"\\u{{{code:04x}}}" if code > 0xFF else f"\\x{code:02x}"
+    for codes in (
+        range(0x00, 0x09),
+        range(0x0B, 0x20),
+        range(0x7F, 0xA0),
+        (0x061C, 0x200E, 0x200F),
+        range(0x202A, 0x202F),
+        range(0x2066, 0x206A),
+    )
+    for code in codes
+}
+
+
 def escape(text: str) -> str:
-    """The text with the characters that mean something in HTML written as entities."""
+    """The text with the characters that mean something in HTML written as entities, and those that hide as escapes."""
+    text = text.translate(_UNSEEN)
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;")):
         text = text.replace(character, entity)
     return text

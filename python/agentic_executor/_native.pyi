@@ -15,7 +15,7 @@ Settings, of which every key but `workspace` may be missing:
                  "profile": "strict" | "default",
                  "read_only": [path], "read_write": [path], "hide": [path], "env": {name: text},
                  "runtimes": {language: path}, "allowed_imports": [name] | None, "blocked_imports": [name],
-                 "allow_degraded": [control], "dotenv": bool | None},
+                 "allow_degraded": [control], "dotenv": bool | None, "allow_persist": [path]},
      "approval": [{"action": "allow" | "ask" | "deny", "tool": glob | None, "path": glob | None,
                    "command": glob | None}]}
 

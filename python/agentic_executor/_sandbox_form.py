@@ -64,6 +64,7 @@ def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
         "blocked_imports": _modules(config.blocked_imports, "blocked_imports"),
         "allow_degraded": _controls(config.allow_degraded),
         "dotenv": None if config.dotenv is None else flag(config.dotenv, "dotenv"),
+        "allow_persist": _persistent(config.allow_persist),
     }
 
 
@@ -112,6 +113,17 @@ def _paths(paths: Any, name: str) -> list[str]:
         check_path(f"{name}[{index}]", path)
         absolute.append(_absolute(path))
     return absolute
+
+
+def _persistent(paths: Any) -> list[str]:
+    if isinstance(paths, (str, bytes, os.PathLike)) or not hasattr(paths, "__iter__"):
+        raise InvalidTypeError(f"allow_persist: must be a list of paths, not {type_name(paths)}")
+    known = []
+    for index, path in enumerate(paths):
+        check_path(f"allow_persist[{index}]", path)
+        # Relative ones are the folder's own: they are not those of the current folder.
+        known.append(os.fsdecode(path))
+    return known
 
 
 def _modules(names: Any, name: str) -> list[str]:

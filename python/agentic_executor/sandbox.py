@@ -83,6 +83,9 @@ class SandboxConfig(Record):
         allow_degraded: names of controls that may be missing where this host cannot enforce them; `doctor()` has the
             names. Default none: code is refused rather than run with less.
         dotenv: whether the `.env` files of the folder are shown to code. Default: no.
+        allow_persist: protected paths of the folder that steps may change (git hooks, editor and agent settings and
+            whatever else runs later without being asked for), relative to it, or `["all"]`. Default none: a step that
+            changes one fails with the cause `persistence`, and nothing of it is kept.
 
     Raises:
         InvalidTypeError, InvalidValueError: a field of the wrong type, or a value that cannot be meant, by name; here
@@ -121,6 +124,7 @@ class SandboxConfig(Record):
         "python",
         "allow_degraded",
         "dotenv",
+        "allow_persist",
     )
 
     def __init__(
@@ -148,6 +152,7 @@ class SandboxConfig(Record):
         python: StrPath | None = None,
         allow_degraded: list[str] | None = None,
         dotenv: bool | None = None,
+        allow_persist: list[StrPath] | None = None,
     ) -> None:
         self.timeout_seconds = timeout_seconds
         self.max_memory_mb = max_memory_mb
@@ -171,6 +176,7 @@ class SandboxConfig(Record):
         self.python = python
         self.allow_degraded: list[str] = [] if allow_degraded is None else allow_degraded
         self.dotenv = dotenv
+        self.allow_persist: list[StrPath] = [] if allow_persist is None else allow_persist
         from . import _sandbox_form
 
         _sandbox_form.sandbox_dict(self)

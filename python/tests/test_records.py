@@ -111,7 +111,7 @@ def test_fields_can_be_matched_by_position() -> None:
 
 
 def test_a_notebook_shows_escaped_html() -> None:
-    evil = "<script>alert(1)</script>"
+    evil = "<script>alert(1)</script><img src=x onerror='y' title=\"z\">&lt;\x1b]0;t\x07\u202egpj.exe"
     plan = ExecutionPlan(evil, [PlanStep("s", "shell", {"a": evil}, evil)])
     shown = [
         ToolResult(ToolStatus.ERROR, evil, evil),
@@ -124,9 +124,11 @@ def test_a_notebook_shows_escaped_html() -> None:
     ]
     for one in shown:
         html = one._repr_html_()
-        assert "<script>" not in html
+        assert "<script>" not in html and "<img" not in html and "onerror='" not in html
+        assert not any(hidden in html for hidden in "\x1b\x07\u202e")
         assert "<" in html
     assert all("&lt;script&gt;" in one._repr_html_() for one in shown[:4])
+    assert all("&amp;lt;" in one._repr_html_() for one in shown[:4])
 
 
 def test_other_objects_have_a_useful_repr() -> None:

@@ -314,3 +314,12 @@ def test_doctor_knows_this_host() -> None:
     assert report.tier in ("A", "A'")
     assert report.kernel == os.uname().release
     assert report.enforced
+
+
+def test_what_runs_later_outside_is_refused_unless_allowed(outside: Path) -> None:
+    code = "import os; os.makedirs('.vscode', exist_ok=True); open('.vscode/tasks.json', 'w').write('{}'); print('done')"
+    refused = run(code, working_dir=str(outside))
+    assert refused.status is not SandboxStatus.COMPLETED
+    assert not (outside / ".vscode").exists()
+    assert output(code, working_dir=str(outside), allow_persist=[".vscode"]) == "done"
+    assert (outside / ".vscode" / "tasks.json").exists()

@@ -98,6 +98,9 @@ pub(crate) struct RunArgs {
     /// An approval rule: `allow|ask|deny TOOL [path=GLOB] [command=GLOB]`; the last one that matches a call decides.
     #[arg(long = "approve", value_name = "RULE", action = ArgAction::Append)]
     pub(crate) approve: Vec<String>,
+    /// Let steps change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
+    #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
+    pub(crate) allow_persist: Vec<String>,
     /// Print one JSON object at the end (docs/reference/result.schema.json) and nothing else.
     #[arg(long, conflicts_with = "jsonl")]
     pub(crate) json: bool,
@@ -196,6 +199,9 @@ pub(crate) struct ExecArgs {
     /// Give up this control where the host cannot enforce it (names: `agentic doctor`).
     #[arg(long = "allow-degraded", value_name = "CONTROL", action = ArgAction::Append)]
     pub(crate) allow_degraded: Vec<String>,
+    /// Let the program change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
+    #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
+    pub(crate) allow_persist: Vec<String>,
     /// Give the program a terminal instead of pipes.
     #[arg(long, conflicts_with = "json")]
     pub(crate) tty: bool,
@@ -249,6 +255,9 @@ Exit status: 0 succeeded, 1 failed, 2 bad input, 4 denied, 5 limit, 6 the host c
         /// Its arguments, a JSON object; `-` reads them from stdin.
         #[arg(long, value_name = "JSON", default_value = "{}", allow_hyphen_values = true)]
         params: String,
+        /// Let the call change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
+        #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
+        allow_persist: Vec<String>,
         /// Print the whole result as JSON.
         #[arg(long)]
         json: bool,

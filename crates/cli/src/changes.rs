@@ -1,12 +1,14 @@
 //! Which paths of the workspace a run changed, in one line at its end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use agentic_executor::workspace::ChangeSet;
+use agentic_executor::workspace::{ChangeSet, Level, Persistence, path_on_a_line};
 
 /// Paths that are named.
 const NAMED: usize = 10;
+/// Paths that are named for each reason to look at them.
+const FEW: usize = 3;
 /// Paths that are remembered; past it the number is a lower bound.
 const MOST: usize = 10_000;
 
@@ -16,6 +18,8 @@ pub(crate) struct Changes {
     workspace: PathBuf,
     paths: BTreeSet<PathBuf>,
     more: bool,
+    /// What runs later outside, by its kind and reason.
+    later: BTreeMap<(String, String), BTreeSet<PathBuf>>,
 }
 
 impl Changes {
@@ -32,11 +36,29 @@ impl Changes {
                 self.more |= !self.paths.contains(&change.path);
             }
         }
+        for one in changes.persistence.iter().filter(|one| is_news(one)) {
+            let paths = self.later.entry((one.kind.clone().into_owned(), one.reason.clone())).or_default();
+            if paths.len() < MOST {
+                paths.insert(one.path.clone());
+            }
+        }
+    }
+    /// What runs later outside, a line for each reason.
+    pub(crate) fn later(&self) -> Vec<String> {
+        let line = |((kind, reason), paths): (&(String, String), &BTreeSet<PathBuf>)| {
+            let shown = |path: &PathBuf| path_on_a_line(path.strip_prefix(&self.workspace).unwrap_or(path));
+            let mut names: Vec<String> = paths.iter().take(FEW).map(shown).collect();
+            if paths.len() > FEW {
+                names.push(format!("and {} more", paths.len() - FEW));
+            }
+            format!("Runs later outside ({kind}): {} {reason}", names.join(", "))
+        };
+        self.later.iter().map(line).collect()
     }
     /// The line; nothing when nothing was changed.
     pub(crate) fn line(&self) -> Option<String> {
         let count = self.paths.len();
-        let shown = |path: &PathBuf| path.strip_prefix(&self.workspace).unwrap_or(path).display().to_string();
+        let shown = |path: &PathBuf| path_on_a_line(path.strip_prefix(&self.workspace).unwrap_or(path));
         let mut names: Vec<String> = self.paths.iter().map(shown).collect();
         if count > NAMED {
             names = folded(&names);
@@ -50,6 +72,12 @@ impl Changes {
         let least = if self.more { "more than " } else { "" };
         (count > 0).then(|| format!("Changed {least}{count} {paths}: {}", names.join(", ")))
     }
+}
+
+/// Whether it is told on a terminal. The compiled files that every run of Python leaves are in results and in the
+/// journal: told each time they would hide the rest.
+fn is_news(one: &Persistence) -> bool {
+    one.level == Level::Protected || one.kind != "bytecode"
 }
 
 /// The same with the folders at the top in place of what lies in them: a build writes hundreds of paths.
@@ -77,15 +105,29 @@ mod tests {
         let change = |at: usize| Change { path: format!("/w/f{at:02}").into(), kind: ChangeKind::Modified, size: 1 };
         let mut changes = Changes::within(Path::new("/w"));
         assert_eq!(changes.line(), None);
-        changes.add(&ChangeSet { changes: vec![change(1)], left_out: Vec::new() });
-        changes.add(&ChangeSet { changes: vec![change(1)], left_out: Vec::new() });
+        changes.add(&ChangeSet { changes: vec![change(1)], ..ChangeSet::default() });
+        changes.add(&ChangeSet { changes: vec![change(1)], ..ChangeSet::default() });
         assert_eq!(changes.line().unwrap(), "Changed 1 path: f01");
-        changes.add(&ChangeSet { changes: (0..12).map(change).collect(), left_out: Vec::new() });
+        changes.add(&ChangeSet { changes: (0..12).map(change).collect(), ..ChangeSet::default() });
         assert!(changes.line().unwrap().starts_with("Changed 12 paths: f00, f01, "), "{changes:?}");
         assert!(changes.line().unwrap().ends_with("f09, and 2 more"), "{changes:?}");
         let built = |at: usize| Change { path: format!("/w/target/{at}").into(), ..change(at) };
         let mut changes = Changes::within(Path::new("/w"));
-        changes.add(&ChangeSet { changes: (0..30).map(built).chain([change(1)]).collect(), left_out: Vec::new() });
+        changes.add(&ChangeSet { changes: (0..30).map(built).chain([change(1)]).collect(), ..ChangeSet::default() });
         assert_eq!(changes.line().unwrap(), "Changed 31 paths: f01, target/ (30)");
+    }
+
+    #[test]
+    fn what_runs_later_is_told_by_its_reason() {
+        let one = |path: &str, kind: &'static str| Persistence {
+            path: Path::new("/w").join(path),
+            level: Level::Flagged,
+            kind: kind.into(),
+            reason: "is run by a CI server".into(),
+        };
+        let found = ["1", "2", "3", "4"].map(|name| one(name, "ci")).into_iter().chain([one("x.pyc", "bytecode")]);
+        let mut changes = Changes::within(Path::new("/w"));
+        changes.add(&ChangeSet { persistence: found.collect(), ..ChangeSet::default() });
+        assert_eq!(changes.later(), ["Runs later outside (ci): 1, 2, 3, and 1 more is run by a CI server"]);
     }
 }

@@ -19,10 +19,13 @@ pub(crate) fn run(args: EditArgs) -> Result<ExitCode> {
         return Err(Failure::bad_input("--old is empty: there is nothing to look for"));
     }
     let found = Surroundings::find(args.place.directory.as_deref())?;
-    let settings = Settings::decide(found, Typed::default())?;
+    let mut settings = Settings::decide(found, Typed::default())?;
     warn(&settings.warnings);
     writable(&settings)?;
     let path = settings.config.workspace.join(&args.path);
+    // Who names the very file and its new text has asked for it.
+    let sandbox = &mut settings.config.sandbox;
+    sandbox.allow_persist = std::mem::take(&mut sandbox.allow_persist).with([path.clone()]);
     let cancel = Cancel::new();
     let _watch = Watch::start(&cancel, || ())?;
     let engine = Engine::new(&settings, Parts { cancel, journal: true, ..Parts::default() })?;

@@ -2,25 +2,29 @@
 //! pass through; what it writes in the folder is kept when it ends by itself. Neither the journal nor a
 //! schema is opened on this path: its start is what people wait for.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentic_executor::Cancel;
 use agentic_executor::tools::Access;
-use agentic_executor::workspace::{Attempt, WorkspaceError, Workspaces};
+use agentic_executor::workspace::{Attempt, WorkspaceError, Workspaces, path_on_a_line};
 use agentic_sandbox::{
     Certainty, Denial, ExitReason, LimitKind, Limits, MB, Output, Refuser, Sandbox, Stdin, Stream, View,
 };
 use serde_json::json;
 
 use crate::args::{ExecArgs, Language, NetworkReach, ProfileName, TierName, ViewName};
+use crate::changes::Changes;
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
 use crate::render::seconds;
+use crate::screen::Screen;
 use crate::settings::table::Value;
 use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
@@ -62,11 +66,13 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     }
     let attempt = workspaces.open(std::slice::from_ref(&config.workspace), Access::Write).map_err(workspace)?;
     let limits = limits(&settings);
+    let mut screens = Screens::default();
     let (stdout, stderr) = if args.json {
         (Stream::Capture, Stream::Capture)
     } else {
         let relay = |to| Stream::Relay { to, most: cap };
-        (relay(duplicate(&std::io::stdout())?), relay(duplicate(&std::io::stderr())?))
+        let (stdout, stderr) = (std::io::stdout(), std::io::stderr());
+        (relay(lead(&stdout, args.tty, &mut screens.stdout)?), relay(lead(&stderr, args.tty, &mut screens.stderr)?))
     };
     let program = Program {
         language,
@@ -95,6 +101,9 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     output.enforced.extend(prepared.notes.clone());
     let denials = prepared.denials(&output, &config.sandbox);
     output.denials.extend(denials);
+    // The command holds the last ends of what leads to the terminal; what we say comes after what the program said.
+    drop(prepared);
+    screens.end(&mut output);
     let code = end(args, &settings, &limits, &output, attempt)?;
     // Another attempt may have held the folder: what was finished is applied before we go.
     workspaces.settle().map_err(lost)?;
@@ -106,14 +115,25 @@ fn lost(error: WorkspaceError) -> Failure {
 }
 
 /// Settles the layer, says what a limit did, and answers with the exit code.
-fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, attempt: Attempt) -> Result<i32> {
+fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, mut attempt: Attempt) -> Result<i32> {
     let by_itself = matches!(output.reason, ExitReason::Exited(_) | ExitReason::Signalled(_));
     let mut changes = None;
     let mut kept = None;
+    let mut held = None;
     if args.discard {
         attempt.discard();
     } else if by_itself {
-        changes = Some(attempt.commit().map_err(lost)?);
+        attempt.allow_persist(settings.config.sandbox.allow_persist.clone());
+        changes = Some(match attempt.try_commit() {
+            // As with python3 the rest stands: a program that also left a hook is not undone for it.
+            Err(WorkspaceError::Persistence(found)) => {
+                held = Some(found);
+                kept = keep::held(&settings.config.state, &attempt, held.as_deref().unwrap_or_default())?;
+                attempt.hold_back_protected();
+                attempt.try_commit().map_err(lost)?
+            }
+            other => other.map_err(lost)?,
+        });
     } else {
         kept = keep::aside(&settings.config.state, attempt).unwrap_or_else(|failure| {
             say(&failure.to_string());
@@ -138,6 +158,7 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
             "enforced": output.enforced,
             "denials": output.denials,
             "changes": changes,
+            "held_back": held,
             "kept": kept.as_ref().map(|kept| kept.folder.display().to_string()),
         });
         unless_gone(writeln!(std::io::stdout(), "{object}"))?;
@@ -151,9 +172,24 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, a
     if let Some(kept) = kept {
         say(&format!("agentic: {kept}"));
     }
+    if let Some(found) = held.as_deref() {
+        for one in found {
+            say(&format!("agentic: held back: {one}"));
+        }
+        say("agentic: --allow-persist PATH (or `all`) lets it pass");
+    }
     if let Some(changes) = changes {
+        if std::io::stderr().is_terminal() {
+            let mut told = Changes::within(&settings.config.workspace);
+            told.add(&changes);
+            told.later().iter().for_each(|line| say(&format!("agentic: {line}")));
+        }
+        let held: BTreeSet<PathBuf> = held.into_iter().flatten().map(|one| one.path).collect();
         for agentic_executor::workspace::LeftOut { path, reason: why } in changes.left_out {
-            say(&format!("agentic: not kept: {}: {why}", path.display()));
+            if held.contains(&path) {
+                continue;
+            }
+            say(&format!("agentic: not kept: {}: {why}", path_on_a_line(&path)));
         }
     }
     for (name, stream) in [("output", &output.stdout), ("error", &output.stderr)] {
@@ -276,7 +312,8 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         .value("sandbox.env", "--env", Value::Pairs(program::environment(&args.env, args.env_file.as_deref(), found)?))
         .paths("sandbox.read_only", "--ro", &args.ro)?
         .paths("sandbox.read_write", "--rw", &args.rw)?
-        .paths("sandbox.hide", "--hide", &args.hide)?;
+        .paths("sandbox.hide", "--hide", &args.hide)?
+        .allow_persist(&args.allow_persist)?;
     for (flag, paths) in [("--ro", &args.ro), ("--rw", &args.rw)] {
         for path in paths {
             std::fs::symlink_metadata(path).map_err(|error| {
@@ -309,6 +346,35 @@ fn cap(megabytes: Option<&str>) -> Result<Option<u64>> {
             "--max-output is `{text}`; it must be a number of MB above 0 and up to 2^30"
         ))),
     }
+}
+
+/// The terminals among our output streams, each behind what it may be told.
+#[derive(Default)]
+struct Screens {
+    stdout: Option<Screen>,
+    stderr: Option<Screen>,
+}
+
+impl Screens {
+    /// Waits until all is shown.
+    fn end(self, output: &mut Output) {
+        for (screen, stream) in [(self.stdout, &mut output.stdout), (self.stderr, &mut output.stderr)] {
+            stream.refused = stream.refused.or(screen.and_then(Screen::end));
+        }
+    }
+}
+
+/// Where a stream is relayed to. A program with a terminal of its own (`--tty`) speaks to ours without a filter.
+fn lead(stream: &(impl AsFd + IsTerminal), tty: bool, screen: &mut Option<Screen>) -> Result<Arc<OwnedFd>> {
+    if tty || !stream.is_terminal() {
+        return duplicate(stream);
+    }
+    let opened = stream.as_fd().try_clone_to_owned().and_then(Screen::open).map_err(|error| {
+        Failure::new(ExitCode::Refused, format!("failed to pass a standard stream on to the terminal: {error}"))
+    });
+    let (into, opened) = opened?;
+    *screen = Some(opened);
+    Ok(Arc::new(into))
 }
 
 fn duplicate(stream: &impl AsFd) -> Result<Arc<OwnedFd>> {

@@ -6,6 +6,7 @@ use agentic_executor::{Event, EventBody};
 use serde_json::json;
 
 use crate::args::{RunsArgs, ShowArgs};
+use crate::changes::Changes;
 use crate::engine;
 use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
@@ -109,6 +110,11 @@ fn lines(event: &Event, look: Appearance) -> Vec<String> {
                 facts.push(format!("{} paths changed", changes.changes.len()));
             }
             let mut lines = vec![format!("    {}", facts.join(", "))];
+            if let Some(changes) = changes {
+                let mut told = Changes::default();
+                told.add(changes);
+                lines.extend(told.later().iter().map(|line| format!("    {}", foreign(line))));
+            }
             if let Some(error) = error {
                 lines.push(format!("    error: {}", foreign(&one_line(error, 400))));
             }

@@ -2,18 +2,15 @@
 //! or drops it.
 
 use std::fmt;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use agentic_executor::workspace::{Attempt, ChangeKind, Dir, FileKind};
+use agentic_executor::workspace::{Attempt, ChangeKind, Dir, FileKind, Level, Persistence, path_to_text};
 
 use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
-
-/// Most bytes of one file that are kept.
-const MOST: u64 = 1 << 30;
 
 /// Where the unfinished writes lie.
 #[derive(Debug)]
@@ -26,6 +23,8 @@ pub(crate) struct Kept {
     count: usize,
     /// How many of them the program deleted: listed in `folder.deleted`.
     deleted: usize,
+    /// What of them would run later outside.
+    later: Vec<String>,
 }
 
 impl fmt::Display for Kept {
@@ -40,6 +39,9 @@ impl fmt::Display for Kept {
         if self.deleted > 0 {
             write!(f, "; {} deletions are listed in {folder}.deleted", self.deleted)?;
         }
+        if !self.later.is_empty() {
+            write!(f, "; once taken, these run later outside: {}", self.later.join("; "))?;
+        }
         Ok(())
     }
 }
@@ -53,10 +55,7 @@ pub(crate) fn aside(state: &Path, attempt: Attempt) -> Result<Option<Kept>> {
     let Some(root) = attempt.roots().first().map(|root| root.to_path_buf()).filter(|_| !set.changes.is_empty()) else {
         return Ok(None);
     };
-    sweep(&state.join("kept"));
-    let folder = state.join("kept").join(agentic_executor::CallId::new().as_str());
-    let private = |path: &Path| std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    private(&folder).map_err(|error| refuse(error.to_string()))?;
+    let folder = place(state).map_err(|error| refuse(error.to_string()))?;
     let mut deleted = Vec::new();
     for change in &set.changes {
         let Ok(beneath) = change.path.strip_prefix(&root) else { continue };
@@ -81,11 +80,47 @@ pub(crate) fn aside(state: &Path, attempt: Attempt) -> Result<Option<Kept>> {
             .open(&list)
             .map_err(|error| refuse(error.to_string()))?;
         for path in &deleted {
-            writeln!(file, "{}", path.display()).map_err(|error| refuse(error.to_string()))?;
+            writeln!(file, "{}", path_to_text(path)).map_err(|error| refuse(error.to_string()))?;
         }
     }
     attempt.discard();
-    Ok(Some(Kept { folder, root, count: set.changes.len(), deleted: deleted.len() }))
+    let protected = set.persistence.iter().filter(|one| one.level == Level::Protected);
+    let later = protected.map(ToString::to_string).collect();
+    Ok(Some(Kept { folder, root, count: set.changes.len(), deleted: deleted.len(), later }))
+}
+
+/// A new private folder to keep something in.
+fn place(state: &Path) -> std::io::Result<PathBuf> {
+    sweep(&state.join("kept"));
+    let folder = state.join("kept").join(agentic_executor::CallId::new().as_str());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    Ok(folder)
+}
+
+/// Copies what is held back of an attempt's writes into the state folder; `None` when the attempt wrote none of it.
+pub(crate) fn held(state: &Path, attempt: &Attempt, found: &[Persistence]) -> Result<Option<Kept>> {
+    let refuse =
+        |why: String| Failure::new(ExitCode::Refused, format!("failed to keep aside what was held back: {why}"));
+    let Some(root) = attempt.roots().first().cloned() else { return Ok(None) };
+    let folder = place(state).map_err(|error| refuse(error.to_string()))?;
+    let mut later = Vec::new();
+    for one in found {
+        let Ok(beneath) = one.path.strip_prefix(&root) else { continue };
+        let written = attempt.written(&one.path).map_err(|error| refuse(error.to_string()))?;
+        let Some((dir, inner)) = written else { continue };
+        // A repository can be held back for what lay there before: then there is nothing to keep.
+        if dir.metadata(&inner).is_ok() {
+            let kept = copy_out(&dir, &inner, &folder.join(beneath));
+            kept.map_err(|error| refuse(format!("{}: {error}", one.path.display())))?;
+            later.push(one.to_string());
+        }
+    }
+    if later.is_empty() {
+        // An empty folder is swept later where it cannot be removed.
+        let _later = std::fs::remove_dir(&folder);
+        return Ok(None);
+    }
+    Ok(Some(Kept { folder, root, count: later.len(), deleted: 0, later }))
 }
 
 /// What is kept is kept for this long.
@@ -112,10 +147,10 @@ fn copy_out(dir: &Dir, from: &Path, to: &Path) -> std::io::Result<()> {
         FileKind::Dir => std::fs::DirBuilder::new().recursive(true).mode(0o700).create(to),
         FileKind::Symlink => std::os::unix::fs::symlink(dir.read_link(from)?, to),
         FileKind::File => {
-            let mut source = dir.open_read(from)?.take(MOST);
             let mode = metadata.mode & 0o700 | 0o600;
-            let mut target = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
-            std::io::copy(&mut source, &mut target).map(drop)
+            let target = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(to)?;
+            // Its blocks are bounded by the layer's limit; its holes, which are not, are not written out.
+            dir.copy_file(from, &target)
         }
         _ => Ok(()),
     }

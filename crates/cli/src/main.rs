@@ -27,6 +27,7 @@ mod prompt;
 mod reference;
 mod render;
 mod run;
+mod screen;
 mod settings;
 mod signals;
 mod terminal;

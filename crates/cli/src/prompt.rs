@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use agentic_executor::workspace::Persistence;
 use agentic_executor::{Cancel, PlanStep};
 use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use serde_json::{Map, Value};
@@ -54,6 +55,18 @@ impl Prompt for TerminalPrompt {
                     Edited::Ended => return Answer::Abort,
                 },
                 other => show(&format!("`{}` is not one of y, n, e, a, q\n", printable(other))),
+            }
+        }
+    }
+    fn persist(&self, step: &PlanStep, found: &[Persistence]) -> bool {
+        let _one = self.asking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let question = persist_question(step, found);
+        loop {
+            let Some(line) = self.line(&question) else { return false };
+            match line.trim().to_ascii_lowercase().as_str() {
+                "y" | "yes" => return true,
+                "n" | "no" | "" => return false,
+                other => show(&format!("`{}` is not one of y, n\n", printable(other))),
             }
         }
     }
@@ -195,6 +208,16 @@ fn question(step: &PlanStep) -> String {
     let gist = gist(&step.params);
     let gist = if gist.is_empty() { String::new() } else { format!(" \"{gist}\"") };
     printable(&format!("Run {} {}{gist}? [y]es [n]o [e]dit [a]ll [q]uit ", step.id, step.tool)).into_owned()
+}
+
+/// Every path is shown, however many: whoever says yes has seen them.
+fn persist_question(step: &PlanStep, found: &[Persistence]) -> String {
+    let mut text = format!("{} {} would leave behind what runs later outside:\n", step.id, step.tool);
+    for one in found {
+        text.push_str(&format!("  {one}\n"));
+    }
+    text.push_str("Keep it? [y]es [n]o ");
+    printable(&text).into_owned()
 }
 
 fn show(text: &str) {

@@ -148,13 +148,21 @@ fn every_event_fits_its_schema() {
 
     use agentic_executor::journal::OutputRef;
     use agentic_executor::tools::Idempotency;
-    use agentic_executor::workspace::{Change, ChangeKind};
+    use agentic_executor::workspace::{Change, ChangeKind, LeftOut, Level, Persistence};
     use agentic_executor::{Cause, ChangeSet, Event, EventBody, ExecutionPlan, StepStatus, StopReason, ToolStatus};
     use agentic_sandbox::{Control, Enforcement, Usage};
 
     let plan = ExecutionPlan::new("run tests");
-    let changes =
-        ChangeSet { changes: vec![Change { path: "/w/a".into(), kind: ChangeKind::Added, size: 3 }], left_out: vec![] };
+    let changes = ChangeSet {
+        changes: vec![Change { path: "/w/a".into(), kind: ChangeKind::Added, size: 3 }],
+        left_out: vec![LeftOut { path: "/w/b".into(), reason: "a FIFO is never applied".into() }],
+        persistence: vec![Persistence {
+            path: "/w/a".into(),
+            level: Level::Flagged,
+            kind: "ci".into(),
+            reason: "is run by a CI server".into(),
+        }],
+    };
     let bodies = [
         EventBody::RunStarted {
             task: "run tests".into(),

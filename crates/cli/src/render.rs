@@ -78,7 +78,8 @@ impl Story {
                 opening(plan, look)
             }
             EventBody::RunFinished { .. } => {
-                self.changes.line().map(|line| look.foreign(&line).into_owned()).into_iter().collect()
+                let lines = self.changes.line().into_iter().chain(self.changes.later());
+                lines.map(|line| look.foreign(&line).into_owned()).collect()
             }
             EventBody::PlanChanged { reason, plan } => {
                 self.know(plan);

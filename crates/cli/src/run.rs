@@ -40,6 +40,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     };
     typed.text("max_steps", "--max-steps", args.max_steps.as_deref())?;
     typed.text("sandbox.tier", "--tier", args.tier.map(TierName::as_str))?;
+    typed.allow_persist(&args.allow_persist)?;
     for rule in &args.approve {
         typed.rule(rule)?;
     }

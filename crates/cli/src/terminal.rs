@@ -60,35 +60,53 @@ pub(crate) enum Colour {
     Cyan = 36,
 }
 
-/// `text` without anything that a terminal would obey: C0 but newline and tab, DEL, C1, and the
-/// bidirectional controls are shown as `\xNN` or `\u{NNNN}`.
+/// `text` without anything that a terminal would obey or not show: C0 but newline and tab, DEL, C1, the bidirectional
+/// controls and characters without width are shown as `\xNN` or `\u{NNNN}`.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(obeyed) {
+    if !text.chars().any(|character| obeyed(character) || is_joiner(character)) {
         return Cow::Borrowed(text);
     }
     let mut clean = String::with_capacity(text.len() + 16);
     let mut characters = text.chars().peekable();
+    let mut before = None;
     while let Some(character) = characters.next() {
-        if character == '\r' && characters.peek() == Some(&'\n') {
+        let after = characters.peek().copied();
+        if character == '\r' && after == Some('\n') {
             continue;
         }
-        if !obeyed(character) {
-            clean.push(character);
-        } else if (character as u32) < 0x100 {
-            clean.push_str(&format!("\\x{:02x}", character as u32));
+        // Emoji and some scripts are joined by them; beside ASCII they can only hide a difference.
+        let plain = |beside: Option<char>| beside.is_none_or(|beside| beside.is_ascii());
+        let hides = is_joiner(character) && (plain(before) || plain(after));
+        if obeyed(character) || hides {
+            clean.push_str(&visible(character))
         } else {
-            clean.push_str(&format!("\\u{{{:04x}}}", character as u32));
+            clean.push(character)
         }
+        before = Some(character);
     }
     Cow::Owned(clean)
 }
 
-fn obeyed(character: char) -> bool {
+/// A character as its escape.
+pub(crate) fn visible(character: char) -> String {
+    let number = character as u32;
+    if number < 0x100 { format!("\\x{number:02x}") } else { format!("\\u{{{number:04x}}}") }
+}
+
+fn is_joiner(character: char) -> bool {
+    matches!(character, '\u{200c}' | '\u{200d}')
+}
+
+/// Whether a terminal would obey a character, reorder by it, or show nothing for it.
+pub(crate) fn obeyed(character: char) -> bool {
     matches!(
         character,
         '\0'..='\x08' | '\x0b'..='\x1f' | '\x7f'..='\u{9f}'
             | '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
             | '\u{2028}' | '\u{2029}'
+            // Without width: what they hide is the difference between two names.
+            | '\u{00ad}' | '\u{180e}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{206a}'..='\u{206f}' | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
     )
 }
 
@@ -136,6 +154,9 @@ mod tests {
         assert_eq!(printable("\u{9b}31m"), "\\x9b31m");
         assert_eq!(printable("a\u{202e}b\u{2066}c"), "a\\u{202e}b\\u{2066}c");
         assert_eq!(printable("\0\x08\x7f"), "\\x00\\x08\\x7f");
+        assert_eq!(printable("pay\u{200b}pal a\u{200d}b \u{feff}"), "pay\\u{200b}pal a\\u{200d}b \\u{feff}");
+        assert_eq!(printable("👩\u{200d}🚀"), "👩\u{200d}🚀");
+        assert_eq!(printable("\u{e0041}"), "\\u{e0041}");
     }
 
     #[test]

@@ -34,14 +34,16 @@ pub(crate) fn run(args: ToolArgs) -> Result<ExitCode> {
             writeln!(out, "{}", serde_json::to_string_pretty(&schemas).unwrap_or_default())?;
             Ok(ExitCode::Succeeded)
         }
-        ToolCommand::Call { name, params, json, place } => {
+        ToolCommand::Call { name, params, allow_persist, json, place } => {
             let params = parameters(&params)?;
             if !json {
                 // Before anything is opened, and with the names that there are.
                 engine::schemas(Some(&name), SchemaFormat::Plain)?;
             }
             let found = Surroundings::find(place.directory.as_deref())?;
-            let settings = Settings::decide(found, Typed::default())?;
+            let mut typed = Typed::default();
+            typed.allow_persist(&allow_persist)?;
+            let settings = Settings::decide(found, typed)?;
             warn(&settings.warnings);
             warn(home_is_open(&settings.config).as_slice());
             let cancel = Cancel::new();

@@ -32,6 +32,8 @@ pub enum Cause {
     Flaky,
     /// Somebody else changed what this step changed.
     Conflict,
+    /// It would leave behind what runs later outside (a git hook, an editor's tasks) and nobody allowed that.
+    Persistence,
     /// The text to replace is not there, or is there more than once.
     EditMismatch,
     /// The arguments do not fit the tool's schema.
@@ -86,6 +88,7 @@ impl Cause {
             Self::TestFailure => "test_failure",
             Self::Flaky => "flaky",
             Self::Conflict => "conflict",
+            Self::Persistence => "persistence",
             Self::EditMismatch => "edit_mismatch",
             Self::InvalidArguments => "invalid_arguments",
             Self::UnknownTool => "unknown_tool",

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use agentic_sandbox::{Control, Limits, Network, Profile, Spawner, Tier};
 
+use crate::workspace::AllowPersist;
+
 /// Facts about the user's surroundings that only a program may look up.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
@@ -51,6 +53,8 @@ pub struct SandboxSettings {
     pub allow_degraded: BTreeSet<Control>,
     /// Show the workspace's dotenv files. `None`: in the host view only.
     pub dotenv: Option<bool>,
+    /// Protected paths that steps may change: what runs later outside without anybody asking for it.
+    pub allow_persist: AllowPersist,
 }
 
 /// What a run may spend in all; each stops the run with its own [`crate::StopReason`].

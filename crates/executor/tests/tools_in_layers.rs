@@ -110,3 +110,31 @@ fn edit_file_keeps_a_byte_order_mark_and_adds_no_tool() {
     assert_eq!(std::fs::read(workspace.join("a.txt")).unwrap(), b"\xEF\xBB\xBFtwo\r\n");
     assert_eq!(executor.registry().list_tools(), ["file_read", "file_write", "shell", "search"]);
 }
+
+#[test]
+fn the_tools_wait_for_no_pipe_and_follow_no_way_out() {
+    use std::os::unix::fs::symlink;
+    let workspace = TestWorkspace::new();
+    workspace.file("a.txt", "needle\n").dir("d");
+    let secret = workspace.state().parent().unwrap().join("secret");
+    std::fs::write(&secret, "needle of the host\n").unwrap();
+    symlink(&secret, workspace.join("out")).unwrap();
+    symlink("..", workspace.join("d/up")).unwrap();
+    symlink("self", workspace.join("self")).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, workspace.join("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let executor = executor(&workspace, ToolRegistry::full_registry());
+    for path in ["pipe", "out", "self", "d/up/../secret"] {
+        let read = call(&executor, "file_read", json!({ "path": path }));
+        assert!(!read.is_success() && !read.output_text().contains("of the host"), "{path}: {read:?}");
+        let edited = call(&executor, "edit", json!({ "path": path, "old": "needle", "new": "x" }));
+        assert!(!edited.is_success(), "{path}: {edited:?}");
+        let written = call(&executor, "file_write", json!({ "path": path, "content": "x" }));
+        assert!(!written.is_success(), "{path}: {written:?}");
+    }
+    let found = call(&executor, "search", json!({ "pattern": "needle", "output_mode": "files" }));
+    assert_eq!(found.metadata["files"], json!(["a.txt"]));
+    assert!(call(&executor, "list_files", json!({})).is_success());
+    // The control: the file outside is there, and as it was.
+    assert_eq!(std::fs::read_to_string(&secret).unwrap(), "needle of the host\n");
+}

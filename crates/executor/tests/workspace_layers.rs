@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use agentic_executor::tools::Access;
-use agentic_executor::workspace::{Backend, ChangeKind, ChangeSet, CopyLimits, WorkspaceError, path_from_text};
+use agentic_executor::workspace::{
+    AllowPersist, Backend, ChangeKind, ChangeSet, CopyLimits, WorkspaceError, path_from_text,
+};
 use workspace_support::{raw, step, tree, upper, world};
 
 fn told(set: &ChangeSet, root: &Path) -> Vec<(String, ChangeKind)> {
@@ -341,6 +343,8 @@ fn a_layer_can_be_kept_aside() {
 fn what_the_policy_hides_is_a_conflict_when_made() {
     let world = world();
     let attempt = world.open();
+    // Allowed, or it would be refused for what it is before anybody looks whether it was hidden.
+    attempt.allow_persist(AllowPersist::Everything);
     attempt.hide([world.root.join(".env")]).unwrap();
     step(&attempt, &world.root).write(".env", "planted");
     step(&attempt, &world.root).write(".envrc", "fine");

@@ -12,7 +12,7 @@ use agentic_executor::ExecutionMode;
 use agentic_executor::config::{Budgets, Config, Host, SandboxSettings};
 use agentic_executor::executor::{Approval, Rule};
 use agentic_executor::sandbox::{Control, Limits, MB, Network, Profile};
-use agentic_executor::workspace::state_outside;
+use agentic_executor::workspace::{AllowPersist, state_outside};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Deserialize;
@@ -75,6 +75,7 @@ struct SandboxForm {
     blocked_imports: Vec<String>,
     allow_degraded: BTreeSet<Control>,
     dotenv: Option<bool>,
+    allow_persist: Vec<PathBuf>,
 }
 
 impl Settings {
@@ -172,6 +173,7 @@ impl SandboxForm {
             blocked_imports: self.blocked_imports,
             allow_degraded: self.allow_degraded,
             dotenv: self.dotenv,
+            allow_persist: AllowPersist::from_words(self.allow_persist),
         })
     }
 }

@@ -1,8 +1,11 @@
 //! Reads a settings file: what it sets, line by line, and what is wrong with it. An unknown name is an
 //! error, so that a misspelt restriction is never silently absent.
 
+use std::io::Read;
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -38,14 +41,23 @@ impl File {
     pub(crate) fn read(path: &Path) -> Result<Option<Self>> {
         let refuse =
             |why: String| Failure::bad_input(format!("failed to read the settings in {}: {why}", path.display()));
-        match std::fs::metadata(path) {
+        // A program may have put a FIFO in its place, which would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(file) => std::fs::File::from(file),
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(refuse(std::io::Error::from(errno).to_string())),
+        };
+        match file.metadata() {
             Ok(metadata) if !metadata.is_file() => return Err(refuse("it is not a regular file".into())),
-            Ok(metadata) if metadata.len() > MOST => return Err(refuse("it is larger than 1 MB".into())),
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(refuse(error.to_string())),
         }
-        let text = std::fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+        let mut text = String::new();
+        file.take(MOST + 1).read_to_string(&mut text).map_err(|error| refuse(error.to_string()))?;
+        if text.len() as u64 > MOST {
+            return Err(refuse("it is larger than 1 MB".into()));
+        }
         Self::parse(&text).map(Some).map_err(|wrong| {
             let mut failure = Failure::bad_input(format!("{}:{}: {}", path.display(), wrong.line, wrong.message));
             failure.hint = wrong.hint;

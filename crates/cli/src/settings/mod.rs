@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use agentic_executor::config::{Budgets, Config, SandboxSettings};
 use agentic_executor::executor::ExecutionMode;
+use agentic_executor::workspace::AllowPersist;
 use agentic_sandbox::{Control, Limits, MB, Network, Profile, Spawner, Tier, View};
 
 pub(crate) mod approval;
@@ -48,6 +49,14 @@ impl Typed {
             self.values.push((key, value, flag));
         }
         self
+    }
+    /// What `--allow-persist` says: paths of the workspace, or `all`.
+    pub(crate) fn allow_persist(&mut self, words: &[String]) -> Result<&mut Self> {
+        if words.iter().any(|word| word.trim().is_empty()) {
+            return Err(Failure::bad_input("--allow-persist is empty")
+                .hint("it takes a path of the workspace, for example .vscode/settings.json, or `all`"));
+        }
+        Ok(self.value("sandbox.allow_persist", "--allow-persist", Value::List(words.to_vec())))
     }
     /// Paths of the command line, made absolute.
     pub(crate) fn paths(&mut self, name: &str, flag: &'static str, paths: &[PathBuf]) -> Result<&mut Self> {
@@ -408,6 +417,7 @@ impl Chosen<'_> {
                     Some(Value::Flag(flag)) => Some(*flag),
                     _ => None,
                 },
+                allow_persist: AllowPersist::from_words(self.list("sandbox.allow_persist").unwrap_or_default()),
             },
             budgets: Budgets {
                 steps: self.number("max_steps").map_or(budgets.steps, |count| count as usize),

@@ -199,6 +199,8 @@ pub(crate) const KEYS: &[Key] = &[
         "Controls given up by name where the host cannot enforce them (names: `agentic doctor`)."),
     key("sandbox.dotenv", None, Kind::Flag, "in the host view only", Narrow::To("false"),
         "Show the workspace's dotenv files."),
+    key("sandbox.allow_persist", None, Kind::Names, "[]", Narrow::Fewer,
+        "Protected paths of the workspace that steps may change (git hooks, editor and agent settings, …), or `all`."),
     key("sandbox.limits.wall", Some("AGENTIC_TIMEOUT"), number("seconds", 0.001, YEAR), "30", Narrow::Less, "Seconds on the clock, system view."),
     key("sandbox.limits.cpu", None, number("seconds", 0.001, YEAR), "none", Narrow::Less, "Seconds of CPU of the whole tree."),
     key("sandbox.limits.cpus", None, count(1.0, 1_048_576.0), "all, up to half of `processes`", Narrow::Less, "Processors that the whole tree runs on."),

@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::commands::simple_commands;
 use super::lock;
 use crate::planner::PlanStep;
+use crate::workspace::Persistence;
 
 /// What a rule says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,6 +201,11 @@ fn plain(path: &Path) -> PathBuf {
 pub trait Prompt: Send + Sync {
     /// Shows a step, its references resolved, and waits for the answer.
     fn ask(&self, step: &PlanStep) -> Answer;
+    /// Shows what a step that went well would leave behind that runs later outside, and whether it may. Default: no.
+    fn persist(&self, step: &PlanStep, found: &[Persistence]) -> bool {
+        let _ = (step, found);
+        false
+    }
 }
 
 impl fmt::Debug for dyn Prompt {
@@ -248,5 +254,13 @@ impl Asking {
             return Some(Answer::Yes);
         }
         Some(answer)
+    }
+    /// Whether a person lets a step leave this behind. That they agreed to all further steps does not answer it: they
+    /// agreed to calls, whose effects they had not seen. A prompt that panics has said no.
+    pub(super) fn persist(&self, step: &PlanStep, found: &[Persistence]) -> bool {
+        let Some(prompt) = self.prompt.as_ref() else { return false };
+        let _one = lock(&self.all);
+        let asked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| prompt.persist(step, found)));
+        asked.unwrap_or(false)
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agentic_sandbox::Observer;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::approval::{Action, Answer, Asking};
 use super::late::{Inside, Kept};
@@ -24,7 +24,7 @@ use crate::id::{CallId, StepId};
 use crate::journal::{EventBody, JournalError};
 use crate::planner::{CommitPolicy, OnFailure, PlanStep};
 use crate::tools::{Access, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult, ToolStatus};
-use crate::workspace::{Attempt, Backend, ChangeSet, WorkspaceError};
+use crate::workspace::{Attempt, Backend, ChangeSet, Persistence, WorkspaceError, path_to_text};
 
 /// What a call passes through, for one run or one bare call.
 pub(super) struct Door<'a> {
@@ -203,7 +203,7 @@ impl Door<'_> {
         };
         drop((context, inside));
         let layer = attempt.name();
-        let (result, changes) = settle(request.step, access, attempt, result);
+        let (result, changes) = self.settle(request.step, access, attempt, result);
         if let (Some(layer), Some(_)) = (layer, changes.as_ref().filter(|set| !set.changes.is_empty())) {
             self.kept.add(layer, step_id(request.step));
         }
@@ -270,38 +270,75 @@ impl Door<'_> {
             }
         }))
     }
+
+    /// Commits or drops what the call wrote, by the step's policy.
+    fn settle(
+        &self,
+        step: &PlanStep,
+        access: Access,
+        mut attempt: Attempt,
+        result: ToolResult,
+    ) -> (ToolResult, Option<ChangeSet>) {
+        if access != Access::Write || !is_wanted(step, &result) {
+            attempt.discard();
+            return (result, None);
+        }
+        let allowed = &self.executor.config.sandbox.allow_persist;
+        attempt.allow_persist(allowed.clone());
+        let mut outcome = attempt.try_commit();
+        if let Err(WorkspaceError::Persistence(found)) = &outcome
+            && self.asking.persist(step, found)
+        {
+            attempt.allow_persist(allowed.clone().with(found.iter().map(|one| one.path.clone())));
+            outcome = attempt.try_commit();
+        }
+        match outcome {
+            Ok(changes) => (with_persistence(result, &changes.persistence), Some(changes)),
+            Err(error) => {
+                let failed = workspace_failure("apply what was written", &error);
+                let metadata =
+                    result.metadata.into_iter().filter(|(name, _)| name != "cause").chain(failed.metadata).collect();
+                let settled = ToolResult {
+                    output: result.output,
+                    metadata,
+                    usage: result.usage,
+                    enforced: result.enforced,
+                    ..failed
+                };
+                (settled, None)
+            }
+        }
+    }
 }
 
-/// Commits or drops what the call wrote, by the step's policy.
-fn settle(step: &PlanStep, access: Access, attempt: Attempt, result: ToolResult) -> (ToolResult, Option<ChangeSet>) {
-    let wanted = match step.commit {
-        CommitPolicy::OnSuccess => expectation::is_met(step, &result),
+/// Whether what a call wrote is to be kept.
+fn is_wanted(step: &PlanStep, result: &ToolResult) -> bool {
+    match step.commit {
+        CommitPolicy::OnSuccess => expectation::is_met(step, result),
         CommitPolicy::Always => {
             let fault = matches!(result.cause, Some(Cause::Cancelled | Cause::Internal));
             result.is_success() || (!fault && step.on_failure != OnFailure::Rollback)
         }
         CommitPolicy::Never => false,
-    };
-    if access != Access::Write || !wanted {
-        attempt.discard();
-        return (result, None);
     }
-    match attempt.commit() {
-        Ok(changes) => (result, Some(changes)),
-        Err(error) => {
-            let failed = workspace_failure("apply what was written", &error);
-            let metadata =
-                result.metadata.into_iter().filter(|(name, _)| name != "cause").chain(failed.metadata).collect();
-            let settled = ToolResult {
-                output: result.output,
-                metadata,
-                usage: result.usage,
-                enforced: result.enforced,
-                ..failed
-            };
-            (settled, None)
-        }
+}
+
+/// Paths that a result's metadata tells; the journal's change set has them all.
+const MOST_TOLD: usize = 100;
+
+/// The result with what it left behind, when it did.
+fn with_persistence(result: ToolResult, found: &[Persistence]) -> ToolResult {
+    if found.is_empty() {
+        return result;
     }
+    let mut strictest: Vec<&Persistence> = found.iter().collect();
+    strictest.sort_by_key(|one| std::cmp::Reverse(one.level));
+    let told: Vec<Value> = strictest
+        .into_iter()
+        .take(MOST_TOLD)
+        .map(|one| json!({ "path": path_to_text(&one.path), "level": one.level, "kind": one.kind, "reason": one.reason }))
+        .collect();
+    result.with("persistence", told)
 }
 
 fn step_id(step: &PlanStep) -> Option<StepId> {
@@ -335,6 +372,7 @@ fn unrecorded(error: &JournalError) -> ToolResult {
 pub(super) fn workspace_failure(action: &str, error: &WorkspaceError) -> ToolResult {
     let cause = match error {
         WorkspaceError::Conflict(_) | WorkspaceError::NotApplied(_) | WorkspaceError::Busy { .. } => Cause::Conflict,
+        WorkspaceError::Persistence(_) => Cause::Persistence,
         WorkspaceError::Root { path, .. } if !path.exists() => Cause::NotFound,
         WorkspaceError::Root { .. } => Cause::InvalidArguments,
         WorkspaceError::TooLarge { .. } => Cause::Unenforceable,
@@ -352,6 +390,9 @@ pub(super) fn workspace_failure(action: &str, error: &WorkspaceError) -> ToolRes
     if let WorkspaceError::Conflict(conflicts) = error {
         let paths: Vec<Value> = conflicts.iter().map(|one| one.path.to_string_lossy().into()).collect();
         result = result.with("paths", paths);
+    }
+    if let WorkspaceError::Persistence(found) = error {
+        result = with_persistence(result, found);
     }
     result
 }

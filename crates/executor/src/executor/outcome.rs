@@ -202,7 +202,9 @@ impl Coordinator<'_, '_> {
             _ if all_done => StopReason::Succeeded,
             Some(Stop::Cancelled) => StopReason::Cancelled,
             Some(Stop::Limit(_)) => StopReason::Limit,
-            _ if self.declined || self.causes.contains(&Cause::Denied) => StopReason::Denied,
+            _ if self.declined || self.causes.contains(&Cause::Denied) || self.causes.contains(&Cause::Persistence) => {
+                StopReason::Denied
+            }
             _ if self.causes.contains(&Cause::Unenforceable) => StopReason::Unenforceable,
             _ if counts.completed > 0 => StopReason::Partial,
             _ => StopReason::Failed,

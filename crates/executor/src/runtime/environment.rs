@@ -5,13 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use agentic_sandbox::Network;
 
 use super::find::{Runtime, is_system};
+use super::regular;
 use crate::config::{Config, Host};
 
 /// The home folder inside the system view.
@@ -201,10 +201,7 @@ struct GitUser {
 /// The `[user]` section of a git settings file. git itself is never asked: its settings can run programs.
 fn read_user(path: &Path) -> GitUser {
     let mut user = GitUser::default();
-    let Ok(file) = fs::File::open(path) else { return user };
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        return user;
-    }
+    let Ok(file) = regular::open(path) else { return user };
     let mut bytes = Vec::new();
     if file.take(1 << 20).read_to_end(&mut bytes).is_err() {
         return user;

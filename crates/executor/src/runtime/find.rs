@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::error::RuntimeError;
-use super::{shims, toolchains};
+use super::{regular, shims, toolchains};
 use crate::config::{Config, Host};
 
 /// A language that code can be run in.
@@ -162,7 +162,7 @@ impl Runtimes {
 
 fn is_native(path: &Path) -> Result<(), String> {
     let mut magic = [0; 4];
-    match fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)) {
+    match regular::open(path).and_then(|mut file| file.read_exact(&mut magic)) {
         Ok(()) if magic == *b"\x7fELF" => Ok(()),
         Ok(()) if magic.starts_with(b"#!") => Err("it is a script, not an interpreter".into()),
         Ok(()) => Err("it is no native program".into()),
@@ -364,7 +364,7 @@ struct Venv {
 impl Venv {
     fn around(python: &Path) -> Option<Self> {
         let folder = python.parent()?.parent()?;
-        let file = fs::File::open(folder.join("pyvenv.cfg")).ok().filter(is_regular)?;
+        let file = regular::open(&folder.join("pyvenv.cfg")).ok()?;
         let mut text = String::new();
         file.take(64 << 10).read_to_string(&mut text).ok()?;
         let value = |wanted: &[&str]| {
@@ -393,10 +393,6 @@ impl Venv {
         }
         VENV_PARTS.iter().map(|part| self.folder.join(part)).filter(|path| path.exists()).collect()
     }
-}
-
-fn is_regular(file: &fs::File) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.is_file())
 }
 
 /// The version in a name: `python3.11`, `v20.11.1`, `cpython-3.12.5-linux-x86_64-gnu`.

@@ -15,6 +15,7 @@ pub mod exec;
 mod find;
 mod imports;
 mod policy;
+mod regular;
 mod shims;
 mod toolchains;
 

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::find::Language;
+use super::regular;
 use crate::config::Host;
 
 /// The executable behind a shim; `None` when `path` is no shim of a manager we know.
@@ -151,12 +152,12 @@ impl Managers<'_> {
 
 /// A small text file, when it is one.
 fn read(path: &Path) -> Option<String> {
-    let metadata = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
-    if metadata.len() > 1 << 20 {
+    let file = regular::open(path).ok()?;
+    if file.metadata().ok()?.len() > 1 << 20 {
         return None;
     }
     let mut text = String::new();
-    fs::File::open(path).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
+    file.take(1 << 20).read_to_string(&mut text).ok()?;
     Some(text).filter(|text| !text.trim().is_empty())
 }
 

@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::find::is_system;
+use super::regular;
 use crate::config::Host;
 
 /// How a place is shown.
@@ -424,8 +425,8 @@ fn without_credentials(path: &Path) -> Result<(), String> {
     static CREDENTIAL: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"(?i)token|passw|secret|_auth|credential|://[^/\s]*@").ok());
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|source| source.to_string())?;
-    if !file.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() <= 1 << 20) {
+    let file = regular::open(path).map_err(|source| source.to_string())?;
+    if file.metadata().is_ok_and(|metadata| metadata.len() > 1 << 20) {
         return Err("it is no small regular file".into());
     }
     file.take(1 << 20).read_to_end(&mut bytes).map_err(|source| source.to_string())?;

@@ -127,7 +127,7 @@ impl ToolResult {
     pub fn failure(cause: Cause, error: impl Into<String>) -> Self {
         let status = match cause {
             Cause::Timeout => ToolStatus::Timeout,
-            Cause::PermissionDenied | Cause::Denied => ToolStatus::PermissionDenied,
+            Cause::PermissionDenied | Cause::Denied | Cause::Persistence => ToolStatus::PermissionDenied,
             _ => ToolStatus::Error,
         };
         let mut result = Self::success("");

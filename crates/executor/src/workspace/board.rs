@@ -12,6 +12,7 @@ use super::change_set::ChangeSet;
 use super::commit::{Check, Own, Plan};
 use super::error::{Aside, Conflict, WorkspaceError};
 use super::layer::{Layer, Root, dirs};
+use super::persistence::{AllowPersist, Examined, examine};
 use super::reading::{Act, Reading, beneath};
 use super::stamp::Stamp;
 use super::store::Store;
@@ -29,8 +30,19 @@ pub(super) struct Finished {
     pub(super) folder: PathBuf,
     /// The last finished layer that was visible when they opened.
     pub(super) seen: u64,
-    pub(super) hidden: Vec<PathBuf>,
+    pub(super) terms: Terms,
     number: u64,
+}
+
+/// What an attempt is held to when it is committed.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    /// Absolute paths that the step could not see.
+    pub(super) hidden: Vec<PathBuf>,
+    /// Protected paths that may be changed.
+    pub(super) allowed: AllowPersist,
+    /// Leave protected paths out, rather than refuse the whole.
+    pub(super) hold_back: bool,
 }
 
 /// An attempt that has not ended.
@@ -178,19 +190,22 @@ impl Board {
                 return Err(WorkspaceError::Conflict(vec![Conflict { path: layer.root.path.clone(), reason }]));
             }
         }
-        let readings = self.read(&finished.layers, None)?;
-        self.check(&finished.layers, &readings, &finished.hidden, None)?;
+        let mut readings = self.read(&finished.layers, None)?;
+        // What was refused or held back when the step finished has been settled then; what a path means can have
+        // changed since with the layers below.
+        self.guard(&finished.layers, &mut readings, &finished.terms, None)?;
+        self.check(&finished.layers, &readings, &finished.terms.hidden, None)?;
         self.apply(&finished.layers, &readings, ground)?;
         Ok(())
     }
-    /// Finishes an attempt that has been unmounted: applies it at once or lets it wait. Nothing is changed when it
-    /// meets a conflict.
+    /// Finishes an attempt that has been unmounted: applies it at once or lets it wait, and takes its layers then.
+    /// Nothing is changed or taken when it meets a conflict or would leave behind what it may not.
     pub(super) fn finish(
         &mut self,
         attempt: u64,
-        layers: Vec<Layer>,
+        layers: &mut Vec<Layer>,
         folder: &Path,
-        hidden: Vec<PathBuf>,
+        terms: &mut Terms,
         ground: &Ground<'_>,
     ) -> Result<ChangeSet, WorkspaceError> {
         self.drain(ground);
@@ -202,21 +217,16 @@ impl Board {
             let path = roots.first().cloned().unwrap_or_default();
             return Err(WorkspaceError::Conflict(vec![Conflict { path, reason }]));
         }
-        let readings = self.read(&layers, Some(seen))?;
-        let mut set = ChangeSet::default();
-        for (layer, reading) in layers.iter().zip(&readings) {
-            let one = reading.change_set(&layer.root.path);
-            set.changes.extend(one.changes);
-            set.left_out.extend(one.left_out);
-        }
-        set.sort();
+        let mut readings = self.read(layers, Some(seen))?;
+        let examined = self.guard(layers, &mut readings, terms, Some(seen))?;
+        let mut set = told(layers, &readings, &examined);
         if readings.iter().all(|reading| reading.items.is_empty()) {
             let _ = super::tree::remove(folder);
             return Ok(set);
         }
-        let paths = touches(&layers, &readings);
+        let paths = touches(layers, &readings);
         let mut conflicts = self.parallel(seen, &paths);
-        match self.check(&layers, &readings, &hidden, Some(seen)) {
+        match self.check(layers, &readings, &terms.hidden, Some(seen)) {
             Err(WorkspaceError::Conflict(further)) => conflicts.extend(further),
             other => other?,
         }
@@ -225,14 +235,14 @@ impl Board {
             conflicts.dedup_by(|a, b| a.path == b.path);
             return Err(WorkspaceError::Conflict(conflicts));
         }
-        let waits = self.is_mounted(&layers)
+        let waits = self.is_mounted(layers)
             || self
                 .waiting
                 .iter()
                 .flat_map(|finished| &finished.layers)
                 .any(|earlier| layers.iter().any(|layer| overlap(&layer.root.path, &earlier.root.path)));
         if !waits {
-            for (path, reason) in self.apply(&layers, &readings, ground)?.left {
+            for (path, reason) in self.apply(layers, &readings, ground)?.left {
                 set.left_out.push(super::change_set::LeftOut { path, reason });
             }
             let _ = super::tree::remove(folder);
@@ -241,9 +251,48 @@ impl Board {
         self.log.push(Logged { number: self.finished, paths });
         if waits {
             let number = self.finished;
-            self.waiting.push(Finished { layers, folder: folder.to_owned(), seen, hidden, number });
+            let (layers, terms) = (std::mem::take(layers), std::mem::take(terms));
+            self.waiting.push(Finished { layers, folder: folder.to_owned(), seen, terms, number });
         }
         Ok(set)
+    }
+    /// What layers did so far, as it is told.
+    pub(super) fn change_set(&self, layers: &[Layer], attempt: u64) -> Result<ChangeSet, WorkspaceError> {
+        let seen = self.seen(attempt);
+        let readings = self.read(layers, Some(seen))?;
+        let examined = self.examine(layers, &readings, Some(seen))?;
+        Ok(told(layers, &readings, &examined))
+    }
+    fn examine(
+        &self,
+        layers: &[Layer],
+        readings: &[Reading],
+        seen: Option<u64>,
+    ) -> Result<Vec<Examined>, WorkspaceError> {
+        let mut all = Vec::new();
+        for (layer, reading) in layers.iter().zip(readings) {
+            let view = self.view(&layer.root, seen.unwrap_or(0))?;
+            let examined = examine(&layer.root.path, reading, &layer.dir()?, layer.backend, &view);
+            all.push(examined.map_err(WorkspaceError::io("examine what was written in", &layer.root.path))?);
+        }
+        Ok(all)
+    }
+    /// Refuses what would be left behind and may not be, or takes it out of the readings.
+    fn guard(
+        &self,
+        layers: &[Layer],
+        readings: &mut [Reading],
+        terms: &Terms,
+        seen: Option<u64>,
+    ) -> Result<Vec<Examined>, WorkspaceError> {
+        let mut examined = self.examine(layers, readings, seen)?;
+        if terms.hold_back {
+            for (reading, examined) in readings.iter_mut().zip(&mut examined) {
+                examined.hold_back(reading, &terms.allowed);
+            }
+        }
+        let refused: Vec<_> = examined.iter().flat_map(|one| one.refused(&terms.allowed)).collect();
+        if refused.is_empty() { Ok(examined) } else { Err(WorkspaceError::Persistence(refused)) }
     }
     /// Against the folders as they are (`None`) or with the waiting layers that were seen.
     fn read(&self, layers: &[Layer], seen: Option<u64>) -> Result<Vec<Reading>, WorkspaceError> {
@@ -271,8 +320,9 @@ impl Board {
         ground: &Ground<'_>,
     ) -> Result<Applied, WorkspaceError> {
         let written: Vec<_> = layers.iter().map(Layer::dir).collect::<Result<_, _>>()?;
+        let plans = readings.iter().zip(&written).zip(layers);
         let plans: Vec<_> =
-            readings.iter().zip(&written).map(|(reading, dir)| Plan::of(reading, dir)).collect::<Result<_, _>>()?;
+            plans.map(|((reading, dir), layer)| Plan::of(reading, dir, &layer.root.dir)).collect::<Result<_, _>>()?;
         // A folder that somebody else changed since any open layer began must go on looking changed.
         let oldest = layers.iter().filter_map(Layer::stamp);
         let oldest = oldest.chain(self.open.values().filter_map(|open| open.stamp));
@@ -332,6 +382,19 @@ impl Board {
 
 fn name(folder: &Path) -> String {
     folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// As it is told: what was read, and what of it runs later.
+fn told(layers: &[Layer], readings: &[Reading], examined: &[Examined]) -> ChangeSet {
+    let mut set = ChangeSet::default();
+    for ((layer, reading), examined) in layers.iter().zip(readings).zip(examined) {
+        let one = reading.change_set(&layer.root.path);
+        set.changes.extend(one.changes);
+        set.left_out.extend(one.left_out);
+        set.persistence.extend(examined.told());
+    }
+    set.sort();
+    set
 }
 
 fn touches(layers: &[Layer], readings: &[Reading]) -> HashMap<PathBuf, Touch> {

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::persistence::Persistence;
+
 /// What happened to one path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,11 +43,14 @@ pub struct Change {
 pub struct ChangeSet {
     /// The changes, sorted by path.
     pub changes: Vec<Change>,
-    /// Paths that are never applied (devices, FIFOs, sockets), each with the reason.
+    /// Paths that were not applied (devices, FIFOs, sockets; protected paths that were held back), each with the reason.
     pub left_out: Vec<LeftOut>,
+    /// What runs later, outside, without anybody asking for it, sorted by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub persistence: Vec<Persistence>,
 }
 
-/// A path that a layer holds and that is never applied.
+/// A path that a layer holds and that was not applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// Absolute path. Bytes that are not UTF-8 are escaped in JSON.
@@ -63,7 +68,17 @@ impl ChangeSet {
     pub(super) fn sort(&mut self) {
         self.changes.sort_by(|a, b| a.path.cmp(&b.path));
         self.left_out.sort_by(|a, b| a.path.cmp(&b.path));
+        self.persistence.sort_by(|a, b| a.path.cmp(&b.path));
     }
+}
+
+/// A path for a message: control characters escaped, so that a name cannot begin a line of its own.
+pub fn path_on_a_line(path: &Path) -> String {
+    let mut shown = String::new();
+    for character in path.to_string_lossy().chars() {
+        if character.is_control() { shown.extend(character.escape_debug()) } else { shown.push(character) }
+    }
+    shown
 }
 
 const ESCAPED: &str = "bytes:";
@@ -99,13 +114,13 @@ pub fn path_from_text(text: &str) -> Option<PathBuf> {
     Some(OsString::from_vec(bytes).into())
 }
 
-mod as_text {
+pub(super) mod as_text {
     use super::{Deserialize, Deserializer, Path, PathBuf, Serializer, path_from_text, path_to_text};
 
-    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(in super::super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&path_to_text(path))
     }
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
         let text = String::deserialize(deserializer)?;
         path_from_text(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is no escaped path")))
     }

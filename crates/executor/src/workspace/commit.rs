@@ -3,7 +3,7 @@
 //! Main type: [`Plan`], plain data that one function ([`super::apply::apply`]) executes. Every path is checked
 //! before the first is touched; what is decided here is verified again at the moment of the change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use super::copy::Manifest;
 use super::error::{Conflict, WorkspaceError};
-use super::path::Dir;
+use super::path::{Dir, FileKind};
 use super::reading::{Act, Item, Reading, beneath};
 use super::resolve::open_beneath;
 use super::stamp::{Identity, Stamp};
@@ -220,9 +220,10 @@ impl Check<'_> {
 }
 
 impl Plan {
-    /// What applying a checked reading will do. `layer` is where the bytes are.
-    pub(super) fn of(reading: &Reading, layer: &Dir) -> Result<Self, WorkspaceError> {
-        let rewrites = rewrites(reading, layer)?;
+    /// What applying a checked reading to the folder `root` will do. `layer` is where the bytes are.
+    pub(super) fn of(reading: &Reading, layer: &Dir, root: &Dir) -> Result<Self, WorkspaceError> {
+        let inside = linked_inside(reading, root).map_err(WorkspaceError::io("look for links in", root.path()))?;
+        let rewrites = rewrites(reading, layer, &inside)?;
         let mut ops = Vec::new();
         let mut last = Vec::new();
         for (index, item) in reading.items.iter().enumerate() {
@@ -239,7 +240,15 @@ impl Plan {
                     }
                 }
                 (Act::Put { upper, .. }, over) => ops.push(Op::Put { path, upper: *upper, over }),
-                (Act::Mode { mode, .. }, Some(over)) => last.push(Op::Mode { path, mode: *mode, over }),
+                (Act::Mode { mode, .. }, Some(over)) if !is_linked(&over) || inside.contains(&identity(&over)) => {
+                    last.push(Op::Mode { path, mode: *mode, over });
+                }
+                (Act::Mode { .. }, Some(over)) => {
+                    // The permission bits are those of every name: this one gets a file of its own.
+                    let upper = super::view::lookup(layer, &path).ok().flatten();
+                    let Some(upper) = upper else { continue };
+                    ops.push(Op::Put { path, upper, over: Some(over) });
+                }
                 (Act::Delete { under }, Some(over)) => ops.push(Op::Delete { path, over, under: under.clone() }),
                 (Act::Mode { .. } | Act::Delete { .. }, None) => {}
             }
@@ -250,14 +259,68 @@ impl Plan {
     }
 }
 
+fn identity(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn is_linked(stat: &Stat) -> bool {
+    stat.st_nlink > 1 && kind(stat) == FileType::RegularFile
+}
+
+/// Entries that are looked at for further names of a file. Beyond it they count as lying elsewhere.
+const MOST_LOOKED_AT: usize = 500_000;
+
+/// The changed files with several names, all of which lie in the root. A name outside (package managers link what they
+/// install into a cache that every project shares) is not a step's to change.
+fn linked_inside(reading: &Reading, root: &Dir) -> io::Result<HashSet<(u64, u64)>> {
+    let mut names: HashMap<(u64, u64), u64> = HashMap::new();
+    for item in &reading.items {
+        if let (Act::Put { .. } | Act::Mode { .. }, Some(lower)) = (&item.act, &item.lower)
+            && is_linked(lower)
+        {
+            #[allow(clippy::useless_conversion, reason = "the link count is narrower on other architectures")]
+            names.insert(identity(lower), lower.st_nlink.into());
+        }
+    }
+    let mut inside = HashSet::new();
+    let (mut next, mut left) = (vec![PathBuf::new()], MOST_LOOKED_AT);
+    while let Some(folder) = next.pop().filter(|_| inside.len() < names.len()) {
+        // What cannot be listed, or is gone, holds no name that we know of.
+        let Ok(open) = super::view::open_dir(root, &folder) else { continue };
+        for entry in super::path::entries(&open)? {
+            left = left.saturating_sub(1);
+            if left == 0 {
+                return Ok(inside);
+            }
+            match entry.kind {
+                FileKind::Dir => next.push(folder.join(&entry.name)),
+                FileKind::File => {
+                    let Ok(stat) = super::resolve::stat_in(&open, &entry.name) else { continue };
+                    if let Some(more) = names.get_mut(&identity(&stat)) {
+                        *more = more.saturating_sub(1);
+                        if *more == 0 {
+                            inside.insert(identity(&stat));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(inside)
+}
+
 /// Which items are written in place because their file has several names: true for the one that is written, false
 /// for further names of the same file. Two names with different new bytes are two files from now on.
-fn rewrites(reading: &Reading, layer: &Dir) -> Result<HashMap<usize, bool>, WorkspaceError> {
+fn rewrites(
+    reading: &Reading,
+    layer: &Dir,
+    inside: &HashSet<(u64, u64)>,
+) -> Result<HashMap<usize, bool>, WorkspaceError> {
     let mut groups: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     for (index, item) in reading.items.iter().enumerate() {
         if let (Act::Put { upper, .. }, Some(lower)) = (&item.act, &item.lower)
-            && lower.st_nlink > 1
-            && kind(lower) == FileType::RegularFile
+            && inside.contains(&identity(lower))
             && kind(upper) == FileType::RegularFile
         {
             groups.entry((lower.st_dev, lower.st_ino)).or_default().push(index);

@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::change_set::path_on_a_line;
+use super::persistence::Persistence;
+
 /// A path that somebody else changed while a step changed it too.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
@@ -38,6 +41,12 @@ pub enum WorkspaceError {
     /// Finished layers met conflicts when they were applied; what they wrote is kept.
     #[error("{}", asides(.0))]
     NotApplied(Vec<Aside>),
+    /// Protected paths were changed that nobody allowed. Nothing was applied.
+    #[error(
+        "{}; nothing was kept. Allow it with --allow-persist PATH (or `all`), or `allow_persist` in the settings",
+        persistence(.0)
+    )]
+    Persistence(Vec<Persistence>),
     /// A root that no layer can be opened on.
     #[error("workspace {} refused: {reason}", .path.display())]
     Root {
@@ -93,7 +102,7 @@ pub enum WorkspaceError {
         source: agentic_sandbox::Error,
     },
     /// A file operation failed.
-    #[error("failed to {action} {}: {source}", .path.display())]
+    #[error("failed to {action} {}: {source}", path_on_a_line(.path))]
     Io {
         /// What was attempted.
         action: &'static str,
@@ -116,8 +125,19 @@ impl WorkspaceError {
 }
 
 fn conflicts(conflicts: &[Conflict]) -> String {
-    let each = conflicts.iter().map(|conflict| format!("{} ({})", conflict.path.display(), conflict.reason));
+    let each = conflicts.iter().map(|conflict| format!("{} ({})", path_on_a_line(&conflict.path), conflict.reason));
     each.collect::<Vec<_>>().join(", ")
+}
+
+/// Paths that an error names; the rest is counted.
+const NAMED: usize = 20;
+
+fn persistence(found: &[Persistence]) -> String {
+    let mut each: Vec<String> = found.iter().take(NAMED).map(ToString::to_string).collect();
+    if found.len() > NAMED {
+        each.push(format!("and {} more", found.len() - NAMED));
+    }
+    format!("the step would leave behind what runs later outside: {}", each.join("; "))
 }
 
 fn asides(asides: &[Aside]) -> String {

@@ -34,6 +34,7 @@ pub mod fuzzing;
 mod known;
 mod layer;
 mod path;
+mod persistence;
 mod reading;
 mod resolve;
 mod stamp;
@@ -44,17 +45,18 @@ mod view;
 
 #[doc(hidden)]
 pub use apply::{Moment, Watcher};
-pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_to_text};
+pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_on_a_line, path_to_text};
 pub use copy::CopyLimits;
 pub use error::{Aside, Conflict, WorkspaceError};
 use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
+pub use persistence::{AllowPersist, Level, Persistence};
 pub use state::state_outside;
 pub use store::{ContentHash, Store};
 
 use crate::tools::Access;
-use board::{Board, Ground};
+use board::{Board, Ground, Terms};
 use layer::{Layer, Root};
 
 /// Roots as they were given, and without links.
@@ -236,7 +238,7 @@ impl Workspaces {
             folder: Some(folder.clone()),
             layers: Vec::new(),
             spellings,
-            hidden: Mutex::default(),
+            terms: Mutex::default(),
             degraded: None,
             covered,
         };
@@ -402,7 +404,7 @@ pub struct Attempt {
     layers: Vec<Layer>,
     /// Roots as they were given, and without links.
     spellings: Spellings,
-    hidden: Mutex<Vec<PathBuf>>,
+    terms: Mutex<Terms>,
     degraded: Option<String>,
     /// Whether the sandbox can cover hidden paths: where it has no mounts they are left out of the copy.
     covered: bool,
@@ -449,13 +451,25 @@ impl Attempt {
                 }
             }
         }
-        self.hidden.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+        self.terms().hidden.extend(paths);
         Ok(())
     }
     /// A folder of this attempt that the program's user can pass, for what it is to be shown; `None` where the state
     /// folder serves.
     pub(crate) fn passable(&self) -> Option<&Path> {
         self.folder.as_deref().filter(|_| !self.covered && rustix::process::geteuid().is_root())
+    }
+    /// What may be left behind that runs later outside. Default: nothing that is protected, and a layer that would is
+    /// refused as a whole.
+    pub fn allow_persist(&self, allowed: AllowPersist) {
+        self.terms().allowed = allowed;
+    }
+    /// Leaves protected paths out when committing, each listed in [`ChangeSet::left_out`], rather than refuse the whole.
+    pub fn hold_back_protected(&self) {
+        self.terms().hold_back = true;
+    }
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        self.terms.lock().unwrap_or_else(PoisonError::into_inner)
     }
     /// The merged root that holds `path` (absolute) and the path beneath it; `None` when no root holds it. The first
     /// use mounts the layer for this process, until the attempt ends.
@@ -488,34 +502,48 @@ impl Attempt {
     /// # Errors
     /// When the layer cannot be read.
     pub fn change_set(&self) -> Result<ChangeSet, WorkspaceError> {
-        let board = self.shared.board();
-        let mut set = ChangeSet::default();
+        self.shared.board().change_set(&self.layers, self.id)
+    }
+    /// The folder that holds what was written at `path` (absolute), and the path in it: without a mount, and so
+    /// after [`Self::try_commit`] too. What the step did not write is not there.
+    ///
+    /// # Errors
+    /// When the folder cannot be opened.
+    pub fn written(&self, path: &Path) -> Result<Option<(Dir, PathBuf)>, WorkspaceError> {
         for layer in &self.layers {
-            let reading = layer.read(&board.view(&layer.root, board.seen(self.id))?)?;
-            let one = reading.change_set(&layer.root.path);
-            set.changes.extend(one.changes);
-            set.left_out.extend(one.left_out);
+            if let Ok(rest) = path.strip_prefix(&layer.root.path) {
+                return Ok(Some((layer.dir()?.called(&layer.root.path), rest.to_owned())));
+            }
         }
-        set.sort();
-        Ok(set)
+        Ok(None)
     }
     /// Applies what was written, as a whole over all roots, or names the conflicts and applies nothing. Where another
     /// attempt is open on the same folder the finished layer waits (later attempts see it) and is applied when the
     /// folder is free; [`Workspaces::settle`] waits for that and tells late conflicts.
     ///
     /// # Errors
-    /// [`WorkspaceError::Conflict`] by path, or what the disk said; the layer is dropped then.
+    /// [`WorkspaceError::Conflict`] or [`WorkspaceError::Persistence`] by path, or what the disk said; the layer is
+    /// dropped then.
     pub fn commit(mut self) -> Result<ChangeSet, WorkspaceError> {
-        let Some(folder) = self.folder.take() else { return Ok(ChangeSet::default()) };
-        let mut layers = std::mem::take(&mut self.layers);
-        layers.iter_mut().for_each(Layer::unmount);
+        self.try_commit()
+    }
+    /// As [`Self::commit`], but after an error the attempt is still there: to be tried again with more allowed
+    /// ([`Self::allow_persist`], [`Self::hold_back_protected`]), kept aside or dropped. After a success it has ended.
+    ///
+    /// # Errors
+    /// As [`Self::commit`].
+    pub fn try_commit(&mut self) -> Result<ChangeSet, WorkspaceError> {
+        let Some(folder) = self.folder.clone() else { return Ok(ChangeSet::default()) };
+        self.layers.iter_mut().for_each(Layer::unmount);
+        let terms = self.terms.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut board = self.shared.board();
         board.unmount(self.id);
-        let hidden = std::mem::take(&mut *self.hidden.lock().unwrap_or_else(PoisonError::into_inner));
-        let outcome = board.finish(self.id, layers, &folder, hidden, &self.shared.ground(&self.shared.asides()));
+        let asides = self.shared.asides();
+        let ground = self.shared.ground(&asides);
+        let outcome = board.finish(self.id, &mut self.layers, &folder, terms, &ground);
         drop(board);
-        if outcome.is_err() {
-            self.folder = Some(folder);
+        if outcome.is_ok() {
+            self.folder = None;
         }
         outcome
     }

@@ -237,6 +237,13 @@ impl Dir {
         }
         Ok(bytes)
     }
+    /// Copies a regular file into `to`, which is empty; holes stay holes.
+    ///
+    /// # Errors
+    /// As [`Self::open_read`], or what writing said.
+    pub fn copy_file(&self, rel: &Path, to: &File) -> io::Result<()> {
+        super::copy::copy_bytes(&self.open_read(rel)?, to)
+    }
     /// The names in a folder, sorted, without `.` and `..`.
     ///
     /// # Errors

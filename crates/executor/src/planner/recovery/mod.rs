@@ -181,6 +181,7 @@ const TABLE: &[Row] = &[
             Cause::NetworkDenied,
             Cause::SyntaxError,
             Cause::EditMismatch,
+            Cause::Persistence,
             Cause::InvalidArguments,
             Cause::UnknownTool,
             Cause::Denied,

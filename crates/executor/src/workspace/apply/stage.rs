@@ -91,6 +91,11 @@ impl Transaction<'_> {
     ) -> io::Result<Stat> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let from = File::from(open_beneath(self.parts[part].layer.fd(), path, flags, Mode::empty())?);
+        // It was a regular file when it was read; a pipe in its place would be an empty file.
+        let now = rustix::fs::fstat(&from)?;
+        if kind(&now) != FileType::RegularFile || (now.st_dev, now.st_ino) != (upper.st_dev, upper.st_ino) {
+            return Err(io::Error::other("the layer changed while it was being applied"));
+        }
         copy_bytes(&from, file)?;
         attributes::copy(&from, file)?;
         if rustix::process::geteuid().is_root() {
