@@ -11,7 +11,7 @@ use std::time::Duration;
 use agentic_executor::ExecutionMode;
 use agentic_executor::config::{Budgets, Config, Host, SandboxSettings};
 use agentic_executor::executor::{Approval, Rule};
-use agentic_executor::sandbox::{Control, Limits, MB, Network, Profile};
+use agentic_executor::sandbox::{Control, Limits, MB, Network, Profile, Tier};
 use agentic_executor::workspace::{AllowPersist, state_outside};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -161,7 +161,7 @@ impl SandboxForm {
             // What `SandboxConfig` says is a promise to whoever reads the program.
             firm_limits: true,
             host_limits: None,
-            tier: agentic_sandbox::Tier::Best,
+            tier: Tier::Best,
             network: self.network,
             profile: self.profile,
             read_only: self.read_only,
