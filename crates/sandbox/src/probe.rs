@@ -101,7 +101,15 @@ mod tests {
             let enforced = Enforced::from([(Control::Memory, Enforcement::Active)]);
             let (stdout, stderr) = Default::default();
             report(
-                Ok(Output { reason, stdout, stderr, usage: Default::default(), limits_hit: vec![], enforced }),
+                Ok(Output {
+                    reason,
+                    stdout,
+                    stderr,
+                    usage: Default::default(),
+                    limits_hit: vec![],
+                    denials: Vec::new(),
+                    enforced,
+                }),
                 "6".into(),
             )
         };
