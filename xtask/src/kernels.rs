@@ -99,6 +99,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {
     }
     let debian = debian::Debian::ready()?;
     let kernels = wanted(&debian.kernels()?, &options.kernels)?;
+    // Before anything is built: a working tree may move on while the machines run.
+    let commit = commit()?;
     let (agentic, weakened) = (example::build()?, example::build_weakened()?);
     let nothing = options.only == ["none"];
     let mut programs = if nothing { Vec::new() } else { programs()? };
@@ -113,7 +115,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {
         let booted = image::kernel(&debian, kernel)?;
         for variant in VARIANTS {
             if options.variants.is_empty() || options.variants.iter().any(|name| name == variant.name) {
-                let log = machine::run(&booted, variant, &system, &tests)?;
+                let log = machine::run(&booted, variant, [&system, &tests], &commit)?;
                 failed.extend(log.failed().map(|name| format!("{} {}: {name}", kernel.series, variant.name)));
             }
         }

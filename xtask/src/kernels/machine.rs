@@ -8,12 +8,17 @@ use std::process::{Command, Stdio};
 use super::debian::make;
 use super::image::Bootable;
 use super::log::{self, Log};
-use super::{MEMORY, MOST_ALL, Variant, commit};
+use super::{MEMORY, MOST_ALL, Variant};
 use crate::run::{cannot_start, quiet};
 use crate::{Failure, say};
 
 /// Boots, runs everything that is listed on the disk `tests`, and reads the log.
-pub(super) fn run(booted: &Bootable, variant: &Variant, system: &Path, tests: &Path) -> Result<Log, Failure> {
+pub(super) fn run(
+    booted: &Bootable,
+    variant: &Variant,
+    [system, tests]: [&Path; 2],
+    commit: &str,
+) -> Result<Log, Failure> {
     let kernel = &booted.kernel;
     make(&log::folder())?;
     let name = format!("{}-{}", kernel.series, variant.name);
@@ -42,7 +47,7 @@ pub(super) fn run(booted: &Bootable, variant: &Variant, system: &Path, tests: &P
     for (word, value) in [
         ("series", kernel.series.clone()),
         ("variant", variant.name.to_owned()),
-        ("commit", commit()?),
+        ("commit", commit.to_owned()),
         ("date", String::from_utf8_lossy(&quiet(Command::new("date").args(["-u", "+%Y-%m-%d"]))?.stdout).trim().into()),
         ("emulator", first_line(Command::new("qemu-system-x86_64").arg("--version"))?),
     ] {
