@@ -99,12 +99,13 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {
     }
     let debian = debian::Debian::ready()?;
     let kernels = wanted(&debian.kernels()?, &options.kernels)?;
+    // Before anything is built: a working tree may move on while the machines run.
+    let commit = commit()?;
     let (agentic, weakened) = (example::build()?, example::build_weakened()?);
-    let programs: Vec<Program> = programs()?
-        .into_iter()
-        .filter(|program| options.only.is_empty() || options.only.iter().any(|part| program.label.contains(part)))
-        .collect();
-    if programs.is_empty() && options.only != ["none"] {
+    let nothing = options.only == ["none"];
+    let mut programs = if nothing { Vec::new() } else { programs()? };
+    programs.retain(|program| options.only.is_empty() || options.only.iter().any(|part| program.label.contains(part)));
+    if programs.is_empty() && !nothing {
         return Err(format!("no test program has {} in its name", options.only.join(" or ")));
     }
     let system = image::system(&debian)?;
@@ -114,7 +115,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {
         let booted = image::kernel(&debian, kernel)?;
         for variant in VARIANTS {
             if options.variants.is_empty() || options.variants.iter().any(|name| name == variant.name) {
-                let log = machine::run(&booted, variant, &system, &tests)?;
+                let log = machine::run(&booted, variant, [&system, &tests], &commit)?;
                 failed.extend(log.failed().map(|name| format!("{} {}: {name}", kernel.series, variant.name)));
             }
         }

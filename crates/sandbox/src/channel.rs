@@ -42,11 +42,15 @@ pub(crate) fn receive<T: DeserializeOwned>(from: impl AsFd) -> io::Result<Option
     let mut bytes = vec![0; LONGEST];
     let mut space = vec![MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = match rustix::io::retry_on_intr(|| {
-        recvmsg(&from, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)
-    }) {
-        // An end that died with unread messages in its queue says so; for us it is closed all the same.
-        Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+    let mut once = || {
+        rustix::io::retry_on_intr(|| {
+            recvmsg(&from, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        })
+    };
+    // An end that was closed with unread messages in its queue says so, once, and before what it had sent is given out
+    // (net/unix/af_unix.c, `unix_release_sock`). For us it is closed all the same, and what it said counts.
+    let received = match once() {
+        Err(rustix::io::Errno::CONNRESET) => once()?,
         other => other?,
     };
     let mut descriptors = Vec::new();
@@ -86,4 +90,19 @@ pub(crate) fn unpack<T: DeserializeOwned>(file: BorrowedFd<'_>) -> io::Result<T>
         }
     }
     postcard::from_bytes(&bytes[..at]).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_an_end_that_was_closed_unread_are_heard() {
+        let (ours, theirs) = pair().expect("a pair");
+        send(&ours, &1_u8, &[]).expect("a message that nobody reads");
+        send(&theirs, &"why".to_owned(), &[]).expect("the last words");
+        drop(theirs);
+        assert_eq!(receive::<String>(&ours).expect("a message").map(|(said, _)| said).as_deref(), Some("why"));
+        assert!(receive::<String>(&ours).expect("the end").is_none());
+    }
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::launch::Sandbox;
-use crate::output::{Control, Enforced, Enforcement};
+use crate::output::{Control, Enforced, Enforcement, Output};
 use crate::{Command, Limits};
 
 /// What a sandboxed run on this host is under, and what to do about what it is not.
@@ -43,8 +43,19 @@ const FOLLOWING: &[Control] = &[
 pub fn probe(sandbox: &Sandbox) -> HostReport {
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
     let trial = TRIAL.iter().map(Path::new).find(|path| path.exists()).unwrap_or(Path::new("/bin/true"));
-    let outcome = Command::new(trial).limits(Limits::default()).output(sandbox);
+    report(Command::new(trial).limits(Limits::default()).output(sandbox), kernel)
+}
+
+fn report(outcome: Result<Output>, kernel: String) -> HostReport {
     match outcome {
+        // What was asked for of a run that did not take place holds for nothing.
+        Ok(output) if !output.reason.success() => HostReport {
+            tier: "none".into(),
+            kernel,
+            enforced: Enforced::new(),
+            refused: Some(format!("a program that only ends did not end well in the sandbox: {:?}", output.reason)),
+            advice: Vec::new(),
+        },
         Ok(output) => {
             let guarded = output.enforced.get(&Control::UserNamespace) != Some(&Enforcement::Active);
             let advice = output
@@ -87,7 +98,7 @@ fn advice(control: Control) -> &'static str {
             "give this process a cgroup it may write: `systemd-run --user --scope -p Delegate=yes agentic …`, or start it as root"
         }
         Control::View => {
-            "host folders that are overlays themselves, or have mounts below them, are shown by bind mount; move what must not be reachable out of them"
+            "host folders that are overlays themselves, or have mounts below them, are shown by bind mount; move what must not be reachable out of them. Kernels before 5.12 can show none"
         }
         Control::Landlock => "boot a kernel of 5.19 or later with `landlock` in the `lsm=` list",
         Control::Disk => {
@@ -95,5 +106,37 @@ fn advice(control: Control) -> &'static str {
         }
         Control::NetworkNamespace => "leave `--network` at `none`",
         _ => "use a kernel of 5.19 or later with its usual namespaces and seccomp compiled in",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ExitReason;
+
+    #[test]
+    fn a_trial_that_did_not_end_well_shows_nothing() {
+        let ended = |reason| {
+            let enforced = Enforced::from([(Control::Memory, Enforcement::Active)]);
+            let (stdout, stderr) = Default::default();
+            report(
+                Ok(Output {
+                    reason,
+                    stdout,
+                    stderr,
+                    usage: Default::default(),
+                    limits_hit: vec![],
+                    denials: Vec::new(),
+                    enforced,
+                }),
+                "6".into(),
+            )
+        };
+        let well = ended(ExitReason::Exited(0));
+        assert!(well.refused.is_none() && well.tier != "none" && !well.enforced.is_empty(), "{well:?}");
+        for reason in [ExitReason::TimedOut, ExitReason::Exited(1), ExitReason::Signalled(9)] {
+            let badly = ended(reason);
+            assert!(badly.refused.is_some() && badly.tier == "none" && badly.enforced.is_empty(), "{badly:?}");
+        }
     }
 }

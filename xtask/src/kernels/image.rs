@@ -65,8 +65,11 @@ pub(super) fn kernel(debian: &Debian, kernel: &Kernel) -> Result<Bootable, Failu
         remove(&place)?;
         make(&tree)?;
         debian.unpack(&format!("linux-image-{}", kernel.release), Some(&kernel.release), &tree)?;
-        let image = tree.join("boot").join(format!("vmlinuz-{}", kernel.release));
-        copy(&image, &bootable.image)?;
+        // Newer packages keep it beside the modules.
+        let places =
+            [format!("boot/vmlinuz-{0}", kernel.release), format!("usr/lib/modules/{}/vmlinuz", kernel.release)];
+        let image = places.iter().map(|place| tree.join(place)).find(|path| path.exists());
+        copy(&image.ok_or(format!("the package of {} has no kernel", kernel.release))?, &bootable.image)?;
         // Of systems before and after the merge of /lib into /usr.
         let lib = ["usr/lib", "lib"].map(|lib| tree.join(lib)).into_iter().find(|lib| lib.join("modules").is_dir());
         let lib = lib.ok_or(format!("the package of {} has no modules", kernel.release))?;

@@ -84,13 +84,16 @@ pub(super) fn page(logs: &[Log]) -> String {
 fn results(logs: &[Log]) -> String {
     let mut text =
         "## Results\n\nTier as `agentic doctor` names it; Landlock's ABI as the kernel names it, 0 for none. \
-        \"Not in full\" are the controls that\n`doctor` shows as degraded or off, with the reason below.\n\n\
-        | kernel | start | user | tier | Landlock | cgroup | not in full | passed | failed | skipped |\n\
-        |---|---|---|---|---|---|---|---|---|---|\n"
+        \"Not in full\" are the controls that\n`doctor` shows as degraded or off, with the reason below. \"Not run\": `doctor` alone was.\n\n\
+        | kernel | start | user | tier | Landlock | cgroup | not in full | passed | failed | skipped | commit |\n\
+        |---|---|---|---|---|---|---|---|---|---|---|\n"
             .to_owned();
     for log in logs {
         for (name, user) in &log.users {
             let (passed, failed, skipped) = user.summary.counts();
+            let counts = [passed, failed, skipped].map(|count| count.to_string());
+            let not_run = passed + failed + skipped == 0;
+            let [passed, failed, skipped] = if not_run { ["not run", "", ""].map(str::to_owned) } else { counts };
             let lacking: Vec<String> = lacking(user).map(|(control, state, _)| format!("{control} {state}")).collect();
             let lacking = if user.refused().is_some() { "refused".to_owned() } else { lacking.join(", ") };
             let cells = [
@@ -101,9 +104,10 @@ fn results(logs: &[Log]) -> String {
                 log.word("landlock"),
                 user.cgroup(),
                 &lacking,
-                &passed.to_string(),
-                &failed.to_string(),
-                &skipped.to_string(),
+                &passed,
+                &failed,
+                &skipped,
+                log.word("commit"),
             ];
             text.push_str(&format!("| {} |\n", cells.join(" | ")));
         }
@@ -185,14 +189,14 @@ mod tests {
     #[test]
     fn the_page_names_machines_failures_and_reasons() {
         let log = log::parse(
-            "@@ series 5.10\n@@ variant default\n@@ kernel 5.10.0\n@@ landlock 0\n@@ doctor user\n\
+            "@@ series 5.10\n@@ commit c0\n@@ variant default\n@@ kernel 5.10.0\n@@ landlock 0\n@@ doctor user\n\
              {\"tier\":\"A\",\"controls\":{\"landlock\":{\"state\":\"off\",\"reason\":\"no such thing\"},\"view\":{\"state\":\"active\"}},\"host\":{\"cgroup\":\"v2 (memory)\"}}\n\
              @@ end 0\n@@ test user sandbox kernel\ntest a ... ok\ntest b ... FAILED\n@@ end 101\n\
              @@ test user attack corpus\nall    300  298    0    1    1   280\n@@ end 0\n@@ over\n",
         );
         let page = page(&[log]);
         for line in [
-            "| 5.10.0 | default | user | A | 0 | v2 | landlock off | 1 | 1 | 0 |",
+            "| 5.10.0 | default | user | A | 0 | v2 | landlock off | 1 | 1 | 0 | c0 |",
             "| 5.10.0 | default | user | 300 | 298 | 0 | 1 | 1 | 280 |",
             "- `sandbox kernel b`: 5.10 default user",
             "- landlock off: no such thing (5.10 default user)",

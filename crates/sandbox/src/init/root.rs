@@ -279,7 +279,8 @@ impl<'a> Builder<'a> {
         };
         let read_only =
             if stands(Barrier::ReadOnly) { MountAttrFlags::MOUNT_ATTR_RDONLY } else { MountAttrFlags::empty() };
-        mounts::restrict(mount.as_fd(), mounts::plain() | read_only, directory).stage("make a bind read-only")?;
+        mounts::restrict(mount.as_fd(), mounts::plain() | read_only, directory)
+            .refusal(Control::View, "make a bind read-only")?;
         Ok(mount)
     }
 
