@@ -304,7 +304,10 @@ fn reading_takes_the_folder_itself_and_writes_nothing() {
 fn a_state_folder_that_others_can_reach_is_refused() {
     let world = world();
     fs::set_permissions(world.state(), fs::Permissions::from_mode(0o755)).unwrap();
-    let sandbox = agentic_executor::sandbox::Sandbox::new(agentic_executor::sandbox::Spawner::Path(agentic_testkit::spawner_binary())).unwrap();
+    let sandbox = agentic_executor::sandbox::Sandbox::new(agentic_executor::sandbox::Spawner::Path(
+        agentic_testkit::spawner_binary(),
+    ))
+    .unwrap();
     let error = agentic_executor::Workspaces::new(&world.state(), sandbox.clone()).unwrap_err();
     assert!(error.to_string().contains("chmod 700"), "{error}");
     fs::set_permissions(world.state(), fs::Permissions::from_mode(0o700)).unwrap();
