@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod compat;
+mod attack;
 mod example;
 mod interpreters;
 mod kernels;
@@ -26,6 +27,7 @@ cargo xtask <chore>
   compat    the compatibility matrix: installs packages of Python below the target folder, runs everyday
             programs outside and inside, writes docs/reference/compatibility.md
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
+  soak      20,000 hostile runs of the corpus, eight at once, and what is left of them (--runs N)
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
               --kernel SERIES   only that kernel (6.12); may be repeated
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         ["python"] => test::run_python(),
         ["compat"] => compat::run(),
         ["lint"] => lint::run(),
+        ["soak", ..] => attack::soak(&arguments[1..]),
         ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agentic_sandbox::{
-    Child, Command, Control, ExitReason, LimitKind, Limits, MB, Network, Policy, Sandbox, Source, Stdin, Stream,
+    Child, Command, Control, ExitReason, LimitKind, Limits, MB, Network, Policy, Sandbox, Source, Stdin, Stream, Tier,
     Workspace,
 };
 use tempfile::TempDir;
@@ -154,6 +154,8 @@ impl Cold {
             workspaces: folder.iter().map(Folder::workspace).collect(),
             network: if setup.host_network { Network::Host } else { Network::None },
             allow_degraded: self.allow_degraded.clone(),
+            // Never silently the next one below.
+            tier: Tier::A,
             ..Policy::default()
         };
         if setup.shared {
