@@ -3,8 +3,8 @@
 //! It uses the standard library alone, so that the first command on a fresh machine starts at once.
 #![forbid(unsafe_code)]
 
-mod compat;
 mod attack;
+mod compat;
 mod example;
 mod interpreters;
 mod kernels;

@@ -17,6 +17,7 @@ mod bait;
 mod enclosure;
 pub mod groups;
 mod imports;
+pub mod mutation;
 mod program;
 mod report;
 mod run;

@@ -295,13 +295,22 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  agentic doctor\n  agentic doctor --json | jq .controls
+#[command(
+    after_help = "Examples:\n  agentic doctor\n  agentic doctor --json | jq .controls\n  agentic doctor --attack --group kernel
 
-Exit status: 0 every control can be enforced, 6 some cannot.")]
+Exit status: 0 every control can be enforced, 6 some cannot. With --attack: 0 nothing got through and nothing was
+inconclusive, else 6."
+)]
 pub(crate) struct DoctorArgs {
     /// As one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Run the attack corpus against the sandbox of this host instead.
+    #[arg(long)]
+    pub(crate) attack: bool,
+    /// Of the attack corpus one group: kernel, cross-run, python, resources, reward-hacking.
+    #[arg(long, value_name = "GROUP", requires = "attack")]
+    pub(crate) group: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
 }
