@@ -28,6 +28,7 @@ cargo xtask <chore>
             programs outside and inside, writes docs/reference/compatibility.md
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
   soak      20,000 hostile runs of the corpus, eight at once, and what is left of them (--runs N)
+  mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
               --kernel SERIES   only that kernel (6.12); may be repeated
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         ["compat"] => compat::run(),
         ["lint"] => lint::run(),
         ["soak", ..] => attack::soak(&arguments[1..]),
+        ["mutate"] => attack::mutate(),
         ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -21,9 +21,10 @@ pub mod mutation;
 mod program;
 mod report;
 mod run;
+pub mod tier_b;
 mod weakened;
 
-pub use attempt::{Act, Attempt, End, Group, Limit, Proof, Scene, Setup};
+pub use attempt::{Act, Attempt, End, Expectation, Group, Limit, Proof, Scene, Setup};
 pub use bait::Bait;
 pub use enclosure::{Cold, Enclosure, Ran, Running, Unconfined};
 pub use report::{Control, Outcome, Report, Row};

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use agentic_sandbox::{Command, Policy, Tier};
 
@@ -69,38 +71,52 @@ fn removed(attempt: &Attempt) -> impl Iterator<Item = &'static str> {
     })
 }
 
-/// Removes every barrier that some control of these attempts removes, each in turn, and says what noticed.
+/// Which barriers are removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Every one that some control removes.
+    All,
+    /// Of the system calls and of the resource limits one each, and the rest.
+    OneOfAKind,
+}
+
+impl Which {
+    /// Of these barriers those that are to be removed.
+    fn of(self, barriers: BTreeSet<&'static str>) -> BTreeSet<&'static str> {
+        let mut kinds = BTreeSet::new();
+        let kind = |name: &'static str| name.split_once(':').map_or(name, |(kind, _)| kind);
+        barriers.into_iter().filter(|name| kinds.insert(kind(name)) || self == Self::All).collect()
+    }
+}
+
+/// Removes barriers that some control of these attempts removes, each in turn, and says what noticed. `width` attempts
+/// are made at once.
 ///
 /// # Errors
 /// What the host refused.
-pub fn mutate(attempts: &[&'static Attempt], weakened: &Weakened) -> std::io::Result<Vec<Mutation>> {
-    let mut sets: BTreeMap<String, Vec<&'static Attempt>> = BTreeMap::new();
-    let mut barriers = BTreeSet::new();
+pub fn mutate(
+    attempts: &[&'static Attempt],
+    weakened: &Weakened,
+    which: Which,
+    width: usize,
+) -> std::io::Result<Vec<Mutation>> {
+    let barriers =
+        which.of(attempts.iter().flat_map(|attempt| removed(attempt)).flat_map(|set| set.split('+')).collect());
+    let mut jobs: BTreeSet<(String, &'static str)> = BTreeSet::new();
+    let mut by_id: BTreeMap<&'static str, &'static Attempt> = BTreeMap::new();
     for attempt in attempts {
+        by_id.insert(attempt.id, attempt);
         for set in removed(attempt) {
-            let names: Vec<&str> = set.split('+').collect();
-            barriers.extend(names.iter().copied());
-            // The whole set, the set without each, and each alone.
-            let alone = names.iter().map(|name| (*name).to_owned());
-            let less = names.iter().map(|gone| without(set, gone)).filter(|less| !less.is_empty());
-            for set in alone.chain(less).chain([set.to_owned()]) {
-                let list = sets.entry(set).or_default();
-                if !list.iter().any(|known| known.id == attempt.id) {
-                    list.push(attempt);
-                }
+            // The whole set, each barrier alone, and the set without it.
+            for name in set.split('+').filter(|name| barriers.contains(name)) {
+                let runs = [set.to_owned(), name.to_owned(), without(set, name)];
+                jobs.extend(runs.into_iter().filter(|set| !set.is_empty()).map(|set| (set, attempt.id)));
             }
         }
     }
-    // What gets through without each set.
-    let bait = Bait::new()?;
-    let mut through: BTreeMap<&str, BTreeSet<&'static str>> = BTreeMap::new();
-    for (set, list) in &sets {
-        let enclosure = Cold::weakened(weakened.without(set)?, set);
-        let runner = Runner { enclosure: &enclosure, weakened: None, width: 1 };
-        let escaped = list.iter().filter(|a| matches!(runner.attempt(a, &bait), Outcome::Escaped(_)));
-        through.insert(set, escaped.map(|attempt| attempt.id).collect());
-    }
-    let escapes = |set: &str, id: &str| through.get(set).is_some_and(|ids| ids.contains(id));
+    let jobs: Vec<_> = jobs.into_iter().collect();
+    let through = through(&jobs, &by_id, weakened, width)?;
+    let escapes = |set: &str, id: &'static str| through.contains(&(set.to_owned(), id));
     let mut rows = Vec::new();
     for barrier in barriers {
         let mut row =
@@ -128,6 +144,34 @@ pub fn mutate(attempts: &[&'static Attempt], weakened: &Weakened) -> std::io::Re
         rows.push(Mutation { barrier, alone: Vec::new(), in_depth: Vec::new(), refused, shown: true });
     }
     Ok(rows)
+}
+
+/// Of these attempts, each without a set of barriers, those that get through.
+fn through(
+    jobs: &[(String, &'static str)],
+    by_id: &BTreeMap<&'static str, &'static Attempt>,
+    weakened: &Weakened,
+    width: usize,
+) -> std::io::Result<BTreeSet<(String, &'static str)>> {
+    let (next, escaped) = (AtomicUsize::new(0), Mutex::new(BTreeSet::new()));
+    let work = || -> std::io::Result<()> {
+        let bait = Bait::new()?;
+        while let Some((set, id)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let enclosure = Cold::weakened(weakened.without(set)?, set);
+            let runner = Runner { enclosure: &enclosure, weakened: None, width: 1 };
+            if matches!(runner.attempt(by_id[id], &bait), Outcome::Escaped(_)) {
+                escaped.lock().unwrap_or_else(PoisonError::into_inner).insert((set.clone(), *id));
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..width.max(1)).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    Ok(escaped.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn without(set: &str, barrier: &str) -> String {

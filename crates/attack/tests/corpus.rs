@@ -18,8 +18,7 @@ fn nothing_escapes_and_nothing_is_inconclusive() {
     }
     let runner = Runner { enclosure: &enclosure, weakened: weakened.as_ref(), width: 4 };
     let word = std::env::var("AGENTIC_ATTACK").unwrap_or_default();
-    let attempts: Vec<_> = groups::corpus().into_iter().filter(|attempt| attempt.id.contains(&word)).collect();
-    let report = runner.run(&attempts);
+    let report = runner.run(&groups::named(&word));
     for line in report.remarks() {
         println!("{line}");
     }

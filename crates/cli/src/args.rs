@@ -298,8 +298,8 @@ pub(crate) struct ShowArgs {
 #[command(
     after_help = "Examples:\n  agentic doctor\n  agentic doctor --json | jq .controls\n  agentic doctor --attack --group kernel
 
-Exit status: 0 every control can be enforced, 6 some cannot. With --attack: 0 nothing got through and nothing was
-inconclusive, else 6."
+Exit status: 0 every control can be enforced, 6 some cannot.
+With --attack: 0 nothing got through and nothing was inconclusive, else 6."
 )]
 pub(crate) struct DoctorArgs {
     /// As one JSON object.
@@ -308,7 +308,7 @@ pub(crate) struct DoctorArgs {
     /// Run the attack corpus against the sandbox of this host instead.
     #[arg(long)]
     pub(crate) attack: bool,
-    /// Of the attack corpus one group: kernel, cross-run, python, resources, reward-hacking.
+    /// Of the attack corpus one group: kernel, network, cross-run, python, resources, reward-hacking.
     #[arg(long, value_name = "GROUP", requires = "attack")]
     pub(crate) group: Option<String>,
     #[command(flatten)]

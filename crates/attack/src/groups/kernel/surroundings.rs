@@ -224,7 +224,7 @@ pub(in crate::groups) const IDENTITY: &[Attempt] = &[
         "open('file', 'w').close()\nattempt(os.setxattr, 'file', 'trusted.x', b'y')",
         &["refused EPERM"], &[HostAsRoot]).or_missing(&["refused EOPNOTSUPP"]).within(Setup::WORKSPACE),
     python("kernel/file-capability", "capabilities by a file",
-        "import struct\nopen('/tmp/file', 'w').close()\nattempt(os.setxattr, '/tmp/file', 'security.capability', struct.pack('<5I', 0x02000001, 0xffffffff, 0, 0xffffffff, 0))",
+        "import struct, tempfile\nfile = tempfile.NamedTemporaryFile()\nattempt(os.setxattr, file.name, 'security.capability', struct.pack('<5I', 0x02000001, 0xffffffff, 0, 0xffffffff, 0))",
         &["refused EPERM"], &[Without("capabilities")]),
     python("kernel/limit-raised", "a resource limit, raised",
         "import resource\ntry: resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 19, 1 << 19))\nexcept ValueError: refused('EPERM')\nreached()",
@@ -237,9 +237,20 @@ pub(in crate::groups) const IDENTITY: &[Attempt] = &[
     python("kernel/priority", "more of the processor", "attempt(os.setpriority, os.PRIO_PROCESS, 0, -5)",
         &["refused EACCES", "refused EPERM"], &[HostAsRoot]),
     python("kernel/immutable", "a file that its owner cannot remove",
-        "import fcntl\nfd = os.open('file', os.O_CREAT | os.O_RDWR)\nattempt(fcntl.ioctl, fd, 0x40086602, (16).to_bytes(8, 'little'))",
+        IMMUTABLE,
         &["refused ENOTTY"], &[HostAsRoot, Without("call:ioctl")]).or_missing(&["refused EPERM", "refused EOPNOTSUPP"]).within(Setup::WORKSPACE),
 ];
+
+/// FS_IOC_SETFLAGS with FS_IMMUTABLE_FL: ioctl_iflags(2). Where it succeeds it is undone, or the folder could not be removed.
+const IMMUTABLE: &str = r"
+import fcntl
+fd = os.open('file', os.O_CREAT | os.O_RDWR)
+try: fcntl.ioctl(fd, 0x40086602, (16).to_bytes(8, 'little'))
+except OSError as error: refused(named(error.errno))
+flags = int.from_bytes(fcntl.ioctl(fd, 0x80086601, bytes(8)), 'little')
+fcntl.ioctl(fd, 0x40086602, (flags & ~16).to_bytes(8, 'little'))
+reached()
+";
 
 /// RTM_NEWLINK for interface 1, flags to 0: rtnetlink(7).
 const INTERFACE_DOWN: &str = r"
