@@ -3,6 +3,7 @@
 //! It uses the standard library alone, so that the first command on a fresh machine starts at once.
 #![forbid(unsafe_code)]
 
+mod attack;
 mod compat;
 mod example;
 mod fuzz;
@@ -28,6 +29,8 @@ cargo xtask <chore>
             programs outside and inside, writes docs/reference/compatibility.md
   fuzz      the fuzz targets, 60 seconds each, or so many: cargo xtask fuzz --seconds N
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
+  soak      20,000 hostile runs of the corpus, eight at once, and what is left of them (--runs N)
+  mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
               --kernel SERIES   only that kernel (6.12); may be repeated
@@ -49,6 +52,8 @@ fn main() -> ExitCode {
         ["lint"] => lint::run(),
         ["fuzz"] => fuzz::run(None),
         ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
+        ["soak", ..] => attack::soak(&arguments[1..]),
+        ["mutate"] => attack::mutate(),
         ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");

@@ -85,6 +85,19 @@ pub struct End {
     pub hits: &'static [LimitKind],
 }
 
+/// What an attempt comes to in an enclosure that is built in another way than the one that the corpus was written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expectation {
+    /// What the attempt itself says.
+    Same,
+    /// One of these lines, and nothing of the attempt's own.
+    Refused(&'static [&'static str]),
+    /// Nothing is promised: the sentence that says so, which stands in SECURITY.md.
+    NotPromised(&'static str),
+    /// The attempt cannot be made there, for this reason.
+    NoSense(&'static str),
+}
+
 /// One limit other than the usual.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Limit {

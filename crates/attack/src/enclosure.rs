@@ -12,14 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agentic_sandbox::{
-    Child, Command, Control, ExitReason, LimitKind, Limits, MB, Network, Policy, Sandbox, Source, Stdin, Stream,
+    Child, Command, Control, ExitReason, LimitKind, Limits, MB, Network, Policy, Sandbox, Source, Stdin, Stream, Tier,
     Workspace,
 };
 use tempfile::TempDir;
 
-use crate::attempt::{Act, Limit, Setup};
+use crate::attempt::{Act, Attempt, Expectation, Limit, Setup};
 use crate::bait::Bait;
-use crate::{imports, program};
+use crate::{imports, program, tier_b};
 
 /// The system's Python, which lies in every view.
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
@@ -54,6 +54,10 @@ pub trait Running: Send {
 pub trait Enclosure: Sync {
     /// Its name, for the report.
     fn name(&self) -> String;
+    /// What an attempt comes to here, where it differs.
+    fn expectation(&self, _: &Attempt) -> Expectation {
+        Expectation::Same
+    }
     /// Runs one program to its end. `pair` is a word that two programs share.
     ///
     /// # Errors
@@ -93,7 +97,11 @@ impl Folder {
     fn path(&self) -> PathBuf {
         self.place.path().join("workspace")
     }
-    fn workspace(&self) -> Workspace {
+    fn workspace(&self, tier: Tier) -> Workspace {
+        if tier == Tier::B {
+            // Without a mount namespace a program works in the copy, where that lies.
+            return Workspace { path: self.path(), source: Source::Copy { dir: self.path() } };
+        }
         let at = |name: &str| self.place.path().join(name);
         let source = Source::Overlay { lowers: vec![self.path()], upper: at("upper"), work: at("work") };
         Workspace { path: self.path(), source }
@@ -113,18 +121,24 @@ pub struct Cold {
     sandbox: Sandbox,
     /// Controls whose absence is accepted, because they were taken away.
     allow_degraded: BTreeSet<Control>,
+    tier: Tier,
     name: String,
 }
 
 impl Cold {
-    /// Under every control.
+    /// Under every control, in tier A: never silently the one below.
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, allow_degraded: BTreeSet::new(), name: "cold".into() }
+        Self { sandbox, allow_degraded: BTreeSet::new(), tier: Tier::A, name: "cold".into() }
+    }
+    /// In tier B, without a namespace.
+    pub fn without_namespaces(sandbox: Sandbox) -> Self {
+        Self { tier: Tier::B, name: "cold, tier B".into(), ..Self::new(sandbox) }
     }
     /// Without barriers, for a control.
     pub(crate) fn weakened(sandbox: Sandbox, barriers: &str) -> Self {
         let allow_degraded = [Control::Seccomp, Control::Capabilities, Control::NoNewPrivs, Control::Landlock];
-        Self { sandbox, allow_degraded: allow_degraded.into(), name: format!("cold without {barriers}") }
+        let (allow_degraded, name) = (allow_degraded.into(), format!("cold without {barriers}"));
+        Self { allow_degraded, name, ..Self::new(sandbox) }
     }
 
     fn command(
@@ -152,9 +166,10 @@ impl Cold {
         let mut policy = Policy {
             profile: setup.profile,
             closed: setup.closed,
-            workspaces: folder.iter().map(Folder::workspace).collect(),
+            workspaces: folder.iter().map(|folder| folder.workspace(self.tier)).collect(),
             network: if setup.host_network { Network::Host } else { Network::None },
             allow_degraded: self.allow_degraded.clone(),
+            tier: self.tier,
             ..Policy::default()
         };
         if setup.shared {
@@ -192,6 +207,12 @@ fn limits(setup: &Setup) -> Limits {
 impl Enclosure for Cold {
     fn name(&self) -> String {
         self.name.clone()
+    }
+    fn expectation(&self, attempt: &Attempt) -> Expectation {
+        match self.tier {
+            Tier::B => tier_b::expectation(attempt.id),
+            Tier::Best | Tier::A => Expectation::Same,
+        }
     }
     fn run_paired(&self, act: Act, setup: &Setup, bait: &Bait, pair: Option<&str>) -> Result<Ran, String> {
         let output = if setup.blocked_imports.is_some() || setup.allowed_imports.is_some() {

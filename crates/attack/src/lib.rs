@@ -9,8 +9,7 @@
 //! barrier, by a *weakened spawner*; the same sandbox with another limit or policy; or code of ours. An attempt that is
 //! refused proves nothing while its control was not seen to work, so a control that fails makes it *inconclusive*.
 //!
-//! It is a crate so that neither the library nor the Python package carries attacks: tests and `agentic doctor --attack`
-//! use it.
+//! It is a crate so that neither the library nor the Python package carries attacks.
 #![forbid(unsafe_code)]
 
 mod attempt;
@@ -18,12 +17,14 @@ mod bait;
 mod enclosure;
 pub mod groups;
 mod imports;
+pub mod mutation;
 mod program;
 mod report;
 mod run;
+pub mod tier_b;
 mod weakened;
 
-pub use attempt::{Act, Attempt, End, Group, Limit, Proof, Scene, Setup};
+pub use attempt::{Act, Attempt, End, Expectation, Group, Limit, Proof, Scene, Setup};
 pub use bait::Bait;
 pub use enclosure::{Cold, Enclosure, Ran, Running, Unconfined};
 pub use report::{Control, Outcome, Report, Row};

@@ -18,6 +18,8 @@ pub enum Outcome {
     Inconclusive(String),
     /// It cannot be made here, for this reason.
     Skipped(String),
+    /// It got through, and this kind of enclosure says that it may; the sentence.
+    NotPromised(String),
 }
 
 /// What its control came to.
@@ -61,7 +63,8 @@ impl Row {
     }
     /// Whether this row is as it must be.
     pub fn sound(&self) -> bool {
-        matches!(self.outcome, Outcome::Refused(_) | Outcome::Skipped(_)) && self.unproven().is_none()
+        let as_it_must = matches!(self.outcome, Outcome::Refused(_) | Outcome::Skipped(_) | Outcome::NotPromised(_));
+        as_it_must && self.unproven().is_none()
     }
 }
 
@@ -87,6 +90,8 @@ pub struct Counts {
     pub inconclusive: usize,
     /// Not made.
     pub skipped: usize,
+    /// Got through, where the documents say that this kind of enclosure does not promise otherwise.
+    pub not_promised: usize,
     /// Of those refused: with a control that was seen to work here.
     pub proven: usize,
 }
@@ -99,6 +104,7 @@ impl Counts {
             match &row.outcome {
                 Outcome::Escaped(_) => counts.escapes += 1,
                 Outcome::Skipped(_) => counts.skipped += 1,
+                Outcome::NotPromised(_) => counts.not_promised += 1,
                 Outcome::Refused(_) if row.unproven().is_none() => {
                     counts.refused += 1;
                     counts.proven += usize::from(row.shown());
@@ -138,6 +144,7 @@ impl Report {
     pub fn remarks(&self) -> Vec<String> {
         let line = |row: &Row| match &row.outcome {
             Outcome::Skipped(why) => Some(format!("skipped {}: {why}", row.id)),
+            Outcome::NotPromised(sentence) => Some(format!("not promised {}: {sentence}", row.id)),
             _ if !row.shown() && row.sound() => {
                 let why: Vec<&str> = row
                     .controls
@@ -157,11 +164,11 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["attempts", "refused", "escapes", "inconclusive", "skipped", "proven here"];
+        let head = ["attempts", "refused", "escapes", "inconclusive", "skipped", "not promised", "proven here"];
         writeln!(f, "{:<16}{}", self.enclosure, head.map(|name| format!("{name:>13}")).concat())?;
         let mut line = |name: &str, counts: Counts| {
-            let Counts { attempts, refused, escapes, inconclusive, skipped, proven } = counts;
-            let numbers = [attempts, refused, escapes, inconclusive, skipped, proven];
+            let Counts { attempts, refused, escapes, inconclusive, skipped, not_promised, proven } = counts;
+            let numbers = [attempts, refused, escapes, inconclusive, skipped, not_promised, proven];
             writeln!(f, "{name:<16}{}", numbers.map(|number| format!("{number:>13}")).concat())
         };
         for (group, counts) in self.by_group() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use agentic_sandbox::ExitReason;
 
-use crate::attempt::{Act, Attempt, End, Group, Proof, Scene};
+use crate::attempt::{Act, Attempt, End, Expectation, Group, Proof, Scene};
 use crate::bait::{Bait, token};
 use crate::enclosure::{Cold, Enclosure, Ran, Unconfined, python_is_there};
 use crate::report::{Control, Outcome, Report, Row};
@@ -71,14 +71,30 @@ impl Runner<'_> {
         if let Some(arch) = attempt.arch.filter(|arch| *arch != std::env::consts::ARCH) {
             return Some(format!("it is written for {arch}"));
         }
+        if let Expectation::NoSense(why) = self.enclosure.expectation(attempt) {
+            return Some(why.to_owned());
+        }
         (!python_is_there()).then(|| "there is no /usr/bin/python3".to_owned())
     }
 
     /// Makes an attempt, without its controls.
     pub fn attempt(&self, attempt: &Attempt, bait: &Bait) -> Outcome {
-        match act(self.enclosure, attempt, bait) {
+        let expectation = self.enclosure.expectation(attempt);
+        let attempt = match expectation {
+            Expectation::Refused(refused) => &Attempt { refused, ..*attempt },
+            _ => attempt,
+        };
+        let outcome = match act(self.enclosure, attempt, bait) {
             Ok(ran) => judge(attempt, &ran),
             Err(why) => Outcome::Inconclusive(format!("it could not be made: {why}")),
+        };
+        match (outcome, expectation) {
+            (Outcome::Escaped(_), Expectation::NotPromised(sentence)) => Outcome::NotPromised(sentence.to_owned()),
+            // A place in the list that is not needed hides what comes to need it.
+            (Outcome::Refused(line), Expectation::NotPromised(_)) => {
+                Outcome::Inconclusive(format!("it is listed as not promised, and is refused: {line}"))
+            }
+            (outcome, _) => outcome,
         }
     }
 

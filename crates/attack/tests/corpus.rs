@@ -2,45 +2,27 @@
 //!
 //! `AGENTIC_ATTACK` narrows it to ids that contain a word, for whoever writes an attempt.
 
-use std::path::PathBuf;
-use std::process::Command;
+mod common;
 
 use agentic_attack::{Cold, Runner, Weakened, groups};
 use agentic_sandbox::{Sandbox, Spawner};
-use agentic_testkit::{project_root, report_skip, spawner_binary};
-
-/// `AGENTIC_WEAKENED_SPAWNER`, else the program is built now, into a folder of its own.
-fn weakened_spawner() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("AGENTIC_WEAKENED_SPAWNER") {
-        return Some(path.into());
-    }
-    let target = project_root().join("target/weakened");
-    let built = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--package", "agentic-sandbox", "--features", "weaken", "--bin", "weakened-spawner"])
-        .arg("--target-dir")
-        .arg(&target)
-        .current_dir(project_root())
-        .status()
-        .is_ok_and(|status| status.success());
-    built.then(|| target.join("debug/weakened-spawner"))
-}
+use agentic_testkit::{report_skip, spawner_binary};
 
 #[test]
 fn nothing_escapes_and_nothing_is_inconclusive() {
     let sandbox = Sandbox::new(Spawner::Path(spawner_binary())).expect("a sandbox");
     let enclosure = Cold::new(sandbox);
-    let weakened = weakened_spawner().map(|path| Weakened::new(&path).expect("a folder for weakened spawners"));
+    let weakened = common::weakened_spawner().map(|path| Weakened::new(&path).expect("a folder for weakened spawners"));
     if weakened.is_none() {
         report_skip("no weakened spawner: set AGENTIC_WEAKENED_SPAWNER; controls that need one are left out");
     }
     let runner = Runner { enclosure: &enclosure, weakened: weakened.as_ref(), width: 4 };
     let word = std::env::var("AGENTIC_ATTACK").unwrap_or_default();
-    let attempts: Vec<_> = groups::corpus().into_iter().filter(|attempt| attempt.id.contains(&word)).collect();
-    let report = runner.run(&attempts);
+    let report = runner.run(&groups::named(&word));
     for line in report.remarks() {
         println!("{line}");
     }
     println!("{report}");
     assert!(report.sound(), "{:#?}", report.findings());
-    assert!(!word.is_empty() || report.counts().attempts > 200, "attempts are missing");
+    assert!(!word.is_empty() || report.counts().attempts > 400, "attempts are missing");
 }

@@ -313,9 +313,12 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  agentic doctor\n  agentic doctor --json | jq .controls
+#[command(
+    after_help = "Examples:\n  agentic doctor\n  agentic doctor --json | jq .controls\n  agentic doctor --attack --group kernel
 
-Exit status: 0 every control can be enforced, 6 some cannot.")]
+Exit status: 0 every control can be enforced, 6 some cannot.
+With --attack: 0 nothing got through and nothing was inconclusive, else 6."
+)]
 pub(crate) struct DoctorArgs {
     /// As one JSON object (docs/reference/doctor.schema.json).
     #[arg(long)]
@@ -329,6 +332,12 @@ pub(crate) struct DoctorArgs {
     /// With --fix: the folder that stands for `/`. For trials.
     #[arg(long, requires = "fix", hide = true, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
+    /// Run the attack corpus against the sandbox of this host instead.
+    #[arg(long)]
+    pub(crate) attack: bool,
+    /// Of the attack corpus one group: kernel, network, cross-run, python, resources, reward-hacking.
+    #[arg(long, value_name = "GROUP", requires = "attack")]
+    pub(crate) group: Option<String>,
     #[command(flatten)]
     pub(crate) place: Place,
 }

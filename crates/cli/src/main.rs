@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod attack;
 mod changes;
 mod completions;
 mod doctor;
@@ -54,6 +55,7 @@ fn main() {
         Subcommands::Edit(args) => edit::run(args).map(i32::from),
         Subcommands::Runs(args) => history::list(&args).map(i32::from),
         Subcommands::Show(args) => history::show(&args).map(i32::from),
+        Subcommands::Doctor(args) if args.attack => attack::run(&args).map(i32::from),
         Subcommands::Doctor(args) => doctor::run(&args).map(i32::from),
         Subcommands::Completions(args) => completions::run(&args).map(i32::from),
     };

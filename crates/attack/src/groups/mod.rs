@@ -34,6 +34,11 @@ pub fn of(group: Group) -> Vec<&'static Attempt> {
     corpus().into_iter().filter(|attempt| attempt.group() == Some(group)).collect()
 }
 
+/// The attempts whose id contains this word.
+pub fn named(word: &str) -> Vec<&'static Attempt> {
+    corpus().into_iter().filter(|attempt| attempt.id.contains(word)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

@@ -39,6 +39,9 @@ pub(in crate::groups) const PROC: &[Attempt] = &[
         // Without Landlock's scope the signal is accepted, and has no effect on a pid 1: then this line is printed.
         "try: os.kill(1, 9)\nexcept OSError as error: refused(named(error.errno))\nrefused('no effect')",
         &["refused EPERM", "refused no effect"], &[Elsewhere("processes.rs: the_nest_init_can_be_neither_read_nor_killed")]),
+    python("kernel/init-unfiltered", "every system call, by the process above",
+        "mode = [line.split()[1] for line in open('/proc/1/status') if line.startswith('Seccomp:')]\nreached() if mode != ['2'] else refused('filtered')",
+        &["refused filtered"], &[Without("nest-init-filter")]),
     python("kernel/host-process-environ", "secrets of the user's other processes",
         "text = open('/proc/%d/environ' % HOST['victim'], 'rb') if os.path.exists('/proc/%d' % HOST['victim']) else refused('ENOENT')\nif HOST['token'].encode() in text.read(): reached()",
         &["refused ENOENT"], &[Host]),
@@ -190,6 +193,9 @@ pub(in crate::groups) const EXECUTION: &[Attempt] = &[
     python("kernel/empty-path", "a program that no path names",
         "import ctypes\nfd = os.open('/bin/echo', os.O_RDONLY)\nargv = (ctypes.c_char_p * 3)(b'echo', b'reached', None)\ndone, error = syscall(322 if os.uname().machine == 'x86_64' else 281, fd, buffer(b''), ctypes.addressof(argv), 0, 0x1000)\nrefused(named(error))",
         &["refused EPERM"], &[Host, Without("call:execveat")]),
+    python("kernel/set-id-mounts", "another uid by a set-id program in a place that it can write",
+        "places = [p for p in ('/tmp', '/dev/shm', '/home/user', os.getcwd()) if not os.statvfs(p).f_flag & os.ST_NOSUID]\nreached() if places else refused('nosuid')",
+        &["refused nosuid"], &[Without("nosuid")]).within(Setup::WORKSPACE),
     shell("kernel/set-id", "another uid by a set-id program",
         "cp /usr/bin/id /tmp/id && chmod 6755 /tmp/id && test \"$(/tmp/id -u)\" = 1000 && test \"$(id -ru)\" = 1000 && echo 'refused its own uid' || echo reached",
         &["refused its own uid"], &[Elsewhere("filesystem.rs: set_id_bits_give_nothing_inside")]),
@@ -219,7 +225,7 @@ pub(in crate::groups) const IDENTITY: &[Attempt] = &[
         "open('file', 'w').close()\nattempt(os.setxattr, 'file', 'trusted.x', b'y')",
         &["refused EPERM"], &[HostAsRoot]).or_missing(&["refused EOPNOTSUPP"]).within(Setup::WORKSPACE),
     python("kernel/file-capability", "capabilities by a file",
-        "import struct\nopen('/tmp/file', 'w').close()\nattempt(os.setxattr, '/tmp/file', 'security.capability', struct.pack('<5I', 0x02000001, 0xffffffff, 0, 0xffffffff, 0))",
+        "import struct, tempfile\nfile = tempfile.NamedTemporaryFile()\nattempt(os.setxattr, file.name, 'security.capability', struct.pack('<5I', 0x02000001, 0xffffffff, 0, 0xffffffff, 0))",
         &["refused EPERM"], &[Without("capabilities")]),
     python("kernel/limit-raised", "a resource limit, raised",
         "import resource\ntry: resource.setrlimit(resource.RLIMIT_NOFILE, (1 << 19, 1 << 19))\nexcept ValueError: refused('EPERM')\nreached()",
@@ -232,9 +238,20 @@ pub(in crate::groups) const IDENTITY: &[Attempt] = &[
     python("kernel/priority", "more of the processor", "attempt(os.setpriority, os.PRIO_PROCESS, 0, -5)",
         &["refused EACCES", "refused EPERM"], &[HostAsRoot]),
     python("kernel/immutable", "a file that its owner cannot remove",
-        "import fcntl\nfd = os.open('file', os.O_CREAT | os.O_RDWR)\nattempt(fcntl.ioctl, fd, 0x40086602, (16).to_bytes(8, 'little'))",
+        IMMUTABLE,
         &["refused ENOTTY"], &[HostAsRoot, Without("call:ioctl")]).or_missing(&["refused EPERM", "refused EOPNOTSUPP"]).within(Setup::WORKSPACE),
 ];
+
+/// FS_IOC_SETFLAGS with FS_IMMUTABLE_FL: ioctl_iflags(2). Where it succeeds it is undone, or the folder could not be removed.
+const IMMUTABLE: &str = r"
+import fcntl
+fd = os.open('file', os.O_CREAT | os.O_RDWR)
+try: fcntl.ioctl(fd, 0x40086602, (16).to_bytes(8, 'little'))
+except OSError as error: refused(named(error.errno))
+flags = int.from_bytes(fcntl.ioctl(fd, 0x80086601, bytes(8)), 'little')
+fcntl.ioctl(fd, 0x40086602, (flags & ~16).to_bytes(8, 'little'))
+reached()
+";
 
 /// RTM_NEWLINK for interface 1, flags to 0: rtnetlink(7).
 const INTERFACE_DOWN: &str = r"
