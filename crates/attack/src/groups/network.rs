@@ -30,6 +30,11 @@ const fn capable(id: &'static str, what: &'static str, source: &'static str) -> 
     python(id, what, source, &["refused EPERM"], &[Without("capabilities")])
 }
 
+/// The same by a socket option that the list leaves out besides.
+const fn option(id: &'static str, what: &'static str, source: &'static str) -> Attempt {
+    python(id, what, source, &["refused ENOPROTOOPT"], &[Without("capabilities+call:setsockopt")])
+}
+
 #[rustfmt::skip]
 pub(in crate::groups) const NETWORK: &[Attempt] = &[
     listener("network/mapped-address", "the host's loopback as an IPv4 address inside an IPv6 one",
@@ -79,11 +84,11 @@ pub(in crate::groups) const NETWORK: &[Attempt] = &[
     Attempt { act: Act::Host(listen), ..python("network/listen-for-the-host", "to be taken for a service of the host",
         "", NOBODY, SHARED) },
     capable("network/add-an-address", "another address for its own interface", ADD_ADDRESS),
-    capable("network/transparent", "packets from addresses that it does not have",
+    option("network/transparent", "packets from addresses that it does not have",
         "import socket\nattempt(socket.socket().setsockopt, socket.SOL_IP, 19, 1)"),
-    capable("network/mark", "packets that the host's firewall takes for others",
+    option("network/mark", "packets that the host's firewall takes for others",
         "import socket\nattempt(socket.socket().setsockopt, socket.SOL_SOCKET, 36, 1)"),
-    capable("network/repair", "connections that were never made",
+    option("network/repair", "connections that were never made",
         "import socket\nattempt(socket.socket().setsockopt, socket.IPPROTO_TCP, 19, 1)"),
     capable("network/priority", "packets before everybody's",
         "import socket\nattempt(socket.socket().setsockopt, socket.SOL_SOCKET, socket.SO_PRIORITY, 7)"),

@@ -116,7 +116,8 @@ import ctypes, mmap, signal
 library = libc()
 library.mmap.restype = ctypes.c_void_p
 library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
-at = library.mmap(0x10000000, 4096, 7, 0x22 | 0x100000, -1, 0)
+# MAP_32BIT: whatever lies where, an address that fits.
+at = library.mmap(None, 4096, 7, 0x22 | 0x40, -1, 0)
 words = bytes([1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0])
 address = (at + 64).to_bytes(4, 'little')
 code = bytes([0x53, 0xb8, 102, 0, 0, 0, 0xbb, 1, 0, 0, 0, 0xb9]) + address + bytes([0xcd, 0x80, 0x5b, 0xc3])
