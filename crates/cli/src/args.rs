@@ -129,6 +129,7 @@ pub(crate) struct PlanArgs {
   agentic exec script.py --timeout 10 --memory 512 -- --verbose input.csv
   echo 'echo hello' | agentic exec --lang bash -
   agentic exec --block-import socket --block-import subprocess untrusted.py
+  agentic exec --allow-net pypi.org --allow-net files.pythonhosted.org --lang bash -e 'pip download six'
   agentic exec --view host --lang bash -e 'cargo build'
 
 Exit status: the program's own; 124 timed out, 125 our own error or refusal, 126 not executable,
@@ -161,6 +162,22 @@ pub(crate) struct ExecArgs {
     /// How far the network reaches. Default: none.
     #[arg(long, value_enum)]
     pub(crate) network: Option<NetworkReach>,
+    /// A host that may be reached, by HTTP, HTTPS or TCP: HOST[:PORT] (without: 80 and 443), *.HOST for names below it,
+    /// =ADDRESS to pin it, =NETWORK/BITS to admit private addresses.
+    #[arg(long = "allow-net", value_name = "HOST[:PORT]", action = ArgAction::Append)]
+    pub(crate) allow_net: Vec<String>,
+    /// A header that the proxy sets and the program never holds: HEADER=[PREFIX ]env:VARIABLE@HOST[/PATH], or file:PATH.
+    #[arg(long, value_name = "SECRET", action = ArgAction::Append)]
+    pub(crate) secret: Vec<String>,
+    /// An allowed host whose TLS the proxy opens, under an authority that only this run trusts.
+    #[arg(long = "tls-terminate", value_name = "HOST", action = ArgAction::Append)]
+    pub(crate) tls_terminate: Vec<String>,
+    /// A file of certificates (PEM) trusted besides the system's where --allow-net is used.
+    #[arg(long = "trust-ca", value_name = "FILE")]
+    pub(crate) trust_ca: Option<PathBuf>,
+    /// MB that may pass the network allow-list, both ways. Default: 1024.
+    #[arg(long = "max-net", value_name = "MB", allow_negative_numbers = true)]
+    pub(crate) max_net: Option<String>,
     /// Which part of the host is visible. Default: system.
     #[arg(long, value_enum)]
     pub(crate) view: Option<ViewName>,

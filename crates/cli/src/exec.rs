@@ -157,6 +157,7 @@ fn end(args: &ExecArgs, settings: &Settings, limits: &Limits, output: &Output, m
             "limits_hit": output.limits_hit,
             "enforced": output.enforced,
             "denials": output.denials,
+            "network": output.network,
             "changes": changes,
             "held_back": held,
             "kept": kept.as_ref().map(|kept| kept.folder.display().to_string()),
@@ -309,6 +310,9 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
         .value("sandbox.blocked_imports", "--block-import", Value::List(args.block_import.clone()))
         .value("sandbox.allowed_imports", "--allow-import", Value::List(args.allow_import.clone()))
         .value("sandbox.allow_degraded", "--allow-degraded", Value::List(args.allow_degraded.clone()))
+        .value("sandbox.allow_net", "--allow-net", Value::List(args.allow_net.clone()))
+        .value("sandbox.tls_terminate", "--tls-terminate", Value::List(args.tls_terminate.clone()))
+        .value("sandbox.secrets", "--secret", Value::List(args.secret.clone()))
         .value("sandbox.env", "--env", Value::Pairs(program::environment(&args.env, args.env_file.as_deref(), found)?))
         .paths("sandbox.read_only", "--ro", &args.ro)?
         .paths("sandbox.read_write", "--rw", &args.rw)?
@@ -321,6 +325,11 @@ fn typed(args: &ExecArgs, found: &Surroundings, language: Language) -> Result<Ty
             })?;
         }
     }
+    if let Some(path) = &args.trust_ca {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        typed.text("sandbox.trust_ca", "--trust-ca", path.to_str().or(Some("")))?;
+    }
+    typed.text("sandbox.network_bytes", "--max-net", args.max_net.as_deref())?;
     if let Some(runtime) = &args.runtime {
         let name = format!("sandbox.runtimes.{}", language.as_str());
         let path = std::path::absolute(runtime).unwrap_or_else(|_| runtime.clone());
@@ -405,6 +414,7 @@ mod tests {
             limits_hit,
             enforced: Default::default(),
             denials: Vec::new(),
+            network: None,
         }
     }
 

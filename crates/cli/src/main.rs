@@ -20,6 +20,7 @@ mod findings;
 mod fix;
 mod history;
 mod keep;
+mod network;
 mod plan;
 mod program;
 mod progress;
@@ -46,6 +47,7 @@ use exit_code::ExitCode;
 
 fn main() {
     agentic_sandbox::spawner_hook();
+    agentic_proxy::proxy_hook();
     let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
     let result = match arguments.command {
         Subcommands::Run(args) => run::run(args).map(i32::from),

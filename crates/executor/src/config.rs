@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use agentic_sandbox::{Control, Limits, Network, Profile, Spawner, Tier};
+use agentic_sandbox::{Control, Gateway, Limits, Network, Profile, Spawner, Tier};
 
 use crate::workspace::AllowPersist;
 
@@ -35,6 +36,8 @@ pub struct SandboxSettings {
     pub network: Network,
     /// Which system calls code is answered (`run_code`, `exec`). Shell commands are more than one process: always the default.
     pub profile: Profile,
+    /// What answers inside when the network is [`Network::Proxied`].
+    pub gateway: Option<Arc<dyn Gateway>>,
     /// Further host paths, read-only.
     pub read_only: Vec<PathBuf>,
     /// Host paths written through, outside every layer.

@@ -164,6 +164,7 @@ impl SandboxForm {
             tier: Tier::Best,
             network: self.network,
             profile: self.profile,
+            gateway: None,
             read_only: self.read_only,
             read_write: self.read_write,
             hide: self.hide,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::child::Child;
+use crate::gateway::Gateway;
 use crate::launch::Sandbox;
 use crate::{Limits, Output, Policy, Result};
 
@@ -69,6 +70,7 @@ pub struct Command {
     pub(crate) terminal: Option<WindowSize>,
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
+    pub(crate) gateway: Option<Arc<dyn Gateway>>,
 }
 
 impl fmt::Debug for Command {
@@ -93,6 +95,7 @@ impl Command {
             terminal: None,
             policy: Policy::default(),
             limits: Limits::default(),
+            gateway: None,
         }
     }
     /// `argv[0]`, when it should differ from the program (a venv is found by it).
@@ -151,6 +154,11 @@ impl Command {
     /// What it may spend.
     pub fn limits(&mut self, limits: Limits) -> &mut Self {
         self.limits = limits;
+        self
+    }
+    /// What answers inside when the policy's network is [`crate::Network::Proxied`], and required then.
+    pub fn gateway(&mut self, gateway: Arc<dyn Gateway>) -> &mut Self {
+        self.gateway = Some(gateway);
         self
     }
     /// The program, as it was named.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::filters::Arch;
 use crate::filters::Openings;
+use crate::gateway::Traffic;
 use crate::limits::{Limits, MB};
 use crate::output::LimitKind;
 use crate::policy::Profile;
@@ -136,6 +137,26 @@ pub(crate) fn of_limits(hit: &[LimitKind], limits: &Limits) -> Vec<Denial> {
         Denial::exact(Refuser::Limits, format!("limited to {value}"), object, Some(format!("a higher limit ({how})")))
     };
     hit.iter().map(denial).collect()
+}
+
+/// What the gateway did not let through.
+pub(crate) fn of_network(traffic: &Traffic) -> Vec<Denial> {
+    let mut found: Vec<Denial> = Vec::new();
+    for decision in traffic.decisions.iter().filter(|decision| !decision.allowed) {
+        let object = match decision.host.as_str() {
+            "" => "a connection without a host".to_owned(),
+            host => format!("{host}:{}", decision.port),
+        };
+        let rule = decision.reason.clone().unwrap_or_default();
+        let denial = Denial::exact(Refuser::NetworkAllowList, shown(&rule), &object, decision.how_to_allow.clone());
+        let same = |known: &Denial| (&known.object, &known.rule) == (&denial.object, &denial.rule);
+        match found.iter().position(same) {
+            Some(place) => found[place].count += 1,
+            None if found.len() < MOST_DENIALS => found.push(denial),
+            None => {}
+        }
+    }
+    found
 }
 
 /// The system calls that the filter refused, as the nest init counted them.

@@ -84,7 +84,8 @@ pub(crate) fn enforced(enforced: &mut Enforced, why: &str, identity: &Identity, 
         enforced.insert(control, Enforcement::Off(reason.into()));
     }
     let network = match network {
-        Network::None => Enforcement::Degraded(
+        // Refused before it comes here: the proxy's sockets are in a namespace.
+        Network::None | Network::Proxied => Enforcement::Degraded(
             "INET, UNIX and netlink sockets are refused instead, so the program cannot serve itself on the loopback either".into(),
         ),
         Network::Host => Enforcement::Off("the host's network was asked for; UNIX sockets are refused".into()),

@@ -14,6 +14,7 @@ use rustix::process::Signal;
 use crate::channel;
 use crate::child::{Child, Killer};
 use crate::error::{Error, Result};
+use crate::gateway::Passage;
 use crate::guarded::Guarded;
 use crate::identity::{Identity, Slot};
 use crate::linux::cgroup::{Group, Support};
@@ -252,15 +253,28 @@ impl Sandbox {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let processors = Processors::of(&command.limits, u64::from(std::process::id()).wrapping_add(number));
         let (slot, entries, writable, mounts, enclosure);
+        let (mut passage, mut listen) = (None, Vec::new());
         match without {
             None => {
-                let view = View::of(&command.policy, &command.limits, &processors)?;
+                let mut view = View::of(&command.policy, &command.limits, &processors)?;
+                passage = open_gateway(command)?;
+                if let Some(passage) = &passage {
+                    let inside = passage.inside();
+                    listen.clone_from(&inside.listen);
+                    view.admit(inside);
+                    set(&mut env, &inside.env);
+                }
                 slot = Slot::reserve()?;
                 let mut shown = view.entries;
                 mounts = self.prepare_mounts(&slot, &mut shown)?;
                 (entries, writable, enclosure) = (shown, view.writable, Enclosure::Namespaces);
             }
-            Some(_) => {
+            Some(why) => {
+                if command.policy.network == Network::Proxied {
+                    return Err(Error::Policy(format!(
+                        "an allow-list of hosts needs a network namespace, and this run has none: {why}"
+                    )));
+                }
                 let run = Guarded::prepare(command, &processors)?;
                 argv = argv.into_iter().map(|text| run.list.argument(text)).collect();
                 env = env.into_iter().map(|entry| run.list.variable(entry)).collect();
@@ -284,7 +298,7 @@ impl Sandbox {
         let group = group.ok();
         let held = |control| matches!(enforced.get(&control), Some(Enforcement::Active));
         let (watch_memory, watch_cpu) = (!held(Control::Memory), !held(Control::Cpu));
-        let own_network = command.policy.network == Network::None;
+        let own_network = command.policy.network != Network::Host;
         let into_cgroup = group.as_ref().and_then(Group::clone_fd);
         let (nest, ends_with) = match without {
             None => {
@@ -297,6 +311,9 @@ impl Sandbox {
                 (self.nest(0, None, None)?, Signal::TERM)
             }
         };
+        if let Some(confined) = passage.as_ref().and_then(|passage| passage.inside().confined.clone()) {
+            enforced.insert(Control::NetworkProxy, confined);
+        }
         let killer = match killer {
             None => Killer::new(nest.pidfd, ends_with),
             Some(killer) => {
@@ -309,6 +326,7 @@ impl Sandbox {
             enclosure,
             as_root: slot.identity.as_root(),
             own_network,
+            listen,
             terminal: command.terminal.as_ref().map(|size| size()),
             entries,
             limits: command.limits.clone(),
@@ -363,6 +381,7 @@ impl Sandbox {
             killer,
             _slot: slot,
             client: nest.client,
+            passage,
         };
         Ok(supervised)
     }
@@ -427,6 +446,7 @@ impl Sandbox {
             enclosure: Enclosure::Namespaces,
             as_root: false,
             own_network: false,
+            listen: Vec::new(),
             terminal: None,
             entries: vec![Entry { at: "/".into(), what }],
             limits: Limits::default(),
@@ -459,6 +479,28 @@ impl Sandbox {
             Some((Status::Failed { kind, stage, errno }, _)) => Err(failure(kind, stage, errno)),
             _ => Err(Error::Spawner("the nest init ended without a word".into())),
         }
+    }
+}
+
+/// The gateway of a run whose policy has one. What is asked for by halves is refused.
+fn open_gateway(command: &Command) -> Result<Option<Box<dyn Passage>>> {
+    match (command.policy.network, &command.gateway) {
+        (Network::Proxied, Some(gateway)) => {
+            gateway.open().map(Some).map_err(|error| Error::stage("start the network proxy", error))
+        }
+        (Network::Proxied, None) => Err(Error::Policy("the network is proxied, and there is no gateway".into())),
+        _ => Ok(None),
+    }
+}
+
+/// Sets variables over those that are there.
+fn set(env: &mut Vec<OsString>, variables: &[(OsString, OsString)]) {
+    for (key, value) in variables {
+        let mut entry = key.clone();
+        entry.push("=");
+        env.retain(|set| !set.as_bytes().starts_with(entry.as_bytes()));
+        entry.push(value);
+        env.push(entry);
     }
 }
 

@@ -15,7 +15,7 @@
 
 mod allow_list;
 mod capture;
-mod channel;
+pub mod channel;
 mod child;
 mod command;
 mod denial;
@@ -24,6 +24,7 @@ mod filters;
 mod fork;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+mod gateway;
 mod guarded;
 mod identity;
 mod init;
@@ -44,8 +45,10 @@ pub use child::{Child, Killer};
 pub use command::{Command, Observer, Stdin, Stream};
 pub use denial::{Certainty, Denial, MOST_DENIALS, Refuser};
 pub use error::{Error, Result};
+pub use gateway::{Gateway, Inside, NetworkDecision, Passage, Traffic};
 pub use launch::{Sandbox, Spawner, WarmUp};
 pub use limits::{LimitError, Limits, MB};
+pub use linux::confine::confine_proxy;
 pub use linux::lease::has_writer;
 pub use linux::sys::with_fs_identity;
 pub use output::{Captured, Control, Enforced, Enforcement, ExitReason, LimitKind, Output, Usage};

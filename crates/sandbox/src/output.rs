@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::denial::Denial;
+use crate::gateway::Traffic;
 
 /// Why a run ended. Everything here is a result, not an error; what could not start is [`crate::Error`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,6 +170,8 @@ pub enum Control {
     Cpu,
     /// The scratch-space limit.
     Disk,
+    /// The confinement of the network proxy, where there is one.
+    NetworkProxy,
     /// The import policy of the runtime.
     Imports,
     /// Dotenv files of the workspace hidden.
@@ -208,6 +211,9 @@ pub struct Output {
     /// What it was refused, as far as the kernel told: system calls and limits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub denials: Vec<Denial>,
+    /// What went through the gateway, where there was one.
+    #[serde(default)]
+    pub network: Option<Traffic>,
 }
 
 #[cfg(test)]

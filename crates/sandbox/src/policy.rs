@@ -25,6 +25,8 @@ pub enum Network {
     /// An empty network namespace whose own loopback is up.
     #[default]
     None,
+    /// An empty network namespace in which the command's gateway listens ([`crate::Command::gateway`]).
+    Proxied,
     /// The host's network: the explicit opposite.
     Host,
 }

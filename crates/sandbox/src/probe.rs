@@ -127,6 +127,7 @@ mod tests {
                     usage: Default::default(),
                     limits_hit: vec![],
                     denials: Vec::new(),
+                    network: None,
                     enforced,
                 }),
                 "6".into(),

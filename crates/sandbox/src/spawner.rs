@@ -58,35 +58,45 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn start(spawner: &Spawner) -> Result<Self> {
         let (ours, theirs) = channel::pair().map_err(|error| Error::stage("make the spawner's socket", error))?;
-        let image;
-        let program = match spawner {
-            Spawner::CurrentExe => "/proc/self/exe".into(),
-            Spawner::Path(path) if path.is_absolute() => path.clone(),
-            Spawner::Path(path) => {
-                return Err(Error::Spawner(format!("{} is not an absolute path", path.display())));
-            }
-            Spawner::Embedded(bytes) => {
-                image = sealed(bytes).map_err(|error| Error::stage("hold the spawner in memory", error))?;
-                format!("/proc/self/fd/{}", image.as_raw_fd()).into()
-            }
-        };
-        let process = Command::new(&program)
-            .arg0(NAME)
-            // A Ctrl-C goes to the whole foreground group of a terminal; what it is to end is the engine's to decide.
-            .process_group(0)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(theirs))
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .map_err(|error| Error::stage(format!("start the spawner {}", program.display()), error))?;
-        Ok(Self { socket: ours, process, owner: std::process::id() })
+        Ok(Self { socket: ours, process: spawner.start(NAME, theirs)?, owner: std::process::id() })
     }
 
     /// Asks for something; the answer comes on the report socket that travels along.
     pub(crate) fn request(&self, request: &Request, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         channel::send(&self.socket, request, descriptors).map_err(|error| Error::Spawner(error.to_string()))
+    }
+}
+
+impl Spawner {
+    /// Starts the executable as a process of ours: `name` is its whole command line, `control` its standard input, and
+    /// its environment is empty.
+    ///
+    /// # Errors
+    /// A path that is not absolute; what the kernel said.
+    pub fn start(&self, name: &str, control: OwnedFd) -> Result<std::process::Child> {
+        let image;
+        let program = match self {
+            Self::CurrentExe => "/proc/self/exe".into(),
+            Self::Path(path) if path.is_absolute() => path.clone(),
+            Self::Path(path) => {
+                return Err(Error::Spawner(format!("{} is not an absolute path", path.display())));
+            }
+            Self::Embedded(bytes) => {
+                image = sealed(bytes).map_err(|error| Error::stage("hold an executable in memory", error))?;
+                format!("/proc/self/fd/{}", image.as_raw_fd()).into()
+            }
+        };
+        Command::new(&program)
+            .arg0(name)
+            // A Ctrl-C goes to the whole foreground group of a terminal; what it is to end is the engine's to decide.
+            .process_group(0)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(control))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .map_err(|error| Error::stage(format!("start {name} ({})", program.display()), error))
     }
 }
 
@@ -126,7 +136,7 @@ impl Drop for Client {
 /// A memfd with `bytes`, sealed against change. Kept inheritable: the new process resolves it by number.
 fn sealed(bytes: &[u8]) -> io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
-    let file = memfd_create(NAME, MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC)?;
+    let file = memfd_create("agentic", MemfdFlags::ALLOW_SEALING | MemfdFlags::CLOEXEC)?;
     let mut file = File::from(file);
     file.write_all(bytes)?;
     fcntl_add_seals(&file, SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE)?;

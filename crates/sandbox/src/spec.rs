@@ -3,6 +3,7 @@
 //! Paths and arguments travel as raw bytes ([`OsString`]); the encoding is postcard.
 
 use std::ffi::OsString;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -68,6 +69,8 @@ pub(crate) struct Spec {
     /// Entered as root: become the inside user first, keeping capabilities.
     pub(crate) as_root: bool,
     pub(crate) own_network: bool,
+    /// Loopback addresses to listen on; the sockets go up before the program starts.
+    pub(crate) listen: Vec<SocketAddrV4>,
     /// Rows and columns of the terminal to give the program instead of pipes.
     pub(crate) terminal: Option<(u16, u16)>,
     pub(crate) entries: Vec<Entry>,
@@ -141,6 +144,8 @@ pub(crate) enum Status {
     Failed { kind: FailureKind, stage: String, errno: i32 },
     /// The overlay's root comes along as a descriptor.
     Mounted,
+    /// The listening sockets come along, before the program starts.
+    Listening,
     /// The terminal's other end comes along, before the program starts.
     Terminal,
     /// The program runs; what the kernel says is in force.

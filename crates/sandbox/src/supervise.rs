@@ -20,6 +20,7 @@ use crate::command::{Stdin, Stream, WindowSize};
 use crate::denial::{self, MOST_DENIALS};
 use crate::error::{Error, Result};
 use crate::filters::Openings;
+use crate::gateway::Passage;
 use crate::identity::Slot;
 use crate::launch::failure;
 use crate::limits::Limits;
@@ -78,6 +79,8 @@ pub(crate) struct Supervised {
     pub(crate) enforced: Enforced,
     pub(crate) killer: Killer,
     pub(crate) _slot: Slot,
+    /// What answers inside, until the end.
+    pub(crate) passage: Option<Box<dyn Passage>>,
     /// Held until the end.
     pub(crate) client: Arc<Client>,
 }
@@ -108,6 +111,7 @@ struct Loop {
 /// Sees a run to its end.
 pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
     // With a terminal, input waits until its end has come up.
+    let mut passage = run.passage.take();
     let pipe = run.input.take().filter(|_| run.terminal.is_none());
     let mut input = Input::new(pipe, if run.terminal.is_none() { &run.stdin } else { &Stdin::Null });
     let Supervised { began, report, control, output, stdout, stderr, limits, group, enforced, killer, .. } = &run;
@@ -190,7 +194,7 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
         for source in ready {
             match source {
                 Source::Control => {
-                    if let Some(end) = state.hear()? {
+                    if let Some(end) = state.hear(&mut passage)? {
                         let copy = duplicate(&end).map_err(|error| Error::stage("duplicate a terminal", error))?;
                         input = Input::new(Some(copy), &run.stdin);
                         terminal = Some(Terminal { end, size: (0, 0) });
@@ -226,7 +230,13 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
         capture.finish();
     }
     let reaped = reaped.unwrap_or_else(|| wait_for_reap(report, killer));
-    finish(&run, reaped, state, captures)
+    let mut output = finish(&run, reaped, state, captures)?;
+    output.network = passage.map(Passage::close);
+    if let Some(traffic) = &output.network {
+        output.denials.extend(denial::of_network(traffic));
+        output.denials.truncate(MOST_DENIALS);
+    }
+    Ok(output)
 }
 
 /// What a descriptor in the poll set stands for.
@@ -259,7 +269,7 @@ impl Loop {
     }
 
     /// Takes one message; the end of a terminal, when it brought one.
-    fn hear(&mut self) -> Result<Option<OwnedFd>> {
+    fn hear(&mut self, passage: &mut Option<Box<dyn Passage>>) -> Result<Option<OwnedFd>> {
         let Some(control) = &self.control else { return Ok(None) };
         match channel::receive::<Status>(control).map_err(|error| Error::stage("hear from the nest init", error))? {
             None => self.control = None,
@@ -280,6 +290,13 @@ impl Loop {
                 return Ok(end);
             }
             Some((Status::Refused(refused), _)) => self.refused(refused),
+            Some((Status::Listening, listeners)) => {
+                if let Some(passage) = passage {
+                    passage
+                        .serve(listeners)
+                        .map_err(|error| Error::stage("hand the network proxy its sockets", error))?;
+                }
+            }
             Some((Status::Mounted, _)) => {}
         }
         Ok(None)
@@ -379,7 +396,16 @@ fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capt
     let mut denials = denial::of_limits(&limits_hit, &run.limits);
     denials.extend(denial::of_calls(&state.refused, Openings::of(run.profile, run.closed)));
     denials.truncate(MOST_DENIALS);
-    Ok(Output { reason, stdout: stdout.0, stderr: stderr.0, usage, limits_hit, enforced: state.enforced, denials })
+    Ok(Output {
+        reason,
+        stdout: stdout.0,
+        stderr: stderr.0,
+        usage,
+        limits_hit,
+        enforced: state.enforced,
+        denials,
+        network: None,
+    })
 }
 
 /// Takes what lies in a pipe, without waiting for more. Bounded, since somebody outside may go on writing.

@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, Result};
+use crate::gateway::Inside;
 use crate::limits::Limits;
 use crate::policy::{self, Network, Policy, Source};
 use crate::spec::{Entry, Layer, What};
@@ -141,6 +142,20 @@ impl View {
         Ok(view)
     }
 
+    /// Adds what a gateway needs inside: names and files.
+    pub(crate) fn admit(&mut self, inside: &Inside) {
+        for entry in &mut self.entries {
+            if let (true, What::File(text)) = (entry.at == "/etc/hosts", &mut entry.what) {
+                for (name, address) in &inside.hosts {
+                    text.extend_from_slice(format!("{address} {name}\n").as_bytes());
+                }
+            }
+        }
+        for (at, bytes) in &inside.files {
+            self.put(at, What::File(bytes.clone()));
+        }
+    }
+
     fn put(&mut self, at: impl AsRef<Path>, what: What) {
         self.entries.push(Entry { at: at.as_ref().into(), what });
     }
@@ -200,7 +215,7 @@ impl View {
             self.put(name, What::File(text.as_bytes().to_vec()));
         }
         match policy.network {
-            Network::None => self.put("/etc/resolv.conf", What::File(Vec::new())),
+            Network::None | Network::Proxied => self.put("/etc/resolv.conf", What::File(Vec::new())),
             Network::Host => self.put("/etc/resolv.conf", What::Copy("/etc/resolv.conf".into())),
         }
     }

@@ -65,6 +65,14 @@ fn a_program_runs_and_the_result_names_every_control() {
 }
 
 #[test]
+fn an_allow_list_of_hosts_is_refused_with_the_reason() {
+    let policy = Policy { network: Network::Proxied, ..tier_b() };
+    let mut command = Command::new("/bin/true");
+    let refused = command.policy(policy).output(sandbox()).unwrap_err().to_string();
+    assert!(refused.contains("needs a network namespace") && refused.contains("tier B was asked for"), "{refused}");
+}
+
+#[test]
 fn it_is_the_callers_user_or_as_root_one_that_owns_nothing() {
     let uid = printed(&shell(tier_b(), seconds(20), "id -u"));
     let caller = rustix::process::geteuid().as_raw();

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentic_executor::config::{Budgets, Config, SandboxSettings};
 use agentic_executor::executor::ExecutionMode;
 use agentic_executor::workspace::AllowPersist;
-use agentic_sandbox::{Control, Limits, MB, Network, Profile, Spawner, Tier, View};
+use agentic_proxy::ProxyGateway;
+use agentic_sandbox::{Control, Gateway, Limits, MB, Network, Profile, Spawner, Tier, View};
 
 pub(crate) mod approval;
 mod file;
@@ -305,6 +307,7 @@ fn default_number(name: &str, memory: u64) -> Option<f64> {
         "disk" => megabytes(limits.disk),
         "inodes" => limits.inodes as f64,
         "file_size" => megabytes(limits.file_size),
+        "sandbox.network_bytes" => megabytes(agentic_proxy::Budget::default().bytes),
         _ => return None,
     })
 }
@@ -363,6 +366,43 @@ impl Chosen<'_> {
         Ok(any.then_some(limits))
     }
 
+    /// How far the network reaches, and what answers where it reaches some hosts.
+    fn network(&self, found: &Surroundings) -> Result<(Network, Option<Arc<dyn Gateway>>)> {
+        let allow = self.list("sandbox.allow_net").unwrap_or_default();
+        let host = self.text("sandbox.network") == Some("host");
+        let (secrets, terminate) = (self.list("sandbox.secrets"), self.list("sandbox.tls_terminate"));
+        if allow.is_empty() {
+            if secrets.or(terminate).is_some_and(|list| !list.is_empty()) {
+                return Err(Failure::bad_input("a secret or opened TLS is for a host that is allowed, and none is")
+                    .hint("--allow-net HOST allows one"));
+            }
+            return Ok((if host { Network::Host } else { Network::None }, None));
+        }
+        match self.values.get("sandbox.network") {
+            None => {}
+            // A workspace may take the network away.
+            Some((Value::Text(none), Origin::Workspace(..))) if none == "none" => return Ok((Network::None, None)),
+            Some((value, origin)) => {
+                return Err(Failure::bad_input(format!(
+                    "the network is to be `{value}` ({origin}), and hosts are allowed by name"
+                ))
+                .hint("--allow-net opens those hosts and nothing else: leave the network setting out"));
+            }
+        }
+        let megabytes = self.number("sandbox.network_bytes");
+        let access = crate::network::access(
+            &allow,
+            &terminate.unwrap_or_default(),
+            &secrets.unwrap_or_default(),
+            self.text("sandbox.trust_ca").map(|path| expand(path, found.host.home.as_deref())),
+            megabytes.map(|megabytes| (megabytes * MB as f64).round().max(1.0) as u64),
+            found,
+        )?;
+        let gateway =
+            ProxyGateway::new(access, Spawner::CurrentExe).map_err(|error| Failure::bad_input(error.to_string()))?;
+        Ok((Network::Proxied, Some(gateway)))
+    }
+
     fn config(&self, found: Surroundings) -> Result<Config> {
         let home = found.host.home.clone();
         let home = home.as_deref();
@@ -387,6 +427,7 @@ impl Chosen<'_> {
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), expand(self.text(&format!("sandbox.runtimes.{name}"))?, home))))
             .collect();
+        let (network, gateway) = self.network(&found)?;
         let budgets = Budgets::default();
         let host_limits = Limits::for_host_view(found.host.memory);
         Ok(Config {
@@ -399,7 +440,8 @@ impl Chosen<'_> {
                     Some("b") => Tier::B,
                     _ => Tier::Best,
                 },
-                network: if self.text("sandbox.network") == Some("host") { Network::Host } else { Network::None },
+                network,
+                gateway,
                 profile: if self.text("sandbox.profile") == Some("strict") {
                     Profile::Strict
                 } else {

@@ -77,7 +77,7 @@ impl Patient {
                 Err(reason) => reasons.push(reason),
             }
         }
-        let closed = door.executor.config.sandbox.network != agentic_sandbox::Network::Host;
+        let closed = door.executor.config.sandbox.network == agentic_sandbox::Network::None;
         if reasons.is_empty() && cause == Cause::NetworkDenied && closed {
             reasons.push("the network is closed to steps".into());
         } else if reasons.is_empty() {
@@ -260,7 +260,7 @@ fn install_module(door: &Door<'_>, step: &PlanStep, failed: &ToolResult) -> Resu
     if package.is_empty() || !package.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) {
         return Err(format!("`{module}` is no name of a package"));
     }
-    if door.executor.config.sandbox.network != agentic_sandbox::Network::Host {
+    if door.executor.config.sandbox.network == agentic_sandbox::Network::None {
         return Err(format!(
             "`{package}` is not installed and the network is closed to steps; install it, or open the network"
         ));

@@ -5,8 +5,9 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use agentic_sandbox::{Command, Control, Enforced, Enforcement, Policy, View, Workspace};
+use agentic_sandbox::{Command, Control, Enforced, Enforcement, Gateway, Policy, View, Workspace};
 
 use super::find::{Runtime, is_system};
 use super::imports::ImportPolicy;
@@ -21,6 +22,8 @@ pub struct Prepared {
     pub policy: Policy,
     /// Its whole environment.
     pub env: Vec<(OsString, OsString)>,
+    /// What answers inside, when the policy has its network proxied.
+    pub gateway: Option<Arc<dyn Gateway>>,
     /// Controls that are decided here rather than by the sandbox: to be added to the result's map.
     pub notes: Enforced,
 }
@@ -29,6 +32,9 @@ impl Prepared {
     /// Hands policy and environment to a command.
     pub fn apply(&self, command: &mut Command) {
         command.policy(self.policy.clone());
+        if let Some(gateway) = &self.gateway {
+            command.gateway(gateway.clone());
+        }
         for (key, value) in &self.env {
             command.env(key, value);
         }
@@ -111,5 +117,5 @@ fn finish(config: &Config, mut policy: Policy, env: Vec<(OsString, OsString)>) -
         policy.hide.extend(found.files);
         notes.insert(Control::Dotenv, found.incomplete.map_or(Enforcement::Active, Enforcement::Degraded));
     }
-    Prepared { policy, env, notes }
+    Prepared { policy, env, gateway: config.sandbox.gateway.clone(), notes }
 }

@@ -72,6 +72,7 @@ pub struct RunCodeParams {
 /// - `language`, `runtime` (the interpreter's path), `view`.
 /// - `denials`, when there were any: what it was refused, by which control, how to allow it, and how that is known.
 /// - `execution_time` in seconds, `memory_used_mb`, `limits_hit` (the names of limits).
+/// - `network`, where an allow-list was: `decisions`, each with host, port, rule, address, bytes and reason, and `dropped`.
 /// - `message`: the line that decided, of a failure; `module`, `command`, `path` and the like where the cause names one.
 /// - `dotenv`: why dotenv files could not be hidden, where they could not.
 #[derive(Debug, Default)]
@@ -213,6 +214,9 @@ pub(super) fn describe(mut result: ToolResult, output: Output) -> ToolResult {
         .with("memory_used_mb", output.usage.peak_memory as f64 / MB as f64);
     if !output.denials.is_empty() {
         result = result.with("denials", serde_json::to_value(&output.denials).unwrap_or_default());
+    }
+    if let Some(traffic) = &output.network {
+        result = result.with("network", serde_json::to_value(traffic).unwrap_or_default());
     }
     result.usage = Some(output.usage);
     result.enforced = Some(output.enforced);

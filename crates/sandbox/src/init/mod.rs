@@ -141,6 +141,7 @@ fn story(control: &OwnedFd, scratch: Option<String>) -> Result<Status, Failure> 
     }
     if spec.own_network && stands(Barrier::NetworkNamespace) {
         network::loopback_up().stage("bring the loopback up")?;
+        listen(&spec, control)?;
     }
     let root = root::build(&spec, &handed, &mut enforced)?;
     // The parent has put this process into its cgroup: what is started from here on is in it, too.
@@ -164,6 +165,19 @@ fn story(control: &OwnedFd, scratch: Option<String>) -> Result<Status, Failure> 
     let started = payload::start(&spec, stdio, &mut enforced)?;
     narrow()?;
     watch::until_the_end(&spec, control, &child_ended, &started, &root, Extent::Namespace, enforced)
+}
+
+/// Opens the gateway's sockets in this network namespace and sends them up: nobody inside ever holds them.
+fn listen(spec: &Spec, control: &OwnedFd) -> Result<(), Failure> {
+    if spec.listen.is_empty() {
+        return Ok(());
+    }
+    let mut sockets = Vec::new();
+    for address in &spec.listen {
+        sockets.push(network::listen(*address).stage(format!("listen on {address} inside"))?);
+    }
+    let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+    channel::send(control, &Status::Listening, &sockets).stage("send the listening sockets up")
 }
 
 /// A terminal of the enclosure's own devpts: the parent gets one end, the program the other, three times.

@@ -5,6 +5,7 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod cgroup;
+pub(crate) mod confine;
 pub(crate) mod landlock;
 pub(crate) mod lease;
 pub(crate) mod mounts;

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::mem::zeroed;
-use std::os::fd::AsRawFd;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
 
 /// Brings `lo` up (netdevice(7), `SIOCSIFFLAGS`).
 pub(crate) fn loopback_up() -> io::Result<()> {
@@ -19,4 +20,12 @@ pub(crate) fn loopback_up() -> io::Result<()> {
         libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request)
     };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A listening TCP socket in this network namespace, whose socket it stays wherever it is sent.
+pub(crate) fn listen(address: SocketAddrV4) -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &address)?;
+    rustix::net::listen(&socket, 128)?;
+    Ok(socket)
 }

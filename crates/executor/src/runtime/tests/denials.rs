@@ -14,6 +14,7 @@ fn output(status: i32, stderr: &str) -> Output {
         limits_hit: Vec::new(),
         enforced: Default::default(),
         denials: Vec::new(),
+        network: None,
     }
 }
 

@@ -15,6 +15,7 @@ fn output(reason: ExitReason, stdout: &str, stderr: &str) -> Output {
         usage: Usage::default(),
         limits_hit: Vec::new(),
         denials: Vec::new(),
+        network: None,
         enforced: Enforced::new(),
     }
 }
