@@ -8,9 +8,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use agentic_attack::{Act, Attempt, Bait, Cold, Outcome, Runner, groups};
+use agentic_attack::{Act, Attempt, Bait, Cold, Enclosure as _, Outcome, Runner, Setup, groups};
 use agentic_sandbox::{Sandbox, Spawner};
-use agentic_testkit::spawner_binary;
+use agentic_testkit::{report_skip, spawner_binary};
 
 const AT_ONCE: usize = 8;
 /// What the allocator may keep of what passed through it.
@@ -27,6 +27,8 @@ fn many_hostile_runs_leave_nothing() {
     // What is made once and stays (the spawner, a group ahead) is made by the first runs.
     soak(&runner, &attempts, AT_ONCE * 4);
     let before = Held::now();
+    shows_what_is_held(&enclosure, &before);
+    assert_eq!(settled(&before).cgroups, before.cgroups, "the run of the control is over");
     let wrong = soak(&runner, &attempts, runs);
     let after = settled(&before);
     println!("{runs} runs, {AT_ONCE} at once, {} s; before {before:?}, after {after:?}", began.elapsed().as_secs());
@@ -35,6 +37,24 @@ fn many_hostile_runs_leave_nothing() {
     assert_eq!((after.mounts, &after.cgroups), (before.mounts, &before.cgroups));
     assert_eq!(after.files, before.files);
     assert!(after.memory < before.memory + MEMORY_KEPT, "memory grew");
+}
+
+/// The control of what is compared at the end: while a run lives, each of it differs.
+fn shows_what_is_held(enclosure: &Cold, before: &Held) {
+    let bait = Bait::new().expect("bait");
+    let sleeper = Act::Python("import time\nos.write(1, b'ready\\n')\ntime.sleep(60)");
+    let mut running = enclosure.start(sleeper, &Setup::PLAIN, &bait, "").expect("a run");
+    running.wait_for("ready").expect("it runs");
+    let during = Held::now();
+    running.end(Duration::ZERO);
+    assert!(during.descriptors > before.descriptors, "{before:?} {during:?}");
+    assert_ne!(during.processes, before.processes);
+    assert!(during.files > before.files, "{before:?} {during:?}");
+    if during.cgroups == 0 {
+        report_skip("no cgroup can be made here: that none is left is not shown");
+    } else {
+        assert!(during.cgroups > before.cgroups, "{before:?} {during:?}");
+    }
 }
 
 /// The attempts that are one program and are over in well under a second.

@@ -72,6 +72,8 @@ pub(super) const NEST_INIT: &[&str] = &[
     "pidfd_open",
     "pidfd_getfd",
     "memfd_create",
+    // How the program's start went, from the process that becomes it.
+    "recvmsg",
     // Reporting, on the control socket and, in a panic, on standard error.
     "sendmsg",
     "write",

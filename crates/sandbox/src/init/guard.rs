@@ -83,7 +83,7 @@ pub(super) fn story(
         Some(size) => terminal(control, size)?,
         None => handed.stdio,
     };
-    let started = payload::start(&spec, stdio, &mut enforced);
+    let started = payload::start(&spec, stdio, &mut enforced, || Ok(()));
     let started = started.inspect_err(|_| {
         Extent::Descendants.end(0);
     })?;

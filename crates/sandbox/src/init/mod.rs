@@ -10,8 +10,9 @@
 //! 5. Build the root detached from the host's, pivot into it, make it read-only. The parent joins the cgroup meanwhile.
 //! 6. Wait for the start message, then make a cgroup namespace (its root is the group that it is made in) and forbid
 //!    further namespaces (not earlier: a detached mount counts as one).
-//! 7. Start the program as pid 2: as pid 1 it would survive its own fatal signals. Read its confinement from the kernel.
-//! 8. Install this process's own system-call filter: from here on it looks, ends and reports.
+//! 7. Fork pid 2, which becomes the program: as pid 1 it would survive its own fatal signals. It waits.
+//! 8. Install this process's own system-call filter: from here on it looks, ends and reports. Then let the program start,
+//!    so that none ever runs below an unfiltered nest init, and read its confinement from the kernel.
 //! 9. Watch: reap, sample what no cgroup counts, end the tree when a limit is passed.
 
 mod disk;
@@ -162,8 +163,7 @@ fn story(control: &OwnedFd, scratch: Option<String>) -> Result<Status, Failure> 
         Some(size) => terminal(control, size)?,
         None => handed.stdio,
     };
-    let started = payload::start(&spec, stdio, &mut enforced)?;
-    narrow()?;
+    let started = payload::start(&spec, stdio, &mut enforced, narrow)?;
     watch::until_the_end(&spec, control, &child_ended, &started, &root, Extent::Namespace, enforced)
 }
 
@@ -200,7 +200,8 @@ fn forbid_nesting() {
     let _ = std::fs::write("/proc/sys/user/max_user_namespaces", "0");
 }
 
-/// From here on this process looks, ends and reports. Its capabilities stay, and with them it can do no more than that.
+/// From here on this process hears how the program starts, looks, ends and reports. Its capabilities stay, and with them
+/// it can do no more than that.
 fn narrow() -> Result<(), Failure> {
     tree::prepare();
     if !stands(Barrier::NestInitFilter) {

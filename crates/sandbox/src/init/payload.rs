@@ -81,12 +81,23 @@ fn say(report: &OwnedFd, said: &Said, descriptors: &[BorrowedFd<'_>]) {
 }
 
 /// Starts the program and returns once it has replaced its copy of this process.
-pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -> Result<Started, Failure> {
+///
+/// `narrow` takes from this process what it needs no more; the other one does nothing before that is done, so that no
+/// program ever runs below an unfiltered nest init.
+pub(super) fn start(
+    spec: &Spec,
+    stdio: [OwnedFd; 3],
+    enforced: &mut Enforced,
+    narrow: impl FnOnce() -> Result<(), Failure>,
+) -> Result<Started, Failure> {
     // The other end closes at a successful exec; a failure arrives before.
     let (ours, theirs) = channel::pair().stage("make a socket")?;
     let pid = match sys::fork().stage("fork the program")? {
         Forked::Child => {
             drop(ours);
+            if !matches!(channel::receive::<u8>(&theirs), Ok(Some(_))) {
+                sys::exit_now(127);
+            }
             let Err(failure) = enter(spec, &stdio, &theirs) else { sys::exit_now(127) };
             let errno = failure.error.raw_os_error().unwrap_or(libc::EIO);
             say(&theirs, &Said::Failed { kind: failure.kind, stage: failure.stage, errno }, &[]);
@@ -96,6 +107,8 @@ pub(super) fn start(spec: &Spec, stdio: [OwnedFd; 3], enforced: &mut Enforced) -
     };
     drop(theirs);
     drop(stdio);
+    narrow()?;
+    channel::send(&ours, &0_u8, &[]).stage("let the program start")?;
     let (mut landlock, mut listener, mut unix) = (None, None, false);
     while let Some((said, descriptors)) = channel::receive(&ours).stage("wait for the program")? {
         match said {

@@ -51,7 +51,7 @@ pub(in crate::groups) const PROC: &[Attempt] = &[
         &["refused ESRCH"], &[Host]),
     python("kernel/host-process-priority", "the user's other processes, slowed", "attempt(os.setpriority, os.PRIO_PROCESS, HOST['victim'], 1)",
         &["refused ESRCH"], &[Host]),
-    python("kernel/host-process-limits", "the user's other processes, limited",
+    python("kernel/host-process-limits", "the limits of the user's other processes",
         "import resource\nattempt(resource.prlimit, HOST['victim'], resource.RLIMIT_CORE)",
         &["refused ESRCH"], &[Host]),
     python("kernel/host-process-affinity", "the user's other processes, moved", "attempt(os.sched_setaffinity, HOST['victim'], os.sched_getaffinity(0))",
