@@ -35,10 +35,14 @@ def test_a_link_that_code_left_shows_no_file_of_the_caller(tmp_path: Path, name:
     secret.write_text('KEY = "hunter2" oops\n')
     (tmp_path / "link").symlink_to(folder)
     (folder / "job.py").write_text("print('ours')\n")
-    sandbox = CodeSandbox(SandboxConfig(working_dir=folder))
+    swap = f"import os; os.remove('job.py'); os.symlink({str(secret)!r}, 'job.py')"
+    # A link out of the folder in a file's place is not kept, unless it is allowed.
+    refused = CodeSandbox(SandboxConfig(working_dir=folder)).execute(swap)
+    assert not refused.success and "job.py" in refused.stderr, refused
+    sandbox = CodeSandbox(SandboxConfig(working_dir=folder, allow_persist=["job.py"]))
     path = tmp_path / name if "/" in name else folder / name
     assert sandbox.execute_file(path).stdout == "ours\n"
-    swapped = sandbox.execute(f"import os; os.remove('job.py'); os.symlink({str(secret)!r}, 'job.py')")
+    swapped = sandbox.execute(swap)
     assert swapped.success, swapped
     result = sandbox.execute_file(path)
     assert not result.success
