@@ -317,7 +317,7 @@ def test_doctor_knows_this_host() -> None:
 
 
 def test_what_runs_later_outside_is_refused_unless_allowed(outside: Path) -> None:
-    code = "import os; os.makedirs('.vscode', exist_ok=True); open('.vscode/tasks.json', 'w').write('{}'); print('done')"
+    code = "import os; os.makedirs('.vscode'); open('.vscode/tasks.json', 'w').write('{}'); print('done')"
     refused = run(code, working_dir=str(outside))
     assert refused.status is not SandboxStatus.COMPLETED
     assert not (outside / ".vscode").exists()
