@@ -87,8 +87,14 @@ impl Program {
         if self.ordinary && is_root() {
             return Some("it refuses to run as root outside, so there is no control".to_owned());
         }
-        let needed = self.programs.iter().map(String::as_str).chain([self.interpreter()]);
-        let missing: Vec<_> = needed.filter(|name| find_program(name).is_none()).collect();
-        (!missing.is_empty()).then(|| format!("not installed: {}", missing.join(", ")))
+        let needed = || self.programs.iter().map(String::as_str).chain([self.interpreter()]);
+        let missing: Vec<_> = needed().filter(|name| find_program(name).is_none()).collect();
+        if !missing.is_empty() {
+            return Some(format!("not installed: {}", missing.join(", ")));
+        }
+        // Outside, a folder of root's that happens to be passable serves; inside, another's home is never shown.
+        let of_root = |name: &&str| !is_root() && find_program(name).is_some_and(|path| path.starts_with("/root"));
+        let of_root: Vec<_> = needed().filter(of_root).collect();
+        (!of_root.is_empty()).then(|| format!("only in root's home: {}", of_root.join(", ")))
     }
 }
