@@ -1,6 +1,5 @@
 //! The mutation run: each barrier removed in turn, and what noticed. Of the many system calls and resource limits one
-//! each is removed; `AGENTIC_MUTATE=all` (`cargo xtask mutate`) removes them all. The last full result is in
-//! `docs/reference/attack-results.md`.
+//! each is removed; `AGENTIC_MUTATE=all` (`cargo xtask mutate`) removes them all.
 
 mod common;
 
