@@ -218,7 +218,7 @@ def test_recovery_does_not_go_past_the_configured_limits(project: Path) -> None:
     assert late.success is False
     assert late.steps[-1].result is not None and late.steps[-1].result.usage is not None
     assert late.steps[-1].result.usage.wall < 25
-    greedy = executor.execute_code("x = bytearray(100 << 20)")
+    greedy = executor.execute_code("x = b'1' * (100 << 20); import time; time.sleep(1)")  # seen by sampling, too
     assert greedy.success is False
     assert AgenticExecutor().execute_code("x = bytearray(100 << 20)").success
 
