@@ -29,7 +29,6 @@ fn nothing_that_comes_later_is_offered() {
         assert!(!help.contains(&format!("\n  {name}")), "{name} is offered: {help}");
     }
     Scene::new().run(["run", "x", "--staged"]).ends(2);
-    Scene::new().run(["exec", "-e", "1", "--allow-net", "x"]).ends(125);
 }
 
 #[test]
