@@ -211,18 +211,18 @@ def _start(policy):
 
     stub = sys._getframe(1).f_back
     kind, program = policy["kind"], policy["program"]
-    # argv is [-c, OUR SOURCE, CODE?, arguments...]
+    # argv is [-c, CODE?, arguments...]
     if kind == "argument":
-        source, name, sys.argv = sys.argv[2], "<string>", ["-c"] + sys.argv[3:]
+        source, name, sys.argv = sys.argv[1], "<string>", ["-c"] + sys.argv[2:]
         source = source.encode("utf-8", "surrogateescape")
     elif kind == "code_file":
-        source, name, sys.argv = read(program), "<string>", ["-c"] + sys.argv[2:]
+        source, name, sys.argv = read(program), "<string>", ["-c"] + sys.argv[1:]
     elif kind == "stdin":
-        source, name, sys.argv = sys.stdin.buffer.read(), "<stdin>", ["-"] + sys.argv[2:]
+        source, name, sys.argv = sys.stdin.buffer.read(), "<stdin>", ["-"] + sys.argv[1:]
         main["__file__"] = name
         main["__cached__"] = None
     else:
-        name, sys.argv = program, [program] + sys.argv[2:]
+        name, sys.argv = program, [program] + sys.argv[1:]
         # From 3.9 on the program knows its absolute path, whatever argv[0] says.
         if sys.version_info >= (3, 9) and not name.startswith("/"):
             name = os.path.join(os.getcwd(), name[2:] if name.startswith("./") else name)

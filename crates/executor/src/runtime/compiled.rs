@@ -1,17 +1,18 @@
 //! The import policy's bootstrap, compiled once by each interpreter and kept in the state folder.
 //!
 //! Compiling the bootstrap is most of what an import policy costs at each start; loading compiled code is a fiftieth
-//! of that. [`bootstrap`] answers with the code, as text that goes into an argument, or with nothing, and then the
-//! interpreter compiles the source as before. One decision: who compiles is the interpreter that will run it, as
+//! of that. [`bootstrap`] answers with a file for the interpreter to read, or with nothing, and then the interpreter
+//! gets the source as an argument and compiles it. One decision: who compiles is the interpreter that will run it, as
 //! itself (`-I -S`, by its real path, without workspace or venv) in a sandbox of its own. So what is kept can only
 //! deceive runs of the very executable that made it, which could ignore the policy anyway; a venv or library that a
-//! workspace brings has no part in it. The code travels with the bytecode's magic number (PEP 3147), and the
-//! interpreter compares it before use: a changed libpython behind an unchanged executable falls back to the source.
+//! workspace brings has no part in it. The code lies beside the bytecode's magic number (PEP 3147), which the
+//! interpreter compares before use, and beside the source: a changed libpython behind an unchanged executable takes
+//! that. A file, because every argument is decoded twice as the interpreter starts, character by character.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,69 +30,72 @@ pub(super) const COMPILE: &str = "import marshal, sys\n\
 /// How it is asked. No frame of this code is ever shown, so the columns of its tracebacks are left out.
 pub(super) const OPTIONS: [&str; 6] = ["-I", "-S", "-X", "no_debug_ranges", "-c", COMPILE];
 
-/// No answer is longer; one argument of a program can hold it.
+/// No answer, and no file, is longer.
 const MOST: usize = 96 << 10;
 /// As many interpreters are remembered, the latest ones.
 const MOST_KEPT: usize = 32;
+/// Before the rest of a file stands its hash.
+const HASH: usize = blake3::OUT_LEN;
 
-/// The compiled bootstrap.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Compiled {
-    /// The magic number of the bytecode, hexadecimal.
-    magic: String,
-    /// The marshalled code: a character a byte, [`ZERO`] for the byte that no argument can hold.
-    code: String,
+/// What a file holds, from what the interpreter said: a hash, the magic number, how long the code is (four bytes, the
+/// lowest first), the code, the source. `None`: it said something else.
+pub(super) fn contents(answer: &str) -> Option<Vec<u8>> {
+    let (magic, code) = answer.trim_end().split_once(' ')?;
+    let (magic, code) = (from_hexadecimal(magic)?, from_hexadecimal(code)?);
+    if magic.len() != 4 || code.is_empty() {
+        return None;
+    }
+    let length = u32::try_from(code.len()).ok()?.to_le_bytes();
+    let rest = [&magic[..], &length, &code, BOOTSTRAP.as_bytes()].concat();
+    Some([blake3::hash(&rest).as_bytes(), &rest[..]].concat())
 }
 
-/// Stands for a zero byte, and before the code: an interpreter whose locale reads arguments otherwise does not find it.
-const ZERO: char = '\u{100}';
-
-impl Compiled {
-    /// Reads what the interpreter, or the file that was kept, says; it is hexadecimal or nothing.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let (magic, code) = text.trim_end().split_once(' ')?;
-        if text.len() > MOST || magic.len() != 8 || !magic.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
-        let mut characters = String::from(ZERO);
-        for pair in code.as_bytes().chunks(2) {
-            let byte = u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok()?;
-            characters.push(if byte == 0 { ZERO } else { char::from(byte) });
-        }
-        Some(Self { magic: magic.to_owned(), code: characters })
-    }
-    /// The argument that holds the code.
-    pub(super) fn argument(&self) -> &str {
-        &self.code
-    }
-    /// The Python expression for the code object, where `s` is the module `sys` and `c` the argument; `otherwise` is the
-    /// one for any interpreter but the one that compiled it.
-    pub(super) fn expression(&self, otherwise: &str) -> String {
-        let ours = format!("s.modules[\"_frozen_importlib_external\"].MAGIC_NUMBER.hex() == {:?}", self.magic);
-        let load = "__import__(\"marshal\").loads(c[1:].replace(\"\\u0100\", \"\\0\").encode(\"latin-1\"))";
-        format!("{load} if c[0] == \"\\u0100\" and {ours} else {otherwise}")
-    }
+fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
+    let pair =
+        |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?, 16).ok();
+    text.as_bytes().chunks(2).map(pair).collect()
 }
 
-/// The bootstrap as this interpreter compiles it: kept from an earlier time, or compiled now. `None` where the
-/// interpreter cannot, which is remembered, or where the sandbox did not start, which the run itself will tell.
-pub(super) fn bootstrap(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<Compiled> {
+/// The Python expression for the bootstrap's code object from such a file.
+pub(super) fn expression(path: &str) -> String {
+    format!(
+        "(lambda p, f: (lambda b: (lambda n: \
+         __import__(\"marshal\").loads(b[{code}:n]) \
+         if b[{HASH}:{length}] == __import__(\"sys\").modules[\"_frozen_importlib_external\"].MAGIC_NUMBER \
+         else compile(b[n:], {FILE_NAME:?}, \"exec\")\
+         )({code} + int.from_bytes(b[{length}:{code}], \"little\")))((p.read(f, {MOST}), p.close(f))[0])\
+         )(*(lambda p: (p, p.open({path}, p.O_RDONLY | p.O_CLOEXEC)))(__import__(\"posix\")))",
+        length = HASH + 4,
+        code = HASH + 8,
+    )
+}
+
+/// The file with the bootstrap as this interpreter compiles it: kept from an earlier time, or made now. `None` where
+/// the interpreter cannot, which is remembered, or where the sandbox did not start, which the run itself will tell.
+pub(super) fn bootstrap(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<PathBuf> {
     let folder = config.state.join("bootstrap");
     let path = folder.join(name_for(&runtime.executable)?);
-    if let Some(kept) = read(&path) {
-        return Compiled::parse(&kept);
+    match read(&path) {
+        Some(kept) if kept.is_empty() => return None,
+        Some(kept) if whole(&kept) => return Some(path),
+        _ => {}
     }
-    let answer = compile(sandbox, config, runtime)?;
-    // What cannot be kept is compiled again the next time.
-    let _ = keep(&folder, &path, &answer);
-    Compiled::parse(&answer)
+    let made = contents(&compile(sandbox, config, runtime)?).unwrap_or_default();
+    // What cannot be kept is compiled again the next time, and the source serves until then.
+    keep(&folder, &path, &made).ok()?;
+    (!made.is_empty()).then_some(path)
 }
 
+/// Whether a file is as it was written: neither cut short nor spoilt.
+fn whole(kept: &[u8]) -> bool {
+    kept.split_at_checked(HASH).is_some_and(|(hash, rest)| blake3::hash(rest).as_bytes() == hash)
+}
 /// A name that changes with the bootstrap and with the executable file.
 fn name_for(executable: &Path) -> Option<String> {
     let file = fs::metadata(executable).ok()?;
     let mut hash = blake3::Hasher::new();
-    hash.update(BOOTSTRAP.as_bytes()).update(COMPILE.as_bytes()).update(executable.as_os_str().as_bytes());
+    // The number is the layout's.
+    hash.update(&[2]).update(BOOTSTRAP.as_bytes()).update(COMPILE.as_bytes()).update(executable.as_os_str().as_bytes());
     for number in [file.dev(), file.ino(), file.size()] {
         hash.update(&number.to_le_bytes());
     }
@@ -101,10 +105,10 @@ fn name_for(executable: &Path) -> Option<String> {
     Some(hash.finalize().to_hex().to_string())
 }
 
-fn read(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    fs::File::open(path).ok()?.take(MOST as u64 + 1).read_to_string(&mut text).ok()?;
-    Some(text)
+fn read(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path).ok()?.take(MOST as u64).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Asks the interpreter. An empty answer is one, too: it did not do what it was asked.
@@ -120,14 +124,16 @@ fn compile(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<Stri
     prepared.apply(&mut command);
     let output = command.output(sandbox).ok()?;
     match output.reason {
-        ExitReason::Exited(0) => Some(output.stdout.text()).filter(|text| text.len() <= MOST).or(Some(String::new())),
+        ExitReason::Exited(0) => Some(output.stdout.text())
+            .filter(|text| text.len() / 2 + BOOTSTRAP.len() + HASH + 8 <= MOST)
+            .or(Some(String::new())),
         ExitReason::Exited(_) | ExitReason::Signalled(_) => Some(String::new()),
         _ => None,
     }
 }
 
-/// Keeps an answer, whole or not at all, and forgets the oldest ones.
-fn keep(folder: &Path, path: &Path, answer: &str) -> std::io::Result<()> {
+/// Keeps a file, whole or not at all, readable for whatever user the program runs as, and forgets the oldest ones.
+fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut kept: Vec<(std::time::SystemTime, PathBuf)> = fs::read_dir(folder)?
         .filter_map(|entry| {
@@ -140,7 +146,10 @@ fn keep(folder: &Path, path: &Path, answer: &str) -> std::io::Result<()> {
         fs::remove_file(old)?;
     }
     let unfinished = folder.join(uuid::Uuid::now_v7().to_string());
-    let written = fs::File::create_new(&unfinished).and_then(|mut file| file.write_all(answer.as_bytes()));
+    let written = fs::File::create_new(&unfinished).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.set_permissions(fs::Permissions::from_mode(0o444))
+    });
     written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| {
         let _ = fs::remove_file(&unfinished);
     })

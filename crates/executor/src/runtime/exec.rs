@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use agentic_sandbox::{Command, Control, Denial, Enforced, Enforcement, Limits, Output, Sandbox, Stdin, Stream, View};
 
-use super::compiled::{self, Compiled};
+use super::compiled;
 use super::denials::{self, Under};
 use super::error::RuntimeError;
 use super::find::{Language, Runtime, Runtimes};
@@ -78,7 +78,7 @@ impl Request {
     }
 }
 
-/// A program ready to start. Keep it until the run has ended: dropping it removes the file its code lies in.
+/// A program ready to start. Keep it until the run has ended: dropping it removes the files its code lies in.
 #[derive(Debug)]
 pub struct Invocation {
     /// The command, policy, limits and streams set.
@@ -91,7 +91,7 @@ pub struct Invocation {
     pub prepared: Prepared,
     /// The working directory.
     dir: PathBuf,
-    _code: Option<CodeFile>,
+    _files: Vec<CodeFile>,
 }
 
 impl Invocation {
@@ -150,7 +150,8 @@ pub(super) fn prepare_over(
         prepared.policy.profile = config.sandbox.profile;
         prepared.policy.closed = ImportPolicy::new(&config.sandbox).closed();
     }
-    let mut code_file = None;
+    let mut files = Vec::new();
+    let mut code_path = None;
     if let Program::File(path) = &request.program {
         check_file(path, &dir, &roots, request.shows_file, &mut prepared)?;
     }
@@ -159,7 +160,8 @@ pub(super) fn prepare_over(
     {
         let file = CodeFile::write(place, code)?;
         prepared.policy.read_only.push(file.folder.clone());
-        code_file = Some(file);
+        code_path = Some(file.path.clone());
+        files.push(file);
     }
     let imports = ImportPolicy::new(&config.sandbox);
     if !imports.is_empty() {
@@ -174,15 +176,32 @@ pub(super) fn prepare_over(
     }
     let mut command = Command::new(&runtime.executable);
     command.arg0(&runtime.arg0);
-    let code_path = code_file.as_ref().map(|file| file.path.as_path());
     let under_policy = request.language == Language::Python && !imports.is_empty();
-    let compiled = sandbox.filter(|_| under_policy).and_then(|sandbox| compiled::bootstrap(sandbox, config, &runtime));
-    command.args(arguments(request, code_path, &imports, &own_code, compiled.as_ref()));
+    // What lies in a workspace is for the workspace's rules to show or hide.
+    let shows_state = under_policy && !own_code.iter().any(|root| config.state.starts_with(root));
+    let kept = sandbox.filter(|_| shows_state).and_then(|sandbox| compiled::bootstrap(sandbox, config, &runtime));
+    let compiled = match kept {
+        // Without mounts the program's user does not pass the state folder: a copy lies where its layer lies.
+        Some(kept) if !place.starts_with(&config.state) => {
+            let bytes = fs::read(&kept).map_err(|e| RuntimeError::Io { action: "read", path: kept, source: e })?;
+            let copy = CodeFile::write(place, &bytes)?;
+            prepared.policy.read_only.push(copy.folder.clone());
+            let path = copy.path.clone();
+            files.push(copy);
+            Some(path)
+        }
+        Some(kept) => {
+            prepared.policy.read_only.push(kept.clone());
+            Some(kept)
+        }
+        None => None,
+    };
+    command.args(arguments(request, code_path.as_deref(), &imports, &own_code, compiled.as_deref()));
     command.args(&request.args);
     command.current_dir(&dir).limits(request.limits.clone());
     command.stdin(request.stdin.clone()).stdout(request.stdout.clone()).stderr(request.stderr.clone());
     prepared.apply(&mut command);
-    Ok(Invocation { command, runtime, notes: prepared.notes.clone(), prepared, dir, _code: code_file })
+    Ok(Invocation { command, runtime, notes: prepared.notes.clone(), prepared, dir, _files: files })
 }
 
 /// Where a workspace's copy lies.
@@ -199,7 +218,7 @@ fn arguments(
     code_path: Option<&Path>,
     imports: &ImportPolicy,
     roots: &[PathBuf],
-    compiled: Option<&Compiled>,
+    compiled: Option<&Path>,
 ) -> Vec<OsString> {
     let code = match &request.program {
         Program::Code(code) => OsString::from_vec(code.clone()),

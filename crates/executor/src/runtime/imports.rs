@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use agentic_sandbox::Closed;
 
-use super::compiled::Compiled;
+use super::compiled;
 use crate::config::SandboxSettings;
 
 /// What a module's name stands for.
@@ -148,27 +148,19 @@ impl ImportPolicy {
         }
         format!("blocked_imports has {}", names.join(", "))
     }
-    /// The interpreter's arguments that run a program under this policy, up to the program's own code: `-c`, a stub, the
-    /// bootstrap's compiled code where there is some, and its source. `roots` are the workspace's folders.
-    pub(super) fn arguments(
-        &self,
-        source: Source<'_>,
-        roots: &[PathBuf],
-        compiled: Option<&Compiled>,
-    ) -> Vec<OsString> {
+    /// The interpreter's arguments that run a program under this policy, up to the program's own code: `-c` and a stub
+    /// that reads the bootstrap from the file `compiled`; without one its source follows. `roots` are the workspace's
+    /// folders.
+    pub(super) fn arguments(&self, source: Source<'_>, roots: &[PathBuf], compiled: Option<&Path>) -> Vec<OsString> {
         // The bootstrap gets a namespace of its own, so that `__main__` stays the program's.
         let space = format!("{{\"__name__\": \"import policy\", \"POLICY\": {}}}", self.literal(source, roots));
-        let compile = format!("compile(s.argv[1], {FILE_NAME:?}, \"exec\")");
-        let code = match compiled {
-            None => format!("(lambda s: {compile})(__import__(\"sys\"))"),
-            Some(compiled) => {
-                let either = format!("(lambda s, c: {})", compiled.expression(&compile));
-                format!("(lambda s: {either}(s, s.argv.pop(1)))(__import__(\"sys\"))")
-            }
-        };
+        let code = compiled.map_or_else(
+            || format!("compile(__import__(\"sys\").argv.pop(1), {FILE_NAME:?}, \"exec\")"),
+            |path| compiled::expression(&python_path(path)),
+        );
         let stub = format!("exec({code}, {space})");
-        let compiled = compiled.map(|compiled| compiled.argument().into());
-        ["-c".into(), stub.into()].into_iter().chain(compiled).chain([BOOTSTRAP.into()]).collect()
+        let source = compiled.is_none().then(|| BOOTSTRAP.into());
+        ["-c".into(), stub.into()].into_iter().chain(source).collect()
     }
     /// The policy as the bootstrap reads it.
     fn literal(&self, source: Source<'_>, roots: &[PathBuf]) -> String {

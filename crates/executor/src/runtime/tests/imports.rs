@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use agentic_sandbox::Closed;
 
 use crate::config::SandboxSettings;
-use crate::runtime::compiled::{Compiled, OPTIONS};
+use crate::runtime::compiled::{self, OPTIONS};
 use crate::runtime::imports::{BOOTSTRAP, Capability, FILE_NAME, ImportPolicy, STANDS_FOR, Source};
 
 fn policy(allowed: Option<&[&str]>, blocked: &[&str]) -> ImportPolicy {
@@ -38,17 +38,24 @@ fn run(policy: &ImportPolicy, source: Source<'_>, dir: &Path, args: &[&str], std
     Some(compiled)
 }
 
-/// The bootstrap as the host's Python compiles it.
-fn compiled() -> &'static Compiled {
-    static COMPILED: OnceLock<Compiled> = OnceLock::new();
-    COMPILED.get_or_init(|| {
+/// The bootstrap as the host's Python compiles it, in a file.
+fn compiled() -> &'static Path {
+    static COMPILED: OnceLock<tempfile::NamedTempFile> = OnceLock::new();
+    let file = COMPILED.get_or_init(|| {
         let output = Command::new("python3").args(OPTIONS).args([BOOTSTRAP, FILE_NAME]).output().unwrap();
-        Compiled::parse(&String::from_utf8(output.stdout).unwrap()).expect("code")
-    })
+        holding(&compiled::contents(&String::from_utf8(output.stdout).unwrap()).expect("code"))
+    });
+    file.path()
+}
+
+fn holding(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    file
 }
 
 fn run_from(
-    compiled: Option<&Compiled>,
+    compiled: Option<&Path>,
     policy: &ImportPolicy,
     source: Source<'_>,
     dir: &Path,
@@ -83,8 +90,9 @@ fn run_from(
 #[test]
 fn code_for_another_interpreter_gives_way_to_the_source() {
     let dir = folder();
-    let other = Compiled::parse("00000000 00").unwrap();
-    let Some(ran) = run_from(Some(&other), &defaults(), Source::Argument, dir.path(), &["import socket"], "") else {
+    let other = holding(&compiled::contents("00000000 00").unwrap());
+    let Some(ran) = run_from(Some(other.path()), &defaults(), Source::Argument, dir.path(), &["import socket"], "")
+    else {
         return;
     };
     assert!(ran.stderr.contains("Blocked import: 'socket'"), "{}", ran.stderr);

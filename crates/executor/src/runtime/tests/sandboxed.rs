@@ -122,7 +122,7 @@ fn the_bootstrap_is_compiled_once_and_a_spoilt_copy_is_not_believed() {
     let kept = || {
         let mut files: Vec<_> = std::fs::read_dir(&folder).into_iter().flatten().map(|f| f.unwrap().path()).collect();
         assert!(files.len() < 2, "{files:?}");
-        files.pop().map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        files.pop().map(|path| (path.clone(), std::fs::read(path).unwrap()))
     };
     let refused = |place: &Place| {
         let output = place.python("import socket");
@@ -133,12 +133,25 @@ fn the_bootstrap_is_compiled_once_and_a_spoilt_copy_is_not_believed() {
     refused(&place);
     let (path, code) = kept().expect("what the interpreter compiled");
     refused(&place);
-    assert_eq!(kept(), Some((path.clone(), code)));
-    // What is no code, or none of this interpreter, gives way to the source.
-    for spoilt in ["", "cafe", "00000000 00"] {
-        std::fs::write(&path, spoilt).unwrap();
+    assert_eq!(kept(), Some((path.clone(), code.clone())));
+    let replace = |with: &[u8]| {
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&path, with).unwrap();
+    };
+    // Cut short or spoilt: made anew.
+    for spoilt in [&b"cafe"[..], &code[..code.len() - 1], &[&[code[0] ^ 1], &code[1..]].concat()] {
+        replace(spoilt);
         refused(&place);
+        assert_eq!(kept(), Some((path.clone(), code.clone())));
     }
+    // That the interpreter cannot compile it is remembered, and the source serves.
+    replace(b"");
+    refused(&place);
+    assert_eq!(kept(), Some((path.clone(), Vec::new())));
+    // A state folder within the workspace.
+    place.config.state = place.workspace.path().join("state");
+    refused(&place);
+    assert!(!place.config.state.exists());
 }
 
 #[test]
