@@ -298,6 +298,7 @@ impl Sandbox {
         let group = group.ok();
         let held = |control| matches!(enforced.get(&control), Some(Enforcement::Active));
         let (watch_memory, watch_cpu) = (!held(Control::Memory), !held(Control::Cpu));
+        let count_processes = held(Control::Processes);
         let own_network = command.policy.network != Network::Host;
         let into_cgroup = group.as_ref().and_then(Group::clone_fd);
         let (nest, ends_with) = match without {
@@ -330,6 +331,7 @@ impl Sandbox {
             terminal: command.terminal.as_ref().map(|size| size()),
             entries,
             limits: command.limits.clone(),
+            count_processes,
             watch_memory,
             watch_cpu,
             processors: processors.fewer.then_some(processors.numbers),
@@ -450,6 +452,7 @@ impl Sandbox {
             terminal: None,
             entries: vec![Entry { at: "/".into(), what }],
             limits: Limits::default(),
+            count_processes: false,
             watch_memory: false,
             watch_cpu: false,
             processors: None,

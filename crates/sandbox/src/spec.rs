@@ -75,6 +75,8 @@ pub(crate) struct Spec {
     pub(crate) terminal: Option<(u16, u16)>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) limits: Limits,
+    /// A cgroup counts the processes, and is to answer before RLIMIT_NPROC does, so that the result can tell.
+    pub(crate) count_processes: bool,
     /// Watch memory and processes by sampling, because no cgroup holds them.
     pub(crate) watch_memory: bool,
     /// Add up CPU time by sampling, because no cgroup does.

@@ -157,8 +157,9 @@ fn enter(spec: &Spec, stdio: &[OwnedFd; 3], report: &OwnedFd) -> Result<(), Fail
         Enclosure::Namespaces => None,
         Enclosure::Guard(guard) => Some(guard),
     };
-    // Processes that count against the limit and are not the program's: the nest init, or the user's others.
-    let others = guarded.map_or(rlimit::NEST_INIT.into(), guard::others);
+    // Processes that count against the limit and are not the program's: the nest init, or the user's others. Where the
+    // cgroup is to answer first, one more.
+    let others = guarded.map_or(rlimit::NEST_INIT.into(), guard::others) + u64::from(spec.count_processes);
     if let Some(guard) = guarded {
         guard::become_user(guard)?;
     }

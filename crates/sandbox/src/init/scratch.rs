@@ -3,12 +3,17 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 
 /// Where such a folder may lie: a disk first, since what lies on a tmpfs is memory that nobody counts.
 const PLACES: &[&str] = &["/var/tmp", "/tmp"];
+/// How its name begins.
+const PREFIX: &str = "agentic-run-";
+/// A folder nobody holds is taken for abandoned after this long: a younger one may not be held yet.
+const ABANDONED_AFTER: Duration = Duration::from_secs(60);
 /// Folders held open at once while removing; deeper ones are moved up first.
 const DEEPEST: usize = 64;
 
@@ -18,6 +23,8 @@ pub(crate) struct Scratch {
     place: OwnedFd,
     name: String,
     pub(super) path: PathBuf,
+    /// A lock on the folder, which says that somebody lives who will remove it.
+    _held: OwnedFd,
 }
 
 impl Scratch {
@@ -25,7 +32,7 @@ impl Scratch {
     pub(crate) fn name() -> io::Result<String> {
         let mut random = [0; 16];
         let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-        Ok(format!("agentic-run-{:032x}", u128::from_ne_bytes(random)))
+        Ok(format!("{PREFIX}{:032x}", u128::from_ne_bytes(random)))
     }
 
     /// Removes the folder of that name, wherever it lies.
@@ -37,15 +44,18 @@ impl Scratch {
 
     /// Makes it, with `home` and `tmp` in it, for `user` where that is another one.
     pub(super) fn make(name: String, user: Option<u32>) -> io::Result<Self> {
+        sweep_abandoned(PLACES, ABANDONED_AFTER);
         let mut refusal = io::Error::from(io::ErrorKind::NotFound);
         for place in PLACES.iter().map(Path::new) {
             let made = open_folder(rustix::fs::CWD, place).and_then(|fd| {
                 rustix::fs::mkdirat(&fd, &name, Mode::from_raw_mode(0o700))?;
-                Ok(fd)
+                let held = open_folder(&fd, Path::new(&name))?;
+                rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive)?;
+                Ok((fd, held))
             });
             match made {
-                Ok(fd) => {
-                    let scratch = Self { place: fd, path: place.join(&name), name };
+                Ok((fd, held)) => {
+                    let scratch = Self { place: fd, path: place.join(&name), name, _held: held };
                     scratch.fill(user)?;
                     return Ok(scratch);
                 }
@@ -80,6 +90,33 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // Called when no process of the run is left; what cannot be removed has nobody to tell.
         let _ = remove(&self.place, &self.name);
+    }
+}
+
+/// Removes what runs left whose guard and spawner were both killed: folders of that name, ours to remove, unheld.
+fn sweep_abandoned(places: &[impl AsRef<Path>], after: Duration) {
+    let user = rustix::process::geteuid();
+    for place in places {
+        let Ok(fd) = open_folder(rustix::fs::CWD, place.as_ref()) else { continue };
+        for entry in Dir::read_from(&fd).into_iter().flatten().flatten() {
+            let Ok(name) = entry.file_name().to_str() else { continue };
+            let Some(random) = name.strip_prefix(PREFIX) else { continue };
+            if random.len() != 32 || !random.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                continue;
+            }
+            let Ok(stat) = rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(stat.st_ctime).unwrap_or(0));
+            let old = changed.elapsed().is_ok_and(|age| age >= after);
+            if !old || !(user.is_root() || stat.st_uid == user.as_raw()) {
+                continue;
+            }
+            let held = open_folder(&fd, Path::new(name));
+            let unheld = |held: &OwnedFd| rustix::fs::flock(held, FlockOperation::NonBlockingLockExclusive).is_ok();
+            if held.as_ref().is_ok_and(unheld) {
+                // Another sweep may be at it, too; what cannot be removed has nobody to tell.
+                let _ = remove(&fd, name);
+            }
+        }
     }
 }
 
@@ -150,6 +187,31 @@ fn enter(within: &OwnedFd, name: &Path) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_holds_is_swept_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let name = |n: u8| format!("{PREFIX}{n:032x}");
+        let make = |name: &str| std::fs::create_dir_all(place.path().join(name).join("tmp/deep")).unwrap();
+        for name in [&name(1), &name(2), "agentic-run-short", "agentic-other"] {
+            make(name);
+        }
+        let held = open_folder(rustix::fs::CWD, &place.path().join(name(2))).unwrap();
+        rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let left = || {
+            let entries = std::fs::read_dir(place.path()).unwrap().flatten();
+            let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        };
+        sweep_abandoned(&[place.path()], ABANDONED_AFTER);
+        assert_eq!(left().len(), 4, "all are young");
+        sweep_abandoned(&[place.path()], Duration::ZERO);
+        assert_eq!(left(), ["agentic-other".into(), name(2), "agentic-run-short".into()]);
+        drop(held);
+        sweep_abandoned(&[place.path()], Duration::ZERO);
+        assert_eq!(left(), ["agentic-other", "agentic-run-short"]);
+    }
 
     #[test]
     fn it_is_private_and_goes_with_all_that_was_made_in_it() {
