@@ -1,92 +1,19 @@
 //! HTTPS under `agentic exec --allow-net`: through a tunnel that the proxy does not open, and opened by it for a secret.
 //! The servers here are real TLS servers on the loopback, under an authority that the test makes.
 
+mod https;
 mod scene;
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-
 use agentic_testkit::{find_program, skip};
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use https::{Answer, Https};
 use scene::{Scene, Seen};
 use serde_json::Value;
 
 const SECRET: &str = "s3cret-value-77ab";
 
-/// An HTTPS server for one name: answers with the head that it got, keeps what it saw.
-struct Https {
-    port: u16,
-    authority: String,
-    seen: Arc<Mutex<Vec<String>>>,
-}
-
-impl Https {
-    fn start(name: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, format!("authority of the test server at {port}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().unwrap();
-        let authority = params.self_signed(&key).unwrap().pem();
-        let issuer = Issuer::new(params, key);
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.use_authority_key_identifier_extension = true;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let key = KeyPair::generate().unwrap();
-        let leaf = params.signed_by(&key, &issuer).unwrap();
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
-            .unwrap();
-        let config = Arc::new(config);
-        let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-        let keep = seen.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (keep, config) = (keep.clone(), config.clone());
-                std::thread::spawn(move || drop(answer(stream, config, &keep)));
-            }
-        });
-        Self { port, authority, seen }
-    }
-    fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
-    }
-    /// The rule that allows it as `api.test`.
-    fn rule(&self) -> String {
-        format!("api.test:{}=127.0.0.1", self.port)
-    }
-    /// Its authority, as a file beside the workspace.
-    fn authority(&self, scene: &Scene) -> PathBuf {
-        let path = scene.path("state").join(format!("authority-{}.pem", self.port));
-        std::fs::write(&path, &self.authority).unwrap();
-        path
-    }
-}
-
-fn answer(stream: TcpStream, config: Arc<ServerConfig>, keep: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let session = ServerConnection::new(config).map_err(std::io::Error::other)?;
-    let mut stream = BufReader::new(StreamOwned::new(session, stream));
-    let mut head = String::new();
-    while stream.read_line(&mut head)? > 0 && !head.ends_with("\r\n\r\n") {}
-    let name = stream.get_ref().conn.server_name().unwrap_or_default().to_owned();
-    keep.lock().unwrap().push(format!("for {name}: {head}"));
-    let body = format!("for {name}: {head}");
-    let stream = stream.get_mut();
-    write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())?;
-    stream.conn.send_close_notify();
-    stream.flush()
+/// Answers with the head that it got.
+fn echo(names: &[&str]) -> Https {
+    Https::start(names, |request| Answer::ok("text/plain", format!("for {}: {}", request.name, request.head)))
 }
 
 fn stdout(seen: &Seen) -> String {
@@ -112,8 +39,8 @@ for url in {urls:?}:
 
 #[test]
 fn https_passes_an_unopened_tunnel_end_to_end() {
-    let (scene, server) = (Scene::new(), Https::start("api.test"));
-    let (rule, authority) = (server.rule(), server.authority(&scene));
+    let (scene, server) = (Scene::new(), echo(&["api.test"]));
+    let (rule, authority) = (server.rule("api.test"), server.authority(&scene));
     let trusted = ["exec", "--json", "--allow-net", &rule, "--trust-ca", authority.to_str().unwrap()];
     let code = fetch(&[format!("https://api.test:{}/a", server.port)]);
     let seen = scene.run(trusted.iter().copied().chain(["-e", &code]));
@@ -138,12 +65,19 @@ fn https_passes_an_unopened_tunnel_end_to_end() {
 /// `--secret` and what goes with it, for everything below `/v1` of the server.
 fn with_secret(server: &Https) -> [String; 6] {
     let scope = format!("Authorization=Bearer env:API_TOKEN@https://api.test:{}/v1", server.port);
-    ["--allow-net".into(), server.rule(), "--tls-terminate".into(), "api.test".into(), "--secret".into(), scope]
+    [
+        "--allow-net".into(),
+        server.rule("api.test"),
+        "--tls-terminate".into(),
+        "api.test".into(),
+        "--secret".into(),
+        scope,
+    ]
 }
 
 #[test]
 fn a_secret_over_https_arrives_and_is_nowhere_inside() {
-    let server = Https::start("api.test");
+    let server = echo(&["api.test"]);
     let scene = Scene::new().variable("API_TOKEN", SECRET);
     let (access, authority) = (with_secret(&server), server.authority(&scene));
     let mut args = vec!["exec", "--json", "--trust-ca", authority.to_str().unwrap()];
@@ -171,9 +105,9 @@ print('held', found, 'control', 'PATH=' in open('/proc/self/environ').read() and
     seen.ends(0);
     let arrived = server.seen();
     assert_eq!(arrived.len(), 2, "{seen:?}");
-    assert!(arrived[0].contains(&format!("authorization: Bearer {SECRET}\r\n")), "{arrived:?}");
-    assert!(arrived[0].starts_with("for api.test: GET /v1/a "), "{arrived:?}");
-    assert!(!arrived[1].contains(SECRET), "another path gets none: {arrived:?}");
+    assert!(arrived[0].head.contains(&format!("authorization: Bearer {SECRET}\r\n")), "{arrived:?}");
+    assert!(arrived[0].name == "api.test" && arrived[0].head.starts_with("GET /v1/a "), "{arrived:?}");
+    assert!(!arrived[1].head.contains(SECRET), "another path gets none: {arrived:?}");
     assert!(!seen.stdout.contains(SECRET) && !seen.stderr.contains(SECRET), "{seen:?}");
     assert!(stdout(&seen).contains("Bearer *****") && stdout(&seen).contains("held [] control True"), "{seen:?}");
     let decided = decisions(&seen);
@@ -184,16 +118,16 @@ print('held', found, 'control', 'PATH=' in open('/proc/self/environ').read() and
     }
     let script = format!("curl -sS https://api.test:{}/v1/c -d body=1", server.port);
     scene.run(args.iter().copied().chain(["--lang", "bash", "-e", &script])).ends(0);
-    let last = server.seen().pop().unwrap();
+    let last = server.seen().pop().unwrap().head;
     assert!(last.contains("POST /v1/c HTTP/1.1") && last.contains(SECRET), "{last}");
 }
 
 #[test]
 fn a_server_that_cannot_prove_its_name_gets_no_request() {
     let scene = Scene::new().variable("API_TOKEN", SECRET);
-    let unknown = Https::start("api.test");
-    let other = Https::start("other.test");
-    let trusted = Https::start("api.test");
+    let unknown = echo(&["api.test"]);
+    let other = echo(&["other.test"]);
+    let trusted = echo(&["api.test"]);
     let ask = |server: &Https, authority: &Https| {
         let (access, path) = (with_secret(server), authority.authority(&scene));
         let code = fetch(&[format!("https://api.test:{}/v1/a", server.port)]);
@@ -215,7 +149,7 @@ fn a_server_that_cannot_prove_its_name_gets_no_request() {
 
 #[test]
 fn opened_tls_must_be_for_its_own_host_too() {
-    let server = Https::start("api.test");
+    let server = echo(&["api.test"]);
     let scene = Scene::new().variable("API_TOKEN", SECRET);
     let (access, authority) = (with_secret(&server), server.authority(&scene));
     let code = format!(

@@ -1,0 +1,100 @@
+"""An internet of one machine, in a network and mount namespace of its own: public addresses on its loopback, a resolver
+whose answers change, servers of HTTP and HTTPS. Runs the given commands in it and prints what came of them, as JSON.
+"""
+
+import fcntl, json, os, socket, ssl, struct, subprocess, sys, tempfile, threading
+
+asked = json.loads(sys.argv[1])
+seen, queries = [], []
+
+
+def interface(name, request, tail):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        fcntl.ioctl(control, request, struct.pack("16s16s", name.encode(), tail))
+
+
+SIOCSIFFLAGS, SIOCSIFADDR, UP = 0x8914, 0x8916, 1 | 64
+interface("lo", SIOCSIFFLAGS, struct.pack("h", UP))
+for number, address in enumerate(asked["addresses"]):
+    interface(f"lo:{number}", SIOCSIFADDR, struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(address)))
+
+
+def resolve(query):
+    """The answer to a query of one question; each query for an address takes the next answer of its name."""
+    labels, at = [], 12
+    while query[at]:
+        labels.append(query[at + 1 : at + 1 + query[at]].decode().lower())
+        at += 1 + query[at]
+    name, kind = ".".join(labels), struct.unpack("!H", query[at + 1 : at + 3])[0]
+    answers = []
+    if kind == 1 and name in asked["names"]:
+        turns = asked["names"][name]
+        answers = turns[min(queries.count(name), len(turns) - 1)]
+        queries.append(name)
+    head = query[:2] + struct.pack("!HHHHH", 0x8180, 1, len(answers), 0, 0)
+    records = [struct.pack("!HHHIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(address) for address in answers]
+    return head + query[12 : at + 5] + b"".join(records)
+
+
+def names():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 53))
+        listening.release()
+        while True:
+            query, sender = server.recvfrom(4096)
+            server.sendto(resolve(query), sender)
+
+
+def serve(address, port, tls):
+    listener = socket.create_server((address, port), backlog=64)
+    listening.release()
+    while True:
+        stream, _ = listener.accept()
+        threading.Thread(target=answer, args=(stream, address, port, tls), daemon=True).start()
+
+
+def answer(stream, address, port, tls):
+    try:
+        if tls:
+            stream = context.wrap_socket(stream, server_side=True)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            more = stream.recv(1)
+            if not more:
+                return
+            head += more
+        text = head.decode()
+        seen.append({"at": f"{address}:{port}", "head": text})
+        path = text.split(" ")[1]
+        if path in asked["redirects"]:
+            reply = f"HTTP/1.1 302 Found\r\nLocation: {asked['redirects'][path]}\r\nContent-Length: 0\r\n\r\n"
+        else:
+            reply = f"HTTP/1.1 200 OK\r\nContent-Length: {len(address)}\r\n\r\n{address}"
+        stream.sendall(reply.encode())
+    except OSError:
+        pass
+    finally:
+        stream.close()
+
+
+listening = threading.Semaphore(0)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(asked["certificate"], asked["key"])
+works = [(names, ())] + [(serve, (address, 80, False)) for address in [*asked["addresses"], "127.0.0.1"]]
+works += [(serve, (address, 443, True)) for address in [*asked["addresses"], "127.0.0.1"]]
+for work, args in works:
+    threading.Thread(target=work, args=args, daemon=True).start()
+for _ in works:
+    listening.acquire()
+
+with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
+    configuration.write("nameserver 127.0.0.1\noptions timeout:5 attempts:1\n")
+    configuration.flush()
+    os.chmod(configuration.name, 0o644)
+    place = os.path.realpath("/etc/resolv.conf")
+    subprocess.run(["mount", "--bind", configuration.name, place], check=True)
+    runs = []
+    for command in asked["commands"]:
+        ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+        runs.append({"code": ran.returncode, "stdout": ran.stdout, "stderr": ran.stderr})
+print(json.dumps({"runs": runs, "queries": queries, "seen": seen}))
