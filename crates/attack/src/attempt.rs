@@ -90,12 +90,15 @@ pub struct End {
 pub enum Expectation {
     /// What the attempt itself says.
     Same,
-    /// One of these lines, and nothing of the attempt's own.
+    /// One of these lines, the program ending by itself with status 0 and no limit touched.
     Refused(&'static [&'static str]),
-    /// Nothing is promised: the sentence that says so, which stands in SECURITY.md.
+    /// A step before what is attempted is refused: the program ends with status 1 and prints nothing, and the last line
+    /// of what it complains of begins like this.
+    Stopped(&'static str),
+    /// Nothing is promised: the words of SECURITY.md that say so.
     NotPromised(&'static str),
-    /// The attempt cannot be made there, for this reason.
-    NoSense(&'static str),
+    /// The attempt means nothing there, for this reason.
+    Pointless(&'static str),
 }
 
 /// One limit other than the usual.
@@ -164,6 +167,10 @@ impl Setup {
     pub const WORKSPACE: Self = Self { workspace: true, ..Self::PLAIN };
     /// With the bait's folder, read-only.
     pub const SHARED: Self = Self { shared: true, ..Self::PLAIN };
+    /// Whether there is an import policy.
+    pub const fn imports(&self) -> bool {
+        self.blocked_imports.is_some() || self.allowed_imports.is_some()
+    }
     /// With these limits.
     pub const fn limits(limits: &'static [Limit]) -> Self {
         Self { limits, ..Self::PLAIN }

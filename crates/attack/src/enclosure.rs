@@ -210,12 +210,13 @@ impl Enclosure for Cold {
     }
     fn expectation(&self, attempt: &Attempt) -> Expectation {
         match self.tier {
+            Tier::B if attempt.setup.imports() => Expectation::Pointless("the library prepares it, and for tier A"),
             Tier::B => tier_b::expectation(attempt.id),
             Tier::Best | Tier::A => Expectation::Same,
         }
     }
     fn run_paired(&self, act: Act, setup: &Setup, bait: &Bait, pair: Option<&str>) -> Result<Ran, String> {
-        let output = if setup.blocked_imports.is_some() || setup.allowed_imports.is_some() {
+        let output = if setup.imports() {
             let folder = Folder::new(bait)?;
             let text = program::text(act).ok_or("this act is more than a program")?;
             let source = program::source(&text, bait, Some(&folder.path()), pair);

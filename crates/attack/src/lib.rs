@@ -21,7 +21,7 @@ pub mod mutation;
 mod program;
 mod report;
 mod run;
-pub mod tier_b;
+mod tier_b;
 mod weakened;
 
 pub use attempt::{Act, Attempt, End, Expectation, Group, Limit, Proof, Scene, Setup};

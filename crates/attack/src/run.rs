@@ -71,7 +71,7 @@ impl Runner<'_> {
         if let Some(arch) = attempt.arch.filter(|arch| *arch != std::env::consts::ARCH) {
             return Some(format!("it is written for {arch}"));
         }
-        if let Expectation::NoSense(why) = self.enclosure.expectation(attempt) {
+        if let Expectation::Pointless(why) = self.enclosure.expectation(attempt) {
             return Some(why.to_owned());
         }
         (!python_is_there()).then(|| "there is no /usr/bin/python3".to_owned())
@@ -81,11 +81,14 @@ impl Runner<'_> {
     pub fn attempt(&self, attempt: &Attempt, bait: &Bait) -> Outcome {
         let expectation = self.enclosure.expectation(attempt);
         let attempt = match expectation {
-            Expectation::Refused(refused) => &Attempt { refused, ..*attempt },
+            Expectation::Refused(refused) => &Attempt { refused, end: None, ..*attempt },
             _ => attempt,
         };
         let outcome = match act(self.enclosure, attempt, bait) {
-            Ok(ran) => judge(attempt, &ran),
+            Ok(ran) => match expectation {
+                Expectation::Stopped(complaint) => judge_stopped(attempt, complaint, &ran),
+                _ => judge(attempt, &ran),
+            },
             Err(why) => Outcome::Inconclusive(format!("it could not be made: {why}")),
         };
         match (outcome, expectation) {
@@ -104,6 +107,9 @@ impl Runner<'_> {
             Err(error) => return Control::NotShown(format!("no bait could be laid out: {error}")),
         };
         let on_host = matches!(proof, Proof::Host | Proof::HostAsRoot);
+        if !on_host && self.enclosure.expectation(attempt) != Expectation::Same {
+            return Control::Skipped("closed here under every policy; shown where it is not".into());
+        }
         let ran = match proof {
             Proof::Elsewhere(test) => return Control::Skipped(format!("held by {test}")),
             Proof::HostAsRoot if !rustix::process::geteuid().is_root() => {
@@ -182,6 +188,19 @@ pub(crate) fn judge(attempt: &Attempt, ran: &Ran) -> Outcome {
     }
 }
 
+/// What a run came to that has to be stopped on its way to what it attempts.
+fn judge_stopped(attempt: &Attempt, complaint: &str, ran: &Ran) -> Outcome {
+    if let Some(line) = ran.stdout.lines().find(|line| attempt.reached.contains(line)) {
+        return Outcome::Escaped(line.to_owned());
+    }
+    let last = ran.stderr.trim().lines().last().unwrap_or_default();
+    let stopped = ran.reason == ExitReason::Exited(1) && ran.hits.is_empty() && ran.stdout.is_empty();
+    if stopped && last.starts_with(complaint) {
+        return Outcome::Refused(last.to_owned());
+    }
+    Outcome::Inconclusive(told(ran))
+}
+
 /// A run in one line, for a person.
 fn told(ran: &Ran) -> String {
     let short = |text: &str| -> String { text.trim().replace('\n', " | ").chars().take(300).collect() };
@@ -198,6 +217,25 @@ mod tests {
 
     fn judged(stdout: &str, reason: ExitReason) -> Outcome {
         judge(&ATTEMPT, &Ran { reason, ..said(stdout.into()) })
+    }
+
+    #[test]
+    fn a_program_that_is_stopped_says_by_what() {
+        let stopped = |stdout: &str, stderr: &str, code| {
+            let ran = Ran { stderr: stderr.into(), reason: ExitReason::Exited(code), ..said(stdout.into()) };
+            judge_stopped(&ATTEMPT, "OSError: [Errno 97]", &ran)
+        };
+        assert!(matches!(stopped("", "Traceback\nOSError: [Errno 97] no\n", 1), Outcome::Refused(_)));
+        assert!(matches!(stopped("reached\n", "OSError: [Errno 97] no\n", 1), Outcome::Escaped(_)));
+        for (stdout, stderr, code) in [
+            ("", "OSError: [Errno 13] no", 1),
+            ("", "OSError: [Errno 97] no", 0),
+            ("refused EPERM\n", "OSError: [Errno 97] no", 1),
+            ("", "OSError: [Errno 97] no\nand more", 1),
+            ("", "", 1),
+        ] {
+            assert!(matches!(stopped(stdout, stderr, code), Outcome::Inconclusive(_)), "{stdout:?} {stderr:?} {code}");
+        }
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Stage {
             }
         }
         copy_tree(&root().join("xtask"), &path.join("project/xtask"))?;
-        for name in ["Cargo.toml", "Cargo.lock", "README.md", "pyproject.toml"] {
+        for name in ["Cargo.toml", "Cargo.lock", "README.md", "SECURITY.md", "pyproject.toml"] {
             fs::copy(root().join(name), path.join("project").join(name)).map_err(fail)?;
         }
         let readable = quiet(Command::new("chmod").args(["-R", "a+rX"]).arg(path.join("project")))?;
