@@ -210,7 +210,6 @@ impl Enclosure for Cold {
     }
     fn expectation(&self, attempt: &Attempt) -> Expectation {
         match self.tier {
-            Tier::B if attempt.setup.imports() => Expectation::Pointless("the library prepares it, and for tier A"),
             Tier::B => tier_b::expectation(attempt.id),
             Tier::Best | Tier::A => Expectation::Same,
         }
@@ -221,7 +220,7 @@ impl Enclosure for Cold {
             let text = program::text(act).ok_or("this act is more than a program")?;
             let source = program::source(&text, bait, Some(&folder.path()), pair);
             let state = folder.place.path().join("state");
-            imports::run(&self.sandbox, setup, limits(setup), source, (&folder.path(), &state))?
+            imports::run((&self.sandbox, self.tier), setup, limits(setup), source, (&folder.path(), &state))?
         } else {
             let (command, _folder) = self.command(act, setup, bait, pair)?;
             command.output(&self.sandbox).map_err(|error| error.to_string())?

@@ -33,14 +33,13 @@ const OTHERWISE: &[(Expectation, &[&str])] = &[
     (Pointless("the socket is refused in a child or a thread, whose complaint nobody reads"),
         &["network/from-a-child", "network/from-a-thread"]),
     (OTHERS, &[
-        "kernel/host-process-signal", "kernel/host-process-priority", "kernel/host-process-limits",
-        "kernel/host-process-affinity",
+        "kernel/host-process-signal", "kernel/host-process-priority", "kernel/host-process-affinity",
     ]),
     (ACCESS, &[
         "kernel/cgroup-files", "kernel/sysfs", "kernel/securityfs", "kernel/file-beside", "kernel/file-hidden",
         "kernel/dev-kmsg", "kernel/dev-kvm", "kernel/dev-fuse", "kernel/dev-tun", "resources/scratch",
         "resources/scratch-by-allocation", "resources/scratch-by-many-files", "resources/scratch-across-folders",
-        "resources/inodes",
+        "resources/inodes", "python/own-memory",
     ]),
     (NOT_ALLOWED, &[
         "kernel/init-unfiltered", "kernel/host-process-environ", "kernel/keys", "kernel/dev-disks", "kernel/bypass-modes",
@@ -52,13 +51,20 @@ const OTHERWISE: &[(Expectation, &[&str])] = &[
         "kernel/no-exec-memfd", "resources/memory-memfd", "resources/memory-of-a-closed-memfd",
         "resources/memory-of-an-undumpable-process",
     ]),
-    (Refused(&["refused ENOSYS"]), &["resources/file-size", "resources/message-queues"]),
+    (Refused(&["refused ENOSYS"]), &["resources/file-size", "resources/message-queues", "python/memfd-exec"]),
     (HALF, &[
         "network/listen-for-the-host", "cross-run/abstract-socket", "cross-run/abstract-datagram-socket",
         "cross-run/loopback-tcp", "cross-run/loopback-tcp-six", "cross-run/loopback-udp", "cross-run/port-taken",
         "cross-run/dev-shm", "cross-run/tmp", "cross-run/var-tmp", "cross-run/temporary-names", "cross-run/path-socket",
     ]),
-    (Pointless("the root folder cannot be listed, so that the program finds no loader"), &["kernel/no-exec-loader"]),
+    // Closed to every program there, so that a policy that allows it shows nothing.
+    (FAMILY, &[
+        "python/socket-by-the-library", "python/socket-by-ctypes", "python/socket-by-number", "python/socket-six",
+        "python/socket-netlink", "python/asyncio-connection", "python/not-allowed-socket",
+    ]),
+    (Pointless("the root folder cannot be listed, so that the program finds no loader"),
+        &["kernel/no-exec-loader", "python/loader"]),
+    (Pointless("no terminal is there to be opened"), &["python/pty"]),
     (Pointless("there is no mount of its own that could be nosuid; set-id bits give nothing under no_new_privs"),
         &["kernel/set-id-mounts", "kernel/set-id"]),
     (Pointless("inotify and System V memory are no calls there, and the program does not look"),
@@ -70,11 +76,25 @@ const OTHERWISE: &[(Expectation, &[&str])] = &[
     (NotPromised("the ports that the host listens on"), &["network/listeners-of-the-host"]),
     (NotPromised("locks on files that it may read"),
         &["kernel/lock-in-a-read-only-folder", "cross-run/flock", "cross-run/posix-lock"]),
-    (NotPromised("the times of a file that everybody may write"), &["kernel/times-in-a-read-only-folder"]),
 ];
+
+/// What depends on who started it: root's programs have a user of their own, whose calls by path are not closed.
+const TIMES: &str = "kernel/times-in-a-read-only-folder";
+const LIMITS: &str = "kernel/host-process-limits";
 
 /// What an attempt comes to in tier B.
 pub(crate) fn expectation(id: &str) -> Expectation {
+    match id {
+        TIMES if rustix::process::geteuid().is_root() => {
+            return NotPromised("started by root, set the times of a file that everybody may write");
+        }
+        TIMES => return OTHERS,
+        LIMITS if !rustix::process::geteuid().is_root() => {
+            return NotPromised("the limits of the user's other processes");
+        }
+        LIMITS => return OTHERS,
+        _ => {}
+    }
     OTHERWISE.iter().find(|(_, ids)| ids.contains(&id)).map_or(Same, |(expectation, _)| *expectation)
 }
 
