@@ -81,6 +81,8 @@ const OTHERWISE: &[(Expectation, &[&str])] = &[
 /// What depends on who started it: root's programs have a user of their own, whose calls by path are not closed.
 const TIMES: &str = "kernel/times-in-a-read-only-folder";
 const LIMITS: &str = "kernel/host-process-limits";
+/// It makes its program executable by path, which an ordinary user's program may not.
+const OWN_PROGRAM: &str = "python/workspace-exec";
 
 /// What an attempt comes to in tier B.
 pub(crate) fn expectation(id: &str) -> Expectation {
@@ -93,6 +95,7 @@ pub(crate) fn expectation(id: &str) -> Expectation {
             return NotPromised("the limits of the user's other processes");
         }
         LIMITS => return OTHERS,
+        OWN_PROGRAM if !rustix::process::geteuid().is_root() => return OTHERS,
         _ => {}
     }
     OTHERWISE.iter().find(|(_, ids)| ids.contains(&id)).map_or(Same, |(expectation, _)| *expectation)
