@@ -111,6 +111,41 @@ fn tier_a_is_refused_there_and_tier_b_is_had_anywhere() {
     assert_eq!(place.read("c.txt").unwrap(), "x");
 }
 
+/// A container whose runtime covers parts of `/proc`, as stock ones do: no namespace inside may have a `/proc` of its own.
+fn with_masked_proc(place: &Place, args: &[&str]) -> Output {
+    let cover = "for name in scsi acpi driver bus fs; do [ -d /proc/$name ] && mount -t tmpfs none /proc/$name && exec \"$@\"; done; exit 99";
+    let mut command = Command::new("unshare");
+    // An ordinary user takes a user namespace for it.
+    command.args(if is_root() {
+        &["--mount"][..]
+    } else {
+        &["--user", "--map-current-user", "--keep-caps", "--mount"]
+    });
+    command.args(["sh", "-c", cover, "sh"]).arg(agentic_binary());
+    place.dress(command, args)
+}
+
+#[test]
+fn where_proc_is_masked_it_is_tier_b_also_right_after_the_host_had_tier_a() {
+    if !has_landlock() {
+        skip!("no Landlock of ABI 2 here");
+    }
+    let place = Place::new();
+    let exec = ["exec", "--json", "-e", "print(6 * 7)"];
+    // The control, which leaves in the state folder what it found out about this file system.
+    for (output, tier) in [(place.free(&exec), "active"), (with_masked_proc(&place, &exec), "off")] {
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        assert_eq!(
+            (&said["stdout"], &said["enforced"]["user_namespace"]["state"]),
+            (&"42\n".into(), &tier.into()),
+            "{said}"
+        );
+    }
+    let output = with_masked_proc(&place, &["exec", "--tier", "a", "-e", "print(1)"]);
+    assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(125), ""), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("/proc in the sandbox"), "{}", text(&output.stderr));
+}
+
 const PLAN: &str = "task: two steps\nsteps:\n  - id: one\n    tool: shell\n    params: {command: \"echo made > made.txt\"}\n  \
     - id: two\n    tool: shell\n    depends_on: [one]\n    params: {command: \"cat made.txt; echo x > lost.txt; exit 3\"}\n";
 
