@@ -1,5 +1,7 @@
 //! One row of the matrix as its table has it.
 
+use std::path::Path;
+
 use agentic_testkit::{find_program, is_root};
 use serde::Deserialize;
 
@@ -92,9 +94,13 @@ impl Program {
         if !missing.is_empty() {
             return Some(format!("not installed: {}", missing.join(", ")));
         }
-        // Outside, a folder of root's that happens to be passable serves; inside, another's home is never shown.
-        let of_root = |name: &&str| !is_root() && find_program(name).is_some_and(|path| path.starts_with("/root"));
-        let of_root: Vec<_> = needed().filter(of_root).collect();
-        (!of_root.is_empty()).then(|| format!("only in root's home: {}", of_root.join(", ")))
+        // Outside, a folder of root's that happens to be passable serves, or one for temporary files; inside, another's
+        // home is never shown, nor what lies among everybody's files.
+        let shown = |path: &Path| {
+            !(path.starts_with("/tmp") || path.starts_with("/var/tmp") || path.starts_with("/root") && !is_root())
+        };
+        let hidden = |name: &&str| find_program(name).is_some_and(|path| !shown(&path));
+        let hidden: Vec<_> = needed().filter(hidden).collect();
+        (!hidden.is_empty()).then(|| format!("only where a sandbox shows nothing: {}", hidden.join(", ")))
     }
 }

@@ -49,7 +49,7 @@ pub(in crate::groups) const PROC: &[Attempt] = &[
         &["refused ESRCH"], &[Host]),
     python("kernel/host-process-pidfd", "the user's other processes, held", "attempt(os.pidfd_open, HOST['victim'])",
         &["refused ESRCH"], &[Host]),
-    python("kernel/host-process-priority", "the user's other processes, slowed", "attempt(os.setpriority, os.PRIO_PROCESS, HOST['victim'], 1)",
+    python("kernel/host-process-priority", "the user's other processes, slowed", "attempt(os.setpriority, os.PRIO_PROCESS, HOST['victim'], 19)",
         &["refused ESRCH"], &[Host]),
     python("kernel/host-process-limits", "the limits of the user's other processes",
         "import resource\nattempt(resource.prlimit, HOST['victim'], resource.RLIMIT_CORE)",
