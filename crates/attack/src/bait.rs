@@ -19,6 +19,8 @@ pub struct Bait {
     place: TempDir,
     token: String,
     tcp: TcpListener,
+    /// Absent on a host without IPv6.
+    tcp_six: Option<TcpListener>,
     udp: UdpSocket,
     _stream: UnixListener,
     _datagram: UnixDatagram,
@@ -67,6 +69,7 @@ impl Bait {
             .spawn()?;
         Ok(Self {
             tcp: TcpListener::bind("127.0.0.1:0")?,
+            tcp_six: TcpListener::bind("[::1]:0").ok(),
             udp: UdpSocket::bind("127.0.0.1:0")?,
             _stream: stream,
             _datagram: datagram,
@@ -100,6 +103,7 @@ impl Bait {
             ("beside", quoted(&self.place.path().join("beside").to_string_lossy())),
             ("abstract", quoted(&format!("agentic-attack-{}", self.token))),
             ("tcp", port(self.tcp.local_addr())),
+            ("tcp_six", self.tcp_six.as_ref().map_or_else(|| "9".to_owned(), |listener| port(listener.local_addr()))),
             ("udp", port(self.udp.local_addr())),
             ("victim", self.victim.id().to_string()),
             ("engine", std::process::id().to_string()),
