@@ -10,50 +10,21 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use agentic_executor::workspace::{
-    Attempt, Backend, ChangeSet, Conflict, Dir, FileKind, Level, Moment, WorkspaceError, path_from_text,
-    path_on_a_line, path_to_text,
+    Backend, ChangeSet, Conflict, Dir, FileKind, Level, Moment, WorkspaceError, path_from_text, path_on_a_line,
+    path_to_text,
 };
 use agentic_testkit::{is_root, skip};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
-use workspace_support::{World, step, tree, upper, watched, world};
-
-const SECRET: &str = "a secret of the host";
-/// Far beyond what any of this takes; only a wait without end passes it.
-const SOON: Duration = Duration::from_secs(30);
-
-/// A file beside the workspace that nobody may read or write for the program.
-fn secret(world: &World) -> PathBuf {
-    let path = world.temp.path().canonicalize().unwrap().join("secret");
-    fs::write(&path, SECRET).unwrap();
-    assert_eq!(fs::read_to_string(&path).unwrap(), SECRET, "the control: we can read it");
-    path
-}
-
-fn fifo(path: &Path) {
-    rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
-}
-
-/// Does something in another thread, and fails when it never comes back.
-fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
-    let (done, wait) = std::sync::mpsc::channel();
-    std::thread::spawn(move || drop(done.send(what())));
-    wait.recv_timeout(SOON).expect("it waits for something that never comes")
-}
-
-fn commit(attempt: Attempt) -> Result<ChangeSet, WorkspaceError> {
-    in_time(move || attempt.commit())
-}
+use workspace_support::{BOTH, SECRET, World, commit, fifo, in_time, secret, step, tree, upper, watched, world};
 
 fn left_out(set: &ChangeSet) -> Vec<&OsStr> {
     set.left_out.iter().filter_map(|one| one.path.file_name()).collect()
 }
-
-const BOTH: [Backend; 2] = [Backend::Overlay, Backend::Copy];
 
 // Links.
 

@@ -7,10 +7,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use agentic_executor::sandbox::{Sandbox, Source, Spawner};
 use agentic_executor::tools::Access;
-use agentic_executor::workspace::{Attempt, Backend, Watcher, WorkspaceError, Workspaces};
+use agentic_executor::workspace::{Attempt, Backend, ChangeSet, Watcher, WorkspaceError, Workspaces};
 use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 
 pub struct World {
@@ -161,3 +162,32 @@ pub fn tree(root: &Path) -> BTreeMap<PathBuf, Entry> {
 pub fn raw(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
 }
+
+pub const SECRET: &str = "a secret of the host";
+/// Far beyond what any of this takes; only a wait without end passes it.
+const SOON: Duration = Duration::from_secs(30);
+
+/// A file beside the workspace that nobody may read or write for the program.
+pub fn secret(world: &World) -> PathBuf {
+    let path = world.temp.path().canonicalize().unwrap().join("secret");
+    fs::write(&path, SECRET).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), SECRET, "the control: we can read it");
+    path
+}
+
+pub fn fifo(path: &Path) {
+    rustix::fs::mknodat(CWD, path, FileType::Fifo, Mode::RWXU, 0).unwrap();
+}
+
+/// Does something in another thread, and fails when it never comes back.
+pub fn in_time<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || drop(done.send(what())));
+    wait.recv_timeout(SOON).expect("it waits for something that never comes")
+}
+
+pub fn commit(attempt: Attempt) -> Result<ChangeSet, WorkspaceError> {
+    in_time(move || attempt.commit())
+}
+
+pub const BOTH: [Backend; 2] = [Backend::Overlay, Backend::Copy];

@@ -91,12 +91,18 @@ impl Transaction<'_> {
     ) -> io::Result<Stat> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let from = File::from(open_beneath(self.parts[part].layer.fd(), path, flags, Mode::empty())?);
-        // It was a regular file when it was read; a pipe in its place would be an empty file.
-        let now = rustix::fs::fstat(&from)?;
-        if kind(&now) != FileType::RegularFile || (now.st_dev, now.st_ino) != (upper.st_dev, upper.st_ino) {
-            return Err(io::Error::other("the layer changed while it was being applied"));
-        }
+        // It was a regular file when it was read; a pipe in its place would be an empty file, and one that grows no
+        // longer the change that was told. No process of the run is there to do it: this is for one that got away.
+        let as_read = || -> io::Result<()> {
+            let now = rustix::fs::fstat(&from)?;
+            if kind(&now) != FileType::RegularFile || !Identity::of(upper).is_same_content(&now) {
+                return Err(io::Error::other("the layer changed while it was being applied"));
+            }
+            Ok(())
+        };
+        as_read()?;
         copy_bytes(&from, file)?;
+        as_read()?;
         attributes::copy(&from, file)?;
         if rustix::process::geteuid().is_root() {
             // Root writes for somebody: what was theirs stays theirs, what is new belongs to the folder's owner.

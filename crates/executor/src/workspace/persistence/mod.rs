@@ -141,7 +141,9 @@ pub(super) struct Found {
 
 impl Found {
     fn new(path: &Path, kind: &'static str, level: Level, reason: impl Into<String>) -> Self {
-        Self { path: path.to_owned(), hold: path.to_owned(), level, kind, reason: reason.into() }
+        // It may quote names from inside, and is printed on a line.
+        let reason = path_on_a_line(Path::new(&reason.into()));
+        Self { path: path.to_owned(), hold: path.to_owned(), level, kind, reason }
     }
     fn held_with(self, hold: &Path) -> Self {
         Self { hold: hold.to_owned(), ..self }
