@@ -33,7 +33,10 @@ fn exec_says_what_was_refused_and_how_to_allow_it() {
         .says("agentic: refused: exec of /bin/true (no program is started after the first)")
         .says("--block-import");
     let lookup = "import socket; socket.getaddrinfo('example.invalid', 80)";
-    scene.run(["exec", "-e", lookup]).ends(1).says("(network: none); to allow it: the host's network (--network host");
+    scene
+        .run(["exec", "-e", lookup])
+        .ends(1)
+        .says("(network: none); to allow it: the host's name (--allow-net HOST, allow_net)");
 }
 
 #[test]

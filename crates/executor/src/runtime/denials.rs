@@ -78,7 +78,7 @@ pub fn inferred(output: &Output, under: Under<'_>) -> Vec<Denial> {
     imports(&text, under.imports, &mut found);
     starting(&text, under.imports, &mut found);
     network(&text, under.policy, &mut found);
-    files(&text, under, &mut found);
+    files(&text, under, &output.denials, &mut found);
     if COMPILED.descriptors.as_ref().is_some_and(|form| form.is_match(&text)) {
         let how = "a higher limit (sandbox.limits.open_files, max_open_files)".to_owned();
         found.push(Denial::inferred(Refuser::Limits, "limited for each process", "open descriptors", Some(how)));
@@ -117,12 +117,14 @@ fn network(text: &str, policy: &Policy, found: &mut Vec<Denial>) {
         return;
     }
     if let Some(line) = COMPILED.network.as_ref().and_then(|form| form.find_iter(text).last()) {
-        let how = "the host's network (--network host, network=\"host\")".to_owned();
-        found.push(Denial::inferred(Refuser::Network, "network: none", line.as_str().trim(), Some(how)));
+        let how =
+            "the host's name (--allow-net HOST, allow_net), or all of the network (--network host, network=\"host\")";
+        found.push(Denial::inferred(Refuser::Network, "network: none", line.as_str().trim(), Some(how.to_owned())));
     }
 }
 
-fn files(text: &str, under: Under<'_>, found: &mut Vec<Denial>) {
+/// Paths that what is `known` already names are not guessed about.
+fn files(text: &str, under: Under<'_>, known: &[Denial], found: &mut Vec<Denial>) {
     let mut named: Vec<(usize, bool, PathBuf)> = Vec::new();
     for (absent, form) in &COMPILED.paths {
         for captures in form.captures_iter(text) {
@@ -133,6 +135,10 @@ fn files(text: &str, under: Under<'_>, found: &mut Vec<Denial>) {
     }
     // What was printed last is most likely what it failed of.
     named.sort_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    named.retain(|(.., path)| {
+        let told = format!(" {}", path.display());
+        !known.iter().any(|denial| denial.object.ends_with(&told))
+    });
     for (_, absent, path) in named.into_iter().take(64) {
         let told = if absent { absence(&path, under.policy) } else { refusal(&path, under.policy) };
         if let Some((rule, how)) = told {

@@ -140,3 +140,15 @@ fn a_program_cannot_make_the_list_long() {
     assert_eq!(found.len(), MOST_INFERRED);
     assert_eq!(found[0].object, "/srv/499", "the last is most likely what it failed of");
 }
+
+#[test]
+fn what_the_result_tells_of_a_path_is_not_guessed_again() {
+    let stderr = "bash: /usr/bin/ls: Operation not permitted";
+    let (policy, imports) = (policy(), ImportPolicy::default());
+    let under = Under { policy: &policy, imports: &imports, dir: Path::new("/w") };
+    let mut output = output(126, stderr);
+    assert_eq!(inferred(&output, under).len(), 1);
+    output.denials =
+        vec![Denial::exact(Refuser::Seccomp, "no program is started after the first", "exec of /usr/bin/ls", None)];
+    assert_eq!(inferred(&output, under), []);
+}
