@@ -1,7 +1,15 @@
-//! The long forms of the attack corpus: many hostile runs in a row, and every barrier removed in turn.
+//! The long forms of the attack corpus: its results as a page, many hostile runs in a row, and every barrier removed in
+//! turn.
 
 use crate::run::{cargo, show_and_run};
 use crate::{Failure, example};
+
+mod results;
+
+/// Runs the corpus in both tiers and every barrier removed, and writes `docs/reference/attack-results.md`.
+pub(crate) fn write_results() -> Result<bool, Failure> {
+    results::write()
+}
 
 /// What a soak is, where nobody says otherwise.
 const RUNS: &str = "20000";

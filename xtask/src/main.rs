@@ -29,6 +29,8 @@ cargo xtask <chore>
             programs outside and inside, writes docs/reference/compatibility.md
   fuzz      the fuzz targets, 60 seconds each, or so many: cargo xtask fuzz --seconds N
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
+  attack    the attack corpus in both tiers, with every control and every barrier removed in turn; as root, as an ordinary
+            user too; writes docs/reference/attack-results.md
   soak      20,000 hostile runs of the corpus, eight at once, and what is left of them (--runs N)
   mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         ["fuzz"] => fuzz::run(None),
         ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
         ["soak", ..] => attack::soak(&arguments[1..]),
+        ["attack"] => attack::write_results(),
         ["mutate"] => attack::mutate(),
         ["kernels", ..] => kernels::run(&arguments[1..]),
         [] | ["help" | "--help" | "-h"] => {

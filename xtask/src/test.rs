@@ -15,7 +15,7 @@ use crate::venv::Venv;
 use crate::{Failure, say};
 
 mod junit;
-mod ordinary;
+pub(crate) mod ordinary;
 mod python;
 
 /// Seconds that one test program may take.

@@ -200,6 +200,9 @@ pub struct Attempt {
     pub sampled: bool,
     /// What shows that it would get through; at least one.
     pub proofs: &'static [Proof],
+    /// A Python program that takes away, outside, what a sender left on the host that was ended before it could do so
+    /// itself: a control without a namespace, whose receiver something else refused.
+    pub undo: Option<&'static str>,
     /// The architecture that the program is written for, where it is for one.
     pub arch: Option<&'static str>,
 }
@@ -223,6 +226,7 @@ pub(crate) const fn python(
         end: None,
         sampled: false,
         proofs,
+        undo: None,
         arch: None,
     }
 }
@@ -277,6 +281,10 @@ impl Attempt {
     /// Where nothing counts exactly, a limit that was touched shortly before the end may go unnamed.
     pub const fn sampled(self) -> Self {
         Self { sampled: true, ..self }
+    }
+    /// Taking away on the host, by this Python program, what the sender may leave.
+    pub const fn undone_by(self, undo: &'static str) -> Self {
+        Self { undo: Some(undo), ..self }
     }
     /// For this architecture alone, as Rust names it.
     pub const fn on(self, arch: &'static str) -> Self {

@@ -61,10 +61,10 @@ impl Bait {
             fs::set_permissions(shared.join(name), fs::Permissions::from_mode(0o777))?;
         }
         let address = SocketAddr::from_abstract_name(format!("agentic-attack-{token}"))?;
-        let victim = Command::new("sleep")
-            .arg("100000")
+        // It reads what we hold the other end of, and so ends with us, however we end.
+        let victim = Command::new("cat")
             .env("AGENTIC_ATTACK_TOKEN", &token)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()?;
         Ok(Self {

@@ -27,6 +27,6 @@ mod weakened;
 pub use attempt::{Act, Attempt, End, Expectation, Group, Limit, Proof, Scene, Setup};
 pub use bait::Bait;
 pub use enclosure::{Cold, Enclosure, Ran, Running, Unconfined};
-pub use report::{Control, Outcome, Report, Row};
+pub use report::{Control, Counts, Outcome, Report, Row};
 pub use run::Runner;
 pub use weakened::Weakened;

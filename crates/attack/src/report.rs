@@ -1,5 +1,6 @@
 //! What came of it: a row an attempt, a line a group, and whether all is well.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -139,6 +140,24 @@ impl Report {
             _ => row.unproven().map(|why| format!("INCONCLUSIVE {}: its control did not work: {why}", row.id)),
         };
         self.rows.iter().filter_map(line).collect()
+    }
+    /// What no control showed here: attempts by reason, the most frequent first. A reason is cut where it names what is
+    /// of one attempt alone.
+    pub fn without_a_control(&self) -> Vec<(String, Vec<&'static str>)> {
+        let mut by_reason: BTreeMap<String, Vec<&'static str>> = BTreeMap::new();
+        for row in
+            self.rows.iter().filter(|row| matches!(row.outcome, Outcome::Refused(_)) && !row.shown() && row.sound())
+        {
+            let first = row.controls.iter().find_map(|control| match control {
+                Control::Skipped(why) => Some(why.as_str()),
+                Control::Shown | Control::NotShown(_) => None,
+            });
+            let reason = first.unwrap_or("it has none").split([':', '(']).next().unwrap_or_default().trim();
+            by_reason.entry(reason.to_owned()).or_default().push(row.id);
+        }
+        let mut reasons: Vec<_> = by_reason.into_iter().collect();
+        reasons.sort_by_key(|(_, ids)| std::cmp::Reverse(ids.len()));
+        reasons
     }
     /// What was not made, and what no control showed here, each with its reasons.
     pub fn remarks(&self) -> Vec<String> {

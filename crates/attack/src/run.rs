@@ -1,5 +1,6 @@
 //! Puts attempts and their controls through enclosures, several at once, and judges what comes back.
 
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use agentic_sandbox::ExitReason;
 
-use crate::attempt::{Act, Attempt, End, Expectation, Group, Proof, Scene};
+use crate::attempt::{Act, Attempt, End, Expectation, Group, Proof, Scene, Setup};
 use crate::bait::{Bait, token};
 use crate::enclosure::{Cold, Enclosure, Ran, Unconfined, python_is_there};
 use crate::report::{Control, Outcome, Report, Row};
@@ -33,6 +34,16 @@ impl std::fmt::Debug for Runner<'_> {
 impl Runner<'_> {
     /// Makes every attempt and runs its controls.
     pub fn run(&self, attempts: &[&'static Attempt]) -> Report {
+        self.run_watched(attempts, &|_| ControlFlow::Continue(()))
+    }
+
+    /// The same, telling each row as it comes, from several threads. Once it is told to break, no attempt is begun any
+    /// more, and what those that are on their way come to is not in the report.
+    pub fn run_watched(
+        &self,
+        attempts: &[&'static Attempt],
+        watch: &(dyn Fn(Option<&Row>) -> ControlFlow<()> + Sync),
+    ) -> Report {
         let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
         std::thread::scope(|scope| {
             for _ in 0..self.width.max(1) {
@@ -40,7 +51,13 @@ impl Runner<'_> {
                     loop {
                         let place = next.fetch_add(1, Ordering::Relaxed);
                         let Some(attempt) = attempts.get(place) else { return };
+                        if watch(None).is_break() {
+                            return;
+                        }
                         let row = self.row(attempt);
+                        if watch(Some(&row)).is_break() {
+                            return;
+                        }
                         rows.lock().unwrap_or_else(PoisonError::into_inner).push((place, row));
                     }
                 });
@@ -114,7 +131,7 @@ impl Runner<'_> {
             return Control::Skipped("closed here under every policy; shown where it is not".into());
         }
         let ran = match proof {
-            Proof::Elsewhere(test) => return Control::Skipped(format!("held by {test}")),
+            Proof::Elsewhere(test) => return Control::Skipped(format!("shown by a test of its own: {test}")),
             Proof::HostAsRoot if !rustix::process::geteuid().is_root() => {
                 return Control::Skipped("outside, the kernel answers only root otherwise".into());
             }
@@ -124,7 +141,9 @@ impl Runner<'_> {
             Proof::Host | Proof::HostAsRoot => act(&Unconfined, attempt, &bait),
             Proof::Without(barriers) | Proof::WithoutAsUser(barriers) => {
                 let Some(weakened) = self.weakened else {
-                    return Control::Skipped(format!("proven in the test suite, without {barriers}"));
+                    return Control::Skipped(format!(
+                        "shown by the test suite alone, which takes the barrier away: {barriers}"
+                    ));
                 };
                 match weakened.without(barriers) {
                     Ok(sandbox) => act(&Cold::weakened(sandbox, barriers), attempt, &bait),
@@ -164,6 +183,12 @@ pub(crate) fn act(enclosure: &dyn Enclosure, attempt: &Attempt, bait: &Bait) -> 
             // A sender that was heard cleans up what it left on the host.
             let heard = ran.as_ref().is_ok_and(|ran| ran.stdout.lines().any(|line| attempt.reached.contains(&line)));
             running.end(if heard { Duration::from_secs(2) } else { Duration::ZERO });
+            if let Some(undo) = attempt.undo {
+                let undone = Unconfined.run_paired(Act::Python(undo), &Setup::PLAIN, bait, Some(&word))?;
+                if undone.stdout != "undone\n" {
+                    return Err(format!("what it may leave on the host was not taken away: {}", told(&undone)));
+                }
+            }
             ran
         }
         Act::Host(code) => code(&Scene { enclosure, bait, attempt }).map(said),

@@ -1,5 +1,6 @@
 //! The mutation run: each barrier removed in turn, and what noticed. Of the many system calls and resource limits one
-//! each is removed; `AGENTIC_MUTATE=all` (`cargo xtask mutate`) removes them all.
+//! each is removed; `AGENTIC_MUTATE=all` (`cargo xtask mutate`) removes them all. The last result of all of them, with the
+//! corpus' own, is in `docs/reference/attack-results.md`.
 
 mod common;
 

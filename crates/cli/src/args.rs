@@ -334,7 +334,7 @@ pub(crate) struct ShowArgs {
     after_help = "Examples:\n  agentic doctor\n  agentic doctor --json | jq .controls\n  agentic doctor --attack --group kernel
 
 Exit status: 0 every control can be enforced, 6 some cannot.
-With --attack: 0 nothing got through and nothing was inconclusive, else 6."
+With --attack: 0 nothing got through and nothing was inconclusive, 130 stopped by Ctrl-C before the end, else 6."
 )]
 pub(crate) struct DoctorArgs {
     /// As one JSON object (docs/reference/doctor.schema.json).
@@ -349,7 +349,7 @@ pub(crate) struct DoctorArgs {
     /// With --fix: the folder that stands for `/`. For trials.
     #[arg(long, requires = "fix", hide = true, value_name = "DIR")]
     pub(crate) root: Option<PathBuf>,
-    /// Run the attack corpus against the sandbox of this host instead.
+    /// Run the attack corpus against the sandbox of this host instead: a minute or more.
     #[arg(long)]
     pub(crate) attack: bool,
     /// Of the attack corpus one group: kernel, network, cross-run, python, resources, reward-hacking.

@@ -28,8 +28,9 @@ pub(super) struct User {
     /// What `agentic doctor --json` printed.
     pub(super) doctor: String,
     pub(super) summary: Summary,
-    /// The attack corpus' last line: attempts, refused, escapes, inconclusive, skipped, proven here.
-    pub(super) attacks: Vec<Vec<String>>,
+    /// The attack corpus' last line, by the name of its test: attempts, refused, escapes, inconclusive, skipped, not
+    /// promised, proven here.
+    pub(super) attacks: Vec<(String, Vec<String>)>,
 }
 
 impl Log {
@@ -96,8 +97,11 @@ pub(super) fn parse(text: &str) -> Log {
                     Some(program) => {
                         results.summary.line(program, line);
                         let words: Vec<&str> = line.split_whitespace().collect();
-                        if program.starts_with("attack ") && words.len() == 7 && words[0] == "all" {
-                            results.attacks.push(words[1..].iter().map(|word| (*word).to_owned()).collect());
+                        if let ["all", numbers @ ..] = &words[..]
+                            && let Some(test) = program.strip_prefix("attack ").filter(|_| numbers.len() == 7)
+                        {
+                            let numbers = numbers.iter().map(|word| (*word).to_owned()).collect();
+                            results.attacks.push((test.to_owned(), numbers));
                         }
                     }
                     None => results.doctor.push_str(line),

@@ -121,9 +121,10 @@ fn attacks(logs: &[Log]) -> String {
     let rows: String = logs
         .iter()
         .flat_map(|log| log.users.iter().map(move |(name, user)| (log, name, user)))
-        .flat_map(|(log, name, user)| user.attacks.iter().map(move |numbers| (log, name, numbers)))
-        .map(|(log, name, numbers)| {
-            format!("| {} | {} | {name} | {} |\n", log.word("kernel"), log.word("variant"), numbers.join(" | "))
+        .flat_map(|(log, name, user)| user.attacks.iter().map(move |(test, numbers)| (log, name, test, numbers)))
+        .map(|(log, name, test, numbers)| {
+            let (kernel, variant, tier) = (log.word("kernel"), log.word("variant"), tier(test));
+            format!("| {kernel} | {variant} | {name} | {tier} | {} |\n", numbers.join(" | "))
         })
         .collect();
     if rows.is_empty() {
@@ -131,9 +132,14 @@ fn attacks(logs: &[Log]) -> String {
     }
     format!(
         "## The attack corpus\n\n\
-         | kernel | start | user | attempts | refused | escapes | inconclusive | skipped | proven here |\n\
-         |---|---|---|---|---|---|---|---|---|\n{rows}\n"
+         | kernel | start | user | tier | attempts | refused | escapes | inconclusive | skipped | not promised | proven here |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n{rows}\n"
     )
+}
+
+/// In which tier a test of the corpus runs programs.
+fn tier(test: &str) -> &'static str {
+    if test == "tier_b" { "B" } else { "A" }
 }
 
 /// Failed tests, with where they failed.
@@ -192,12 +198,12 @@ mod tests {
             "@@ series 5.10\n@@ commit c0\n@@ variant default\n@@ kernel 5.10.0\n@@ landlock 0\n@@ doctor user\n\
              {\"tier\":\"A\",\"controls\":{\"landlock\":{\"state\":\"off\",\"reason\":\"no such thing\"},\"view\":{\"state\":\"active\"}},\"host\":{\"cgroup\":\"v2 (memory)\"}}\n\
              @@ end 0\n@@ test user sandbox kernel\ntest a ... ok\ntest b ... FAILED\n@@ end 101\n\
-             @@ test user attack corpus\nall    300  298    0    1    1   280\n@@ end 0\n@@ over\n",
+             @@ test user attack corpus\nall    300  298    0    1    1    0   280\n@@ end 0\n@@ over\n",
         );
         let page = page(&[log]);
         for line in [
             "| 5.10.0 | default | user | A | 0 | v2 | landlock off | 1 | 1 | 0 | c0 |",
-            "| 5.10.0 | default | user | 300 | 298 | 0 | 1 | 1 | 280 |",
+            "| 5.10.0 | default | user | A | 300 | 298 | 0 | 1 | 1 | 0 | 280 |",
             "- `sandbox kernel b`: 5.10 default user",
             "- landlock off: no such thing (5.10 default user)",
         ] {

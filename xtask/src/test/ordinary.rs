@@ -28,11 +28,9 @@ pub(super) fn run(
     [agentic, weakened]: [&Path; 2],
     wheel: Option<&Path>,
 ) -> Result<(), Failure> {
-    let stage = Stage::make()?;
+    let stage = Stage::with(&agentic.with_file_name("agentic-spawner"), weakened)?;
     say(format!("the same tests as uid {USER}, from {}", stage.path.display()));
     stage.copy_program(agentic, "agentic")?;
-    stage.copy_program(&agentic.with_file_name("agentic-spawner"), "agentic-spawner")?;
-    stage.copy_program(weakened, "weakened-spawner")?;
     let mut path = OsString::from(SYSTEM_PATH);
     match stage.copy_toolchain() {
         Ok(folder) => path = format!("{}:{SYSTEM_PATH}", folder.display()).into(),
@@ -98,11 +96,21 @@ fn test_package(
 }
 
 /// A folder that everybody can read, removed at the end.
-struct Stage {
+pub(crate) struct Stage {
     path: PathBuf,
 }
 
 impl Stage {
+    /// With the project's files and both spawners.
+    pub(crate) fn with(spawner: &Path, weakened: &Path) -> Result<Self, Failure> {
+        let stage = Self::make()?;
+        stage.copy_program(spawner, "agentic-spawner")?;
+        stage.copy_program(weakened, "weakened-spawner")?;
+        Ok(stage)
+    }
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
     fn make() -> Result<Self, Failure> {
         // Not /tmp: a tmpfs cannot hold the layers of every kernel, a disk can.
         let path = PathBuf::from(format!("/var/tmp/agentic-tests-{}", std::process::id()));
@@ -130,7 +138,7 @@ impl Stage {
         let readable = quiet(Command::new("chmod").args(["-R", "a+rX"]).arg(path.join("project")))?;
         if readable.status.success() { Ok(stage) } else { Err(format!("cannot open {} to everybody", path.display())) }
     }
-    fn copy_program(&self, from: &Path, name: &str) -> Result<PathBuf, Failure> {
+    pub(crate) fn copy_program(&self, from: &Path, name: &str) -> Result<PathBuf, Failure> {
         let to = self.path.join("bin").join(name);
         let copied = fs::copy(from, &to).and_then(|_| fs::set_permissions(&to, fs::Permissions::from_mode(0o755)));
         copied.map(|()| to).map_err(|error| format!("cannot copy {}: {error}", from.display()))
@@ -157,7 +165,7 @@ impl Stage {
         if works { Ok(folder) } else { Err("the copy does not start".to_owned()) }
     }
     /// A command as the ordinary user.
-    fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = self.dress(Command::new(program));
         command.env("PATH", SYSTEM_PATH);
         command

@@ -3,7 +3,8 @@
 //! share processors and caches, and what they tell by that is not promised (SECURITY.md, side channels).
 //!
 //! What a sender leaves on the host in a control, it or the receiver removes: a receiver that got through says so by
-//! the channel itself, and the sender then cleans up.
+//! the channel itself, and the sender then cleans up. A sender that is ended before, since something else refused its
+//! receiver, does not: what would stay is undone from outside.
 
 use crate::attempt::{Act, Attempt, Proof::*, Scene, Setup, pair, python};
 
@@ -17,24 +18,29 @@ macro_rules! words {
 const ABSENT: &[&str] = &["refused absent"];
 const NO_ANSWER: &[&str] = &["refused ECONNREFUSED"];
 
+/// Queues, segments and semaphores outlive whoever made them, and count against their owner's limits.
+const UNDO: &str = words!(
+    "l = libc()\nl.mq_unlink(('/' + WORD).encode())\nfor get, control in ((lambda: l.shmget(KEY, 0, 0), lambda n: l.shmctl(n, 0, 0)), (lambda: l.semget(KEY, 0, 0), lambda n: l.semctl(n, 0, 0, 0)), (lambda: l.msgget(KEY, 0), lambda n: l.msgctl(n, 0, 0))):\n n = get()\n if n >= 0 and control(n): say('left')\nsay('undone')"
+);
+
 #[rustfmt::skip]
 pub(super) const CROSS_RUN: &[Attempt] = &[
     pair("cross-run/system-v-shared-memory", "a shared memory segment by its key", (
         words!("import ctypes\nl = libc(); l.shmat.restype = ctypes.c_void_p; l.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]\nn = l.shmget(KEY, 4096, 0o1666)\np = ctypes.cast(l.shmat(n, None, 0), ctypes.POINTER(ctypes.c_ubyte))\nready()\nfor _ in range(1000):\n if p[0]: break\n time.sleep(.01)\nl.shmctl(n, 0, 0)"),
         words!("import ctypes\nl = libc(); l.shmat.restype = ctypes.c_void_p; l.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]\nn = l.shmget(KEY, 0, 0)\nif n < 0: refused('absent')\nctypes.cast(l.shmat(n, None, 0), ctypes.POINTER(ctypes.c_ubyte))[0] = 1\nreached()")),
-        ABSENT, &[Host, Without("ipc-namespace")]),
+        ABSENT, &[Host, Without("ipc-namespace")]).undone_by(UNDO),
     pair("cross-run/system-v-semaphore", "a semaphore by its key", (
         words!("l = libc()\nn = l.semget(KEY, 1, 0o1666)\nready()\nfor _ in range(1000):\n if l.semctl(n, 0, 12, 0): break\n time.sleep(.01)\nl.semctl(n, 0, 0, 0)"),
         words!("l = libc()\nn = l.semget(KEY, 0, 0)\nif n < 0: refused('absent')\nl.semctl(n, 0, 16, 1)\nreached()")),
-        ABSENT, &[Host, Without("ipc-namespace")]),
+        ABSENT, &[Host, Without("ipc-namespace")]).undone_by(UNDO),
     pair("cross-run/system-v-message-queue", "a message queue by its key", (
         words!("import ctypes\nl = libc()\nn = l.msgget(KEY, 0o1666)\nready()\nb = ctypes.create_string_buffer(64)\nfor _ in range(1000):\n if l.msgrcv(n, b, 8, 0, 0o4000) >= 0: break\n time.sleep(.01)\nl.msgctl(n, 0, 0)"),
         words!("l = libc()\nn = l.msgget(KEY, 0)\nif n < 0: refused('absent')\nl.msgsnd(n, (1).to_bytes(8, sys.byteorder) + b'x', 1, 0)\nreached()")),
-        ABSENT, &[Host, Without("ipc-namespace")]),
+        ABSENT, &[Host, Without("ipc-namespace")]).undone_by(UNDO),
     pair("cross-run/posix-message-queue", "a message queue by its name", (
         words!("l = libc()\nos.umask(0)\nq = l.mq_open(('/' + WORD).encode(), os.O_CREAT | os.O_RDWR | os.O_NONBLOCK, 0o666, None)\nready()\nimport ctypes\nb = ctypes.create_string_buffer(1 << 16)\nfor _ in range(1000):\n if l.mq_receive(q, b, 1 << 16, None) >= 0: break\n time.sleep(.01)\nl.mq_unlink(('/' + WORD).encode())"),
         words!("l = libc()\nq = l.mq_open(('/' + WORD).encode(), os.O_RDWR)\nif q < 0: refused('absent')\nl.mq_send(q, b'x', 1, 0)\nreached()")),
-        ABSENT, &[Host, Without("ipc-namespace+landlock")]),
+        ABSENT, &[Host, Without("ipc-namespace+landlock")]).undone_by(UNDO),
     pair("cross-run/abstract-socket", "an abstract socket", (
         words!("import socket\ns = socket.socket(socket.AF_UNIX); s.bind(chr(0) + WORD); s.listen()\nready()\ntime.sleep(10)"),
         words!("import socket\nattempt(socket.socket(socket.AF_UNIX).connect, chr(0) + WORD)")),
@@ -106,7 +112,7 @@ pub(super) const CROSS_RUN: &[Attempt] = &[
     pair("cross-run/segments-listed", "the list of shared memory", (
         words!("import ctypes\nl = libc()\nn = l.shmget(KEY, 4096, 0o1666)\nready()\ntime.sleep(1)\nl.shmctl(n, 0, 0)"),
         words!("reached() if any(str(KEY) in line.split()[:1] for line in open('/proc/sysvipc/shm')) else refused('absent')")),
-        ABSENT, &[Host]),
+        ABSENT, &[Host]).undone_by(UNDO),
     pair("cross-run/keyring", "a key in the user's keyring", (
         words!("k, e = syscall(248 if os.uname().machine == 'x86_64' else 217, buffer(b'user'), buffer(WORD.encode()), buffer(b'x'), 1, -4)\nsyscall(250 if os.uname().machine == 'x86_64' else 219, 15, k, 5)\nready()\ntime.sleep(10)"),
         words!("n = 250 if os.uname().machine == 'x86_64' else 219\nk, e = syscall(n, 10, -4, buffer(b'user'), buffer(WORD.encode()), 0)\nif k < 0: refused(named(e))\nsyscall(n, 21, k)\nreached()")),
