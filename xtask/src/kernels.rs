@@ -61,7 +61,6 @@ struct Options {
     variants: Vec<String>,
     only: Vec<String>,
     table: bool,
-    kvm: bool,
 }
 
 impl Options {
@@ -75,10 +74,6 @@ impl Options {
                 "--only" => &mut options.only,
                 "--table" => {
                     options.table = true;
-                    continue;
-                }
-                "--kvm" => {
-                    options.kvm = true;
                     continue;
                 }
                 other => return Err(format!("kernels has no option `{other}`: see cargo xtask help")),
@@ -120,7 +115,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {
         let booted = image::kernel(&debian, kernel)?;
         for variant in VARIANTS {
             if options.variants.is_empty() || options.variants.iter().any(|name| name == variant.name) {
-                let log = machine::run(&booted, variant, [&system, &tests], &commit, options.kvm)?;
+                let log = machine::run(&booted, variant, [&system, &tests], &commit)?;
                 failed.extend(log.failed().map(|name| format!("{} {}: {name}", kernel.series, variant.name)));
             }
         }
@@ -171,8 +166,7 @@ mod tests {
 
     #[test]
     fn options_are_read_and_a_wrong_one_is_named() {
-        let options = parse("--kernel 6.1 --only kernel --kvm --kernel 6.12 --variant no-landlock").expect("options");
-        assert!(options.kvm && !options.table);
+        let options = parse("--kernel 6.1 --only kernel --kernel 6.12 --variant no-landlock").expect("options");
         assert_eq!(options.kernels, ["6.1", "6.12"]);
         assert_eq!((options.only, options.variants), (vec!["kernel".to_owned()], vec!["no-landlock".to_owned()]));
         for (line, part) in [("--kernel", "needs a value"), ("--fast", "`--fast`"), ("--variant x", "no-landlock")] {

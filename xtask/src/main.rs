@@ -35,7 +35,6 @@ cargo xtask <chore>
   mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
-              --kvm             by KVM in place of software emulation
               --kernel SERIES   only that kernel (6.12); may be repeated
               --variant NAME    only that way to start it (default, no-landlock, cgroup-v1, no-userns); may be repeated
               --only PART       only test programs with PART in their name, `none` for `agentic doctor` alone

@@ -60,8 +60,8 @@ pub(super) fn page(logs: &[Log]) -> String {
     let mut text = format!(
         "<!-- Written by `cargo xtask kernels --table` from the logs of `cargo xtask kernels`. -->\n\
          # Kernels\n\n\
-         What holds on kernels other than the one that the tests usually run on, tried in virtual machines:\n\
-         `cargo xtask kernels`. Each machine runs Debian's kernel of that series with two processors and\n\
+         What holds on kernels other than the one that the tests usually run on, tried in virtual machines by software\n\
+         emulation: `cargo xtask kernels`. Each machine runs Debian's kernel of that series with two processors and\n\
          {MEMORY} MB, and each user's programs run in a cgroup as a login has it.\n\n\
          Emulator: {}, {}. Date: {}. Commit: {}.\n\n",
         each("emulator"),
