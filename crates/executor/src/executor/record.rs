@@ -100,7 +100,7 @@ impl Recorder {
     }
 
     fn append(&self, body: EventBody) -> Result<(), JournalError> {
-        let durable = body.is_durable();
+        let written = body.is_written();
         let (sequence, place) = {
             let mut line = lock(&self.line);
             let event = Event {
@@ -117,7 +117,7 @@ impl Recorder {
             }
             (line.next - 1, place)
         };
-        if durable {
+        if written {
             self.journal.wait(place)?;
             let mut line = lock(&self.line);
             line.durable = line.durable.max(sequence + 1);

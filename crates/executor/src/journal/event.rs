@@ -237,7 +237,12 @@ impl EventBody {
     /// Whether it is on the disk before the run goes on. The others follow with the next one that is: the start of a run
     /// with the intent of its first call, before which nothing has happened that could be lost.
     pub fn is_durable(&self) -> bool {
-        matches!(self, Self::CallIntended { .. } | Self::CallFinished { .. } | Self::RunFinished { .. })
+        matches!(self, Self::CallIntended { .. } | Self::CallFinished { .. })
+    }
+    /// Whether it is handed to the system before the run goes on, without waiting for the disk: the end of a run survives
+    /// the process, and after a power loss follows from the outcomes before it.
+    pub fn is_written(&self) -> bool {
+        self.is_durable() || matches!(self, Self::RunFinished { .. })
     }
     /// Whether it is written to the journal at all.
     pub fn is_journaled(&self) -> bool {

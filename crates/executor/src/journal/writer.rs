@@ -39,6 +39,8 @@ pub(super) struct Disk {
 
 #[derive(Debug)]
 struct Row {
+    /// Whether somebody waits until it is on the disk.
+    durable: bool,
     run: String,
     sequence: i64,
     time: String,
@@ -147,16 +149,17 @@ fn prepare(connection: &mut Connection, file: bool) -> rusqlite::Result<()> {
 
 impl Journal {
     /// Adds an event. One that [`EventBody::is_durable`] is on the disk when this returns, with everything
-    /// appended before it; [`EventBody::CallOutput`] is never kept.
+    /// appended before it, and one that [`EventBody::is_written`] outlives this process; [`EventBody::CallOutput`] is
+    /// never kept.
     ///
     /// # Errors
     /// [`JournalError::Database`] for the write that failed, [`JournalError::Broken`] ever after.
     pub fn append(&self, event: &Event) -> Result<(), JournalError> {
         let place = self.enqueue(event)?;
-        if event.body.is_durable() { self.wait(place) } else { Ok(()) }
+        if event.body.is_written() { self.wait(place) } else { Ok(()) }
     }
 
-    /// Adds an event without waiting; [`Self::wait`] with the number returned makes it durable.
+    /// Adds an event without waiting; [`Self::wait`] with the number returned does.
     pub(crate) fn enqueue(&self, event: &Event) -> Result<u64, JournalError> {
         if !event.body.is_journaled() {
             return Ok(0);
@@ -175,7 +178,7 @@ impl Journal {
         Ok(queued)
     }
 
-    /// Returns when the event of that number and all before it are on the disk.
+    /// Returns when the event of that number and all before it are written, and on the disk as far as they are durable.
     pub(crate) fn wait(&self, queued: u64) -> Result<(), JournalError> {
         // A journal in memory promises nothing to the disk: its events may wait until they are read.
         if matches!(self.place, super::Place::Memory) { Ok(()) } else { self.write(queued) }
@@ -261,7 +264,11 @@ fn open_memory() -> rusqlite::Result<Connection> {
     }
 }
 
+/// Writes rows in one transaction, which is synced when one of them is durable. So whatever was written before a durable row
+/// is on the disk with it, since a sync is of the whole write-ahead log.
 fn commit(connection: &mut Connection, rows: &[Row]) -> rusqlite::Result<()> {
+    let synchronous = if rows.iter().any(|row| row.durable) { "FULL" } else { "NORMAL" };
+    connection.pragma_update(None, "synchronous", synchronous)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     for row in rows {
         transaction
@@ -351,6 +358,7 @@ fn row(event: &Event) -> Result<Row, JournalError> {
         _ => Projection::None,
     };
     Ok(Row {
+        durable: event.body.is_durable(),
         run: event.run.0.clone(),
         sequence: number(event.sequence),
         time: event.time.to_string(),

@@ -18,26 +18,34 @@ def _start(policy):
     plain_import = builtins.__import__
     importing = sys.modules["_frozen_importlib"]
     allowed, blocked = policy["allowed"], policy["blocked"]
-    roots = tuple(os.path.realpath(root).rstrip("/") + "/" for root in policy["roots"])
+    realpath = os.path.realpath
 
     def below(path, folders):
         return any(path.startswith(folder) for folder in folders)
 
-    # The interpreter's own folders; one that holds a whole workspace says nothing about the files in it.
-    installed = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.__file__)}
-    installed.update(entry for entry in sys.path if entry)
-    installed = tuple(
-        folder
-        for folder in (os.path.realpath(folder).rstrip("/") + "/" for folder in installed)
-        if folder != "/" and folder not in roots
-    )
-    inner = tuple(folder for folder in installed if below(folder, roots))  # a venv inside the workspace
+    # The interpreter's own folders, as they are before the program runs. Where they really lie is looked up when it is
+    # first asked, which short programs never do.
+    own = {sys.prefix, sys.base_prefix, sys.exec_prefix, os.__file__.rpartition("/")[0]}
+    own.update(os.path.abspath(entry) if entry[0] != "/" else entry for entry in sys.path if entry)
+    places = []
+
+    def look():
+        roots = tuple(realpath(root).rstrip("/") + "/" for root in policy["roots"])
+        # One that holds a whole workspace says nothing about the files in it.
+        real = (realpath(folder).rstrip("/") + "/" for folder in own)
+        installed = tuple(folder for folder in real if folder != "/" and folder not in roots)
+        inner = tuple(folder for folder in installed if below(folder, roots))  # a venv inside the workspace
+        return [roots, installed, inner]
+
     verdicts = {}
 
     def user_file(path):
         verdict = verdicts.get(path)
         if verdict is None:
-            real = os.path.realpath(path)
+            if not places:
+                places.extend(look())
+            roots, installed, inner = places
+            real = realpath(path)
             if below(real, roots):
                 verdict = not below(real, inner)
             else:
