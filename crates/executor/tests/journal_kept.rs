@@ -88,7 +88,7 @@ fn an_intent_is_on_the_disk_before_the_tool_runs() {
     assert_eq!(*seen.lock().unwrap(), ["run_started", "step_started:a", "call_intended:a"]);
     // The end is written while the executor that wrote it lives on: it outlives a process that is killed now.
     let other = Journal::open_read_only(&file).unwrap();
-    assert_eq!(other.runs(1).unwrap()[0].stop_reason, Some(StopReason::Completed));
+    assert_eq!(other.runs(1).unwrap()[0].stop_reason, Some(StopReason::Succeeded));
     assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
