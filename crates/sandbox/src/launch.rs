@@ -18,14 +18,17 @@ use crate::gateway::Passage;
 use crate::guarded::Guarded;
 use crate::identity::{Identity, Slot};
 use crate::linux::cgroup::{Group, Support};
-use crate::output::{Control, Enforced, Enforcement};
-use crate::policy::{Network, Source, Tier};
+use crate::output::{Control, Enforcement};
+use crate::policy::{Network, Tier};
 use crate::spawner::Client;
-use crate::spec::{Enclosure, Entry, FailureKind, Layer, Purpose, Report, Request, Spec, Status, What};
+use crate::spec::{Enclosure, Entry, FailureKind, Purpose, Report, Request, Spec, Status, What};
 use crate::supervise::{Pipes, Supervised};
 use crate::surroundings::Processors;
 use crate::view::View;
-use crate::{Command, Limits, guarded};
+use crate::{Command, guarded};
+
+mod enforced;
+mod mount;
 
 /// How the spawner process is found. Never from PATH.
 #[derive(Debug, Clone)]
@@ -294,7 +297,7 @@ impl Sandbox {
             None => Group::create(&support, &next_name()),
         };
         let group = group.and_then(|group| group.limit(&command.limits).map(|()| group));
-        let mut enforced = limits_enforced(&support, group.as_ref().err());
+        let mut enforced = enforced::limits(&support, group.as_ref().err());
         let group = group.ok();
         let held = |control| matches!(enforced.get(&control), Some(Enforcement::Active));
         let (watch_memory, watch_cpu) = (!held(Control::Memory), !held(Control::Cpu));
@@ -303,7 +306,7 @@ impl Sandbox {
         let into_cgroup = group.as_ref().and_then(Group::clone_fd);
         let (nest, ends_with) = match without {
             None => {
-                namespaces(&mut enforced, own_network);
+                enforced::namespaces(&mut enforced, own_network);
                 let flags = NAMESPACES | if own_network { libc::CLONE_NEWNET } else { 0 };
                 (self.nest(flags, Some(&slot.identity), into_cgroup)?, Signal::KILL)
             }
@@ -420,69 +423,6 @@ impl Sandbox {
         }
         Ok(preparation.mounts)
     }
-
-    /// Mounts an overlay for the host-side tools and returns a descriptor of its root. The mount lives as
-    /// long as the descriptor; it is `nosuid` and `nodev`.
-    ///
-    /// # Errors
-    /// [`Error::Stage`] where the host refuses the overlay.
-    pub fn mount(&self, source: &Source) -> Result<OwnedFd> {
-        let Source::Overlay { lowers, upper, work } = source else {
-            return Err(Error::Policy("only an overlay can be mounted".into()));
-        };
-        self.check_owner()?;
-        if rustix::process::geteuid().is_root() {
-            return mount_as_root(lowers, upper, work);
-        }
-        let identity = Identity::caller();
-        let nest = self.nest(libc::CLONE_NEWUSER | libc::CLONE_NEWNS, Some(&identity), None)?;
-        let layer = |path: &PathBuf| Layer::Path(path.into());
-        let what = What::Overlay {
-            lowers: lowers.iter().map(layer).collect(),
-            upper: layer(upper),
-            work: layer(work),
-            hide: Vec::new(),
-        };
-        let spec = Spec {
-            purpose: Purpose::Mount,
-            enclosure: Enclosure::Namespaces,
-            as_root: false,
-            own_network: false,
-            listen: Vec::new(),
-            terminal: None,
-            entries: vec![Entry { at: "/".into(), what }],
-            limits: Limits::default(),
-            count_processes: false,
-            watch_memory: false,
-            watch_cpu: false,
-            processors: None,
-            program: OsString::new(),
-            argv: Vec::new(),
-            env: Vec::new(),
-            dir: "/".into(),
-            profile: crate::Profile::Default,
-            closed: crate::Closed::default(),
-            writable: Vec::new(),
-            allow_degraded: Vec::new(),
-        };
-        let packed = channel::pack(&spec).map_err(|error| Error::stage("pack the spec", error))?;
-        let null = rustix::fs::open(
-            "/dev/null",
-            rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        )
-        .map_err(|error| Error::stage("open /dev/null", error))?;
-        let null = null.as_fd();
-        channel::send(&nest.control, &GO, &[packed.as_fd(), null, null, null])
-            .map_err(|error| Error::stage("send the spec", error))?;
-        match channel::receive::<Status>(&nest.control).map_err(|error| Error::stage("hear of the mount", error))? {
-            Some((Status::Mounted, descriptors)) => {
-                descriptors.into_iter().next().ok_or_else(|| Error::Spawner("no mount came along".into()))
-            }
-            Some((Status::Failed { kind, stage, errno }, _)) => Err(failure(kind, stage, errno)),
-            _ => Err(Error::Spawner("the nest init ended without a word".into())),
-        }
-    }
 }
 
 /// The gateway of a run whose policy has one. What is asked for by halves is refused.
@@ -505,19 +445,6 @@ fn set(env: &mut Vec<OsString>, variables: &[(OsString, OsString)]) {
         entry.push(value);
         env.push(entry);
     }
-}
-
-/// Root needs no namespace to mount, and its files keep their owners.
-fn mount_as_root(lowers: &[PathBuf], upper: &PathBuf, work: &PathBuf) -> Result<OwnedFd> {
-    use crate::linux::mounts;
-    let open = |path: &PathBuf| {
-        mounts::open_path(path).map_err(|error| Error::stage(format!("open {}", path.display()), error))
-    };
-    let opened = lowers.iter().map(open).collect::<Result<Vec<_>>>()?;
-    let lowers: Vec<_> = opened.iter().map(AsFd::as_fd).collect();
-    let (upper, work) = (open(upper)?, open(work)?);
-    mounts::overlay(&lowers, Some((upper.as_fd(), work.as_fd())))
-        .map_err(|error| Error::stage("mount the workspace overlay", error))
 }
 
 struct Nest {
@@ -613,50 +540,4 @@ fn environment(command: &Command) -> Result<Vec<OsString>> {
             Ok(entry)
         })
         .collect()
-}
-
-/// What the cgroup holds; what it does not is kept by other means, and named.
-fn limits_enforced(support: &Support, failure: Option<&std::io::Error>) -> Enforced {
-    let mut enforced = Enforced::new();
-    for control in [Control::Memory, Control::Processes, Control::Cpu] {
-        let missing = match (support.control(control), failure) {
-            (Err(why), _) => Some(why.to_owned()),
-            (Ok(()), Some(error)) => Some(format!("no cgroup could be made ({error})")),
-            (Ok(()), None) => None,
-        };
-        let state = match (missing, control) {
-            (None, _) => Enforcement::Active,
-            (Some(why), Control::Memory) => {
-                Enforcement::Degraded(format!("watched by sampling the tree's memory ({why})"))
-            }
-            (Some(why), Control::Processes) => {
-                Enforcement::Degraded(format!("RLIMIT_NPROC in a user namespace of its own ({why})"))
-            }
-            (Some(why), _) => Enforcement::Degraded(format!("added up by sampling ({why})")),
-        };
-        enforced.insert(control, state);
-    }
-    enforced.insert(
-        Control::Disk,
-        Enforcement::Degraded("scratch space is a bounded tmpfs; layers on disk are watched by walking them".into()),
-    );
-    enforced
-}
-
-/// A namespace is in force when `clone3` made it: it makes all that were asked for or none. The nest init ends the run
-/// where it cannot make the cgroup namespace.
-fn namespaces(enforced: &mut Enforced, own_network: bool) {
-    for control in [
-        Control::UserNamespace,
-        Control::MountNamespace,
-        Control::PidNamespace,
-        Control::IpcNamespace,
-        Control::UtsNamespace,
-        Control::CgroupNamespace,
-    ] {
-        enforced.insert(control, Enforcement::Active);
-    }
-    let network =
-        if own_network { Enforcement::Active } else { Enforcement::Off("the host's network was asked for".into()) };
-    enforced.insert(Control::NetworkNamespace, network);
 }
