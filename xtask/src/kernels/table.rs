@@ -123,7 +123,7 @@ fn attacks(logs: &[Log]) -> String {
         .flat_map(|log| log.users.iter().map(move |(name, user)| (log, name, user)))
         .flat_map(|(log, name, user)| user.attacks.iter().map(move |(test, numbers)| (log, name, test, numbers)))
         .map(|(log, name, test, numbers)| {
-            let (kernel, variant, tier) = (log.word("kernel"), log.word("variant"), tier(test));
+            let (kernel, variant, tier) = (log.word("kernel"), log.word("variant"), tier(test, name));
             format!("| {kernel} | {variant} | {name} | {tier} | {} |\n", numbers.join(" | "))
         })
         .collect();
@@ -138,8 +138,12 @@ fn attacks(logs: &[Log]) -> String {
 }
 
 /// In which tier a test of the corpus runs programs.
-fn tier(test: &str) -> &'static str {
-    if test == "tier_b" { "B" } else { "A" }
+fn tier(test: &str, user: &str) -> &'static str {
+    match (test, user) {
+        ("tier_b", _) => "B",
+        (_, "root") => "A'",
+        _ => "A",
+    }
 }
 
 /// Failed tests, with where they failed.
