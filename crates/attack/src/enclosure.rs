@@ -58,6 +58,10 @@ pub trait Enclosure: Sync {
     fn expectation(&self, _: &Attempt) -> Expectation {
         Expectation::Same
     }
+    /// The same in a sandbox without these barriers, for a control; `None` where there is no such barrier.
+    fn without(&self, sandbox: Sandbox, barriers: &str) -> Option<Box<dyn Enclosure>> {
+        Some(Box::new(Cold::weakened(sandbox, barriers)))
+    }
     /// Runs one program to its end. `pair` is a word that two programs share.
     ///
     /// # Errors
@@ -134,7 +138,7 @@ impl Cold {
     pub fn without_namespaces(sandbox: Sandbox) -> Self {
         Self { tier: Tier::B, name: "cold, tier B".into(), ..Self::new(sandbox) }
     }
-    /// Without barriers, for a control.
+    /// In tier A without barriers, for a control.
     pub(crate) fn weakened(sandbox: Sandbox, barriers: &str) -> Self {
         let allow_degraded = [Control::Seccomp, Control::Capabilities, Control::NoNewPrivs, Control::Landlock];
         let (allow_degraded, name) = (allow_degraded.into(), format!("cold without {barriers}"));
@@ -213,6 +217,10 @@ impl Enclosure for Cold {
             Tier::B => tier_b::expectation(attempt.id),
             Tier::Best | Tier::A => Expectation::Same,
         }
+    }
+    fn without(&self, sandbox: Sandbox, barriers: &str) -> Option<Box<dyn Enclosure>> {
+        let there = self.tier != Tier::B || tier_b::has_barriers(barriers);
+        there.then(|| -> Box<dyn Enclosure> { Box::new(Self { tier: self.tier, ..Self::weakened(sandbox, barriers) }) })
     }
     fn run_paired(&self, act: Act, setup: &Setup, bait: &Bait, pair: Option<&str>) -> Result<Ran, String> {
         let output = if setup.imports() {

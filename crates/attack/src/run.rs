@@ -10,7 +10,7 @@ use agentic_sandbox::ExitReason;
 
 use crate::attempt::{Act, Attempt, End, Expectation, Group, Proof, Scene, Setup};
 use crate::bait::{Bait, token};
-use crate::enclosure::{Cold, Enclosure, Ran, Unconfined, python_is_there};
+use crate::enclosure::{Enclosure, Ran, Unconfined, python_is_there};
 use crate::report::{Control, Outcome, Report, Row};
 use crate::weakened::Weakened;
 
@@ -146,7 +146,10 @@ impl Runner<'_> {
                     ));
                 };
                 match weakened.without(barriers) {
-                    Ok(sandbox) => act(&Cold::weakened(sandbox, barriers), attempt, &bait),
+                    Ok(sandbox) => match self.enclosure.without(sandbox, barriers) {
+                        Some(enclosure) => act(&*enclosure, attempt, &bait),
+                        None => return Control::Skipped(format!("there is no such barrier here: {barriers}")),
+                    },
                     Err(error) => Err(format!("no spawner without {barriers}: {error}")),
                 }
             }

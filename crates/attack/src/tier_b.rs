@@ -113,6 +113,23 @@ pub(crate) fn expectation(id: &str) -> Expectation {
     OTHERWISE.iter().find(|(_, ids)| ids.contains(&id)).map_or(Same, |(expectation, _)| *expectation)
 }
 
+/// Whether a run of tier B stands behind each of these barriers: there is no namespace, no view and no nest init, and
+/// what a program has no capability for is not given by keeping those of a user who has none.
+pub(crate) fn has_barriers(barriers: &str) -> bool {
+    const ELSEWHERE: &[&str] = &[
+        "capabilities",
+        "undumpable",
+        "nest-init-filter",
+        "overlay-view",
+        "read-only",
+        "nosuid",
+        "hidden-paths",
+        "covered-proc",
+        "nesting",
+    ];
+    barriers.split('+').all(|name| !name.ends_with("-namespace") && !ELSEWHERE.contains(&name))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
