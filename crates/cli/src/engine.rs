@@ -109,7 +109,9 @@ impl Engine {
         }
         builder.build().map(Self).map_err(|error| match error {
             ExecutorError::Journal(error) => journal_failure(error),
-            ExecutorError::NoPrompt | ExecutorError::ZeroBudget(_) => Failure::bad_input(error.to_string()),
+            ExecutorError::NoPrompt | ExecutorError::ZeroBudget(_) | ExecutorError::SocketsClosed(_) => {
+                Failure::bad_input(error.to_string())
+            }
             ExecutorError::Sandbox(_) => Failure::new(ExitCode::Unenforceable, format!("failed to start: {error}"))
                 .hint("`agentic doctor` says what this host can enforce"),
             ExecutorError::Workspace(_) => {

@@ -409,8 +409,40 @@ fn what_cannot_be_meant_is_refused_before_anything_runs() {
     refused(&["--allow-net", "api.test", "--secret", "X=env:TOKEN@api.test"], "--tls-terminate api.test");
     refused(&["--allow-net", "api.test", "--secret", "X=env:ABSENT@http://api.test"], "ABSENT, which is not set");
     refused(&["--allow-net", "api.test", "--secret", "X=hunter2@http://api.test"], "the value itself is not typed");
-    // The control.
-    scene.run(["exec", "--allow-net", "api.test", "-e", "print(1)"]).ends(0).prints("1");
+    let closed = "no socket is left to reach them by: ";
+    refused(&["--allow-net", "api.test", "--profile", "strict"], &format!("{closed}the profile `strict`"));
+    refused(&["--allow-net", "api.test", "--profile", "strict"], "leave the profile `strict` or --allow-net out");
+    for module in ["socket", "urllib", "requests"] {
+        let why = format!("{closed}blocked_imports has {module:?}");
+        refused(&["--allow-net", "api.test", "--block-import", module], &why);
+    }
+    refused(&["--allow-net", "api.test", "--allow-import", "json"], "--allow-import socket");
+    refused(&["--tls-terminate", "api.test"], "--tls-terminate is for hosts that are allowed, and none is");
+    refused(&["--secret", "X=env:TOKEN@http://api.test"], "--secret is for hosts that are allowed");
+    refused(&["--trust-ca", "/etc/hostname"], "--trust-ca is for hosts that are allowed");
+    refused(&["--max-net", "5"], "--max-net is for hosts that are allowed");
+    refused(
+        &["--allow-net", "api.test", "--trust-ca", "/etc/hosts"],
+        "--trust-ca: /etc/hosts: it holds no certificate",
+    );
+    refused(&["--allow-net", "api.test", "--trust-ca", "/nowhere"], "--trust-ca: /nowhere: failed to read it");
+    refused(&["--allow-net", "api.test", "--tls-terminate", "b.test"], "add `--allow-net b.test`");
+    refused(&["--allow-net", "api.test", "--secret", "X=env:TOKEN@http://b.test"], "add `--allow-net b.test:80`");
+    refused(&["--allow-net", "api.test", "--secret", "X=env:TOKEN@http://*.api.test"], "a secret is for one host");
+    let twice = ["--secret", "X=env:TOKEN@http://api.test", "--secret", "X=env:TOKEN@http://api.test/v1"];
+    refused(&[&["--allow-net", "api.test"], &twice[..]].concat(), "the same header is set for http://api.test:80/");
+    refused(&["--allow-net", "api.test", "--tier", "b"], "needs a network namespace");
+    // The controls.
+    for more in [&[][..], &["--block-import", "subprocess"], &["--allow-import", "socket"], &["--max-net", "5"]] {
+        scene.run([&["exec", "--allow-net", "api.test"], more, &["-e", "print(1)"]].concat()).ends(0).prints("1");
+    }
+    scene.run(["exec", "--profile", "strict", "-e", "print(1)"]).ends(0).prints("1");
+    // What settings say of hosts that are allowed waits until some are; what closes sockets there counts as a flag does.
+    scene.user_settings("[sandbox]\ntrust_ca = \"/nowhere\"\nnetwork_bytes = 5\nprofile = \"strict\"\n");
+    scene.run(["exec", "-e", "print(1)"]).ends(0).prints("1");
+    refused(&["--allow-net", "api.test"], "--trust-ca: /nowhere");
+    scene.user_settings("[sandbox]\nprofile = \"strict\"\n");
+    refused(&["--allow-net", "api.test"], closed);
 }
 
 #[test]
@@ -483,4 +515,70 @@ fn the_proxy_ends_with_the_run() {
 fn raw_bytes_to_the_proxy_get_an_answer() {
     let scene = Scene::new();
     scene.run(["exec", "--allow-net", "api.test", "-e", &raw("BREW / HTTP/1.1\r\n\r\n")]).ends(0).prints("400");
+}
+
+#[test]
+fn a_secret_that_comes_back_in_another_form_or_in_pieces_is_masked() {
+    let secret = "s3cret-value-91f0";
+    let forms = [
+        secret,
+        "7333637265742d76616c75652d39316630",
+        "7333637265742D76616C75652D39316630",
+        "%73%33%63%72%65%74%2D%76%61%6C%75%65%2D%39%31%66%30",
+        "s3cret%2dvalue%2D91f0",
+        "s3cret\\u002Dvalue-91f0",
+        "czNjcmV0LXZhbHVlLTkxZjB6eg==",
+        "YXMzY3JldC12YWx1ZS05MWYweno=",
+        "YWJzM2NyZXQtdmFsdWUtOTFmMHp6",
+    ];
+    let text = forms.join(" ") + " the end";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answered = text.clone();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let mut head = String::new();
+            while reader.read_line(&mut head).is_ok_and(|count| count > 0) && !head.ends_with("\r\n\r\n") {}
+            let mut answer = "HTTP/1.1 200 OK\r\n".to_owned();
+            if head.starts_with("GET /v1/chunks ") {
+                answer += "Transfer-Encoding: chunked\r\n\r\n";
+                answered.as_bytes().chunks(5).for_each(|piece| {
+                    answer += &format!("{:x}\r\n{}\r\n", piece.len(), String::from_utf8_lossy(piece));
+                });
+                answer += "0\r\n\r\n";
+            } else {
+                answer += &format!("Content-Length: {}\r\n\r\n{answered}", answered.len());
+            }
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let scene = Scene::new().variable("API_TOKEN", secret);
+    let (rule, scope) =
+        (format!("api.test:{port}=127.0.0.1"), format!("X-Key=env:API_TOKEN@http://api.test:{port}/v1"));
+    let code = format!(
+        "import urllib.request\nfor path in ('v1/chunks', 'v1/whole', 'other'): print(urllib.request.urlopen('http://api.test:{port}/' + path).read().decode())"
+    );
+    let seen = scene.run(["exec", "--json", "--allow-net", &rule, "--secret", &scope, "-e", &code]);
+    seen.ends(0);
+    let printed = stdout(&seen);
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines.len(), 3, "{seen:?}");
+    for line in lines {
+        // Characters of base64 that hold bits of what stands around the value may stay.
+        let words: Vec<&str> = line.split(' ').collect();
+        assert_eq!((line.len(), words.len()), (text.len(), forms.len() + 2), "{line}");
+        for (form, word) in forms.iter().zip(&words).take(6) {
+            assert_eq!(*word, "*".repeat(form.len()), "{form}");
+        }
+        for (form, word) in forms.iter().zip(&words).skip(6) {
+            let kept = word.chars().filter(|c| *c != '*').count();
+            assert!(kept <= 6 && word.len() == form.len(), "{form} came as {word}");
+        }
+        assert!(line.ends_with(" the end"));
+    }
+    // The control: without a secret for that host, all of it comes as it is.
+    let seen = scene.run(["exec", "--json", "--allow-net", &rule, "-e", &code]);
+    seen.ends(0);
+    assert_eq!(stdout(&seen), format!("{text}\n").repeat(3));
 }

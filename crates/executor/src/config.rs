@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use agentic_sandbox::{Control, Gateway, Limits, Network, Profile, Spawner, Tier};
 
+use crate::runtime::{Capability, ImportPolicy};
 use crate::workspace::AllowPersist;
 
 /// Facts about the user's surroundings that only a program may look up.
@@ -58,6 +59,18 @@ pub struct SandboxSettings {
     pub dotenv: Option<bool>,
     /// Protected paths that steps may change: what runs later outside without anybody asking for it.
     pub allow_persist: AllowPersist,
+}
+
+impl SandboxSettings {
+    /// What closes sockets to code, in words: with it, hosts that are allowed by name could not be reached. `None` when
+    /// nothing does.
+    pub fn sockets_closed(&self) -> Option<String> {
+        if self.profile == Profile::Strict {
+            return Some("the profile `strict` answers no socket".to_owned());
+        }
+        let imports = ImportPolicy::new(self);
+        imports.closes(Capability::Inet).then(|| imports.reason(Capability::Inet))
+    }
 }
 
 /// What a run may spend in all; each stops the run with its own [`crate::StopReason`].

@@ -240,13 +240,15 @@ pub struct Response {
     pub head: Vec<u8>,
     /// How long the body is, where the head says it.
     pub length: Option<u64>,
+    /// Whether the body comes in chunks.
+    pub chunked: bool,
 }
 
-/// Reads a server's head.
+/// Reads a server's head. With `unpacked` the body is to be read, so no transfer coding but `chunked` will do.
 ///
 /// # Errors
-/// An answer that is not HTTP/1.
-pub fn rewrite_response(head: &[u8]) -> Result<Response, HttpError> {
+/// An answer that is not HTTP/1, or whose body cannot be read.
+pub fn rewrite_response(head: &[u8], unpacked: bool) -> Result<Response, HttpError> {
     let wrong = |why: String| HttpError { status: 502, why };
     check_lines(head).map_err(|error| wrong(format!("the server's answer: {error}")))?;
     let mut space = [httparse::EMPTY_HEADER; MOST_HEADERS];
@@ -255,7 +257,10 @@ pub fn rewrite_response(head: &[u8]) -> Result<Response, HttpError> {
         Ok(httparse::Status::Complete(length)) if length == head.len() => {}
         other => return Err(wrong(format!("the server's answer is not HTTP/1: {other:?}"))),
     }
-    let status = parsed.code.unwrap_or(502);
+    let status = parsed.code.unwrap_or_default();
+    if status < 100 {
+        return Err(wrong("the server's answer has no status".into()));
+    }
     let mut out = format!("HTTP/1.1 {status} {}\r\n", parsed.reason.unwrap_or_default()).into_bytes();
     let mut length = None;
     let mut chunked = false;
@@ -266,7 +271,12 @@ pub fn rewrite_response(head: &[u8]) -> Result<Response, HttpError> {
         {
             continue;
         }
-        chunked |= name == "transfer-encoding";
+        if name == "transfer-encoding" {
+            if unpacked && (chunked || !header.value.eq_ignore_ascii_case(b"chunked")) {
+                return Err(wrong("the server's answer has a transfer coding other than one `chunked`".into()));
+            }
+            chunked = true;
+        }
         if name == "content-length" {
             let one = std::str::from_utf8(header.value).ok().and_then(|text| text.parse().ok());
             if one.is_none() || length.is_some() {
@@ -280,7 +290,7 @@ pub fn rewrite_response(head: &[u8]) -> Result<Response, HttpError> {
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(if status < 200 { b"\r\n" } else { b"Connection: close\r\n\r\n" });
-    Ok(Response { status, head: out, length: length.filter(|_| !chunked) })
+    Ok(Response { status, head: out, length: length.filter(|_| !chunked), chunked })
 }
 
 /// Passes a body on, framed anew; `spend` is told each piece and may end it.
@@ -294,61 +304,111 @@ pub fn copy_body(
     mut spend: impl FnMut(usize) -> io::Result<()>,
 ) -> io::Result<()> {
     match body {
-        Body::Length(length) => copy_exactly(length, from, to, &mut spend)?,
-        Body::Chunked => loop {
-            let line = read_line(from)?;
-            let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
-            let size = std::str::from_utf8(digits)
-                .ok()
-                .filter(|text| (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
-                .and_then(|text| u64::from_str_radix(text, 16).ok())
-                .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a chunk's size is no number"))?;
-            if size == 0 {
-                // Trailers are left out; there may be some.
-                let mut trailers = 0;
-                loop {
-                    let line = read_line(from)?;
-                    trailers += line.len();
-                    if line.is_empty() {
-                        break;
-                    }
-                    if trailers > LONGEST_HEAD {
-                        return Err(io::Error::new(io::ErrorKind::InvalidData, "the trailers are too long"));
+        Body::Length(mut left) => {
+            let mut buffer = [0; 16 << 10];
+            while left > 0 {
+                let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                match from.read(&mut buffer[..most])? {
+                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    count => {
+                        spend(count)?;
+                        to.write_all(&buffer[..count])?;
+                        left -= count as u64;
                     }
                 }
-                to.write_all(b"0\r\n\r\n")?;
-                break;
             }
-            to.write_all(format!("{size:x}\r\n").as_bytes())?;
-            copy_exactly(size, from, to, &mut spend)?;
-            if !read_line(from)?.is_empty() {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk is longer than its size"));
+        }
+        Body::Chunked => {
+            let mut chunks = Chunks::new(from);
+            let mut buffer = [0; 16 << 10];
+            loop {
+                let count = chunks.read(&mut buffer)?;
+                if count == 0 {
+                    break;
+                }
+                spend(count)?;
+                write_chunk(to, &buffer[..count])?;
             }
-            to.write_all(b"\r\n")?;
-        },
+            to.write_all(LAST_CHUNK)?;
+        }
     }
     to.flush()
 }
 
-fn copy_exactly(
-    mut left: u64,
-    from: &mut impl Read,
-    to: &mut impl Write,
-    spend: &mut impl FnMut(usize) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut buffer = [0; 16 << 10];
-    while left > 0 {
-        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        match from.read(&mut buffer[..most])? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => {
-                spend(count)?;
-                to.write_all(&buffer[..count])?;
-                left -= count as u64;
+/// The end of a body in chunks.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Writes one chunk; of nothing it would be the last, so none is written.
+pub(crate) fn write_chunk(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    to.write_all(format!("{:x}\r\n", bytes.len()).as_bytes())?;
+    to.write_all(bytes)?;
+    to.write_all(b"\r\n")
+}
+
+/// What a body in chunks holds. Trailers are left out.
+#[derive(Debug)]
+pub struct Chunks<R> {
+    from: R,
+    /// Of the chunk that is being read.
+    left: u64,
+    ended: bool,
+}
+
+impl<R: Read> Chunks<R> {
+    /// Reads the body that begins here.
+    pub fn new(from: R) -> Self {
+        Self { from, left: 0, ended: false }
+    }
+    /// The size of the next chunk, 0 at the end.
+    fn begin(&mut self) -> io::Result<u64> {
+        let line = read_line(&mut self.from)?;
+        let digits = line.split(|byte| *byte == b';').next().unwrap_or_default();
+        let size = std::str::from_utf8(digits)
+            .ok()
+            .filter(|text| (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .and_then(|text| u64::from_str_radix(text, 16).ok())
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a chunk's size is no number"))?;
+        let mut trailers = 0;
+        while size == 0 {
+            let line = read_line(&mut self.from)?;
+            trailers += line.len();
+            if line.is_empty() {
+                break;
+            }
+            if trailers > LONGEST_HEAD {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the trailers are too long"));
             }
         }
+        Ok(size)
     }
-    Ok(())
+}
+
+impl<R: Read> Read for Chunks<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended || buffer.is_empty() {
+            return Ok(0);
+        }
+        if self.left == 0 {
+            self.left = self.begin()?;
+            if self.left == 0 {
+                self.ended = true;
+                return Ok(0);
+            }
+        }
+        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let count = self.from.read(&mut buffer[..most])?;
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.left -= count as u64;
+        if self.left == 0 && !read_line(&mut self.from)?.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a chunk is longer than its size"));
+        }
+        Ok(count)
+    }
 }
 
 /// One line without its end, which must be CR LF.
@@ -468,11 +528,27 @@ mod tests {
         assert!(copy(Body::Length(4), b"abc").is_err());
     }
 
+    #[test]
+    fn an_answer_is_read_as_it_is_framed() {
+        let read = |headers: &str, unpacked| {
+            let head = format!("HTTP/1.1 200 OK\r\n{headers}\r\n");
+            rewrite_response(head.as_bytes(), unpacked).map(|response| (response.length, response.chunked))
+        };
+        assert_eq!(read("Content-Length: 3\r\n", true).unwrap(), (Some(3), false));
+        assert_eq!(read("", true).unwrap(), (None, false));
+        assert_eq!(read("Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", true).unwrap(), (None, true));
+        assert!(rewrite_response(b"HTTP/1.1 000 OK\r\n\r\n", false).is_err());
+        for coded in ["Transfer-Encoding: gzip, chunked\r\n", "Transfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n"]
+        {
+            assert!(read(coded, true).is_err() && read(coded, false).is_ok(), "{coded}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = parse_request(&bytes, 80);
-            let _ = rewrite_response(&bytes);
+            let _ = rewrite_response(&bytes, true);
             let _ = copy_body(Body::Chunked, &mut &bytes[..], &mut Vec::new(), |_| Ok(()));
         }
     }

@@ -13,14 +13,18 @@
 
 pub mod address;
 mod client;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod host;
 pub mod http;
+mod mask;
 mod process;
 mod rules;
 mod serve;
 mod stream;
 mod tls;
 mod wire;
+mod written;
 
 pub use client::ProxyGateway;
 pub use host::{Host, HostError, HostName, Target};
@@ -28,3 +32,4 @@ pub use process::proxy_hook;
 pub use rules::{Access, AllowRule, Budget, HostPattern, RuleError, Scope, Secret, SecretSource, SecretSpec, Via};
 pub use serve::{Resolver, System};
 pub use tls::{Hello, server_name};
+pub use written::{Field, Written, WrittenError};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::address::Network;
 use crate::host::{Host, HostError, HostName, Target, plain, split_port};
+use crate::written::Field;
 
 /// Why a rule cannot be meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -213,6 +214,10 @@ impl Scope {
     pub fn covers(&self, tls: bool, target: &Target, path: &str) -> bool {
         self.tls == tls && self.target == *target && (self.path == "/" || is_beneath(path, &self.path))
     }
+    /// Whether some request is one of both.
+    fn meets(&self, other: &Self) -> bool {
+        self.covers(other.tls, &other.target, &other.path) || other.covers(self.tls, &self.target, &self.path)
+    }
 }
 
 fn is_beneath(path: &str, scope: &str) -> bool {
@@ -272,6 +277,9 @@ impl FromStr for SecretSpec {
         };
         if path != "/" && !is_beneath(path, "") {
             return Err(wrong(&shown, "its path holds what servers read differently (.., //, %2f …)"));
+        }
+        if place.starts_with("*.") {
+            return Err(wrong(&shown, "a secret is for one host: write its name, without `*.`"));
         }
         let target = Target::parse(place, Some(if tls { 443 } else { 80 }))?;
         Ok(Self { header, prefix: prefix.to_owned(), source, scope: Scope { tls, target, path: path.to_owned() } })
@@ -380,23 +388,29 @@ impl Access {
     /// Refuses rules that could never do what they say.
     ///
     /// # Errors
-    /// A secret for a host that is not allowed, or over TLS that is not opened.
+    /// A secret for a host that is not allowed, or over TLS that is not opened; two values for one header of one request;
+    /// TLS that is to be opened where nothing is allowed.
     pub fn validate(&self) -> Result<(), RuleError> {
-        for Secret { header, scope, .. } in &self.secrets {
-            let shown = format!("{header}=…@{scope}");
+        self.check().map_err(|(_, error)| error)
+    }
+    /// The same, with the field that is to blame.
+    pub(crate) fn check(&self) -> Result<(), (Field, RuleError)> {
+        for (number, Secret { header, scope, .. }) in self.secrets.iter().enumerate() {
+            let refuse = |why: String| Err((Field::Secrets, wrong(&format!("{header}=…@{scope}"), why)));
             let Target { host, .. } = &scope.target;
             if self.rule(&scope.target).is_none() {
-                return Err(wrong(
-                    &shown,
-                    format!("{} is not allowed: add `--allow-net {}`", scope.target, scope.target),
-                ));
+                return refuse(format!("{} is not allowed: add `--allow-net {}`", scope.target, scope.target));
             }
             if scope.tls && !self.terminates(host) {
-                return Err(wrong(
-                    &shown,
-                    format!(
-                        "a header cannot be set inside TLS that is not opened: add `--tls-terminate {host}`, which lets the proxy read and write what is said to {host}"
-                    ),
+                return refuse(format!(
+                    "a header cannot be set inside TLS that is not opened: add `--tls-terminate {host}`, which lets the proxy read and write what is said to {host}"
+                ));
+            }
+            let twice = self.secrets[..number].iter().find(|other| other.header == *header && other.scope.meets(scope));
+            if let Some(other) = twice {
+                return refuse(format!(
+                    "the same header is set for {}: leave one out, or part their paths",
+                    other.scope
                 ));
             }
         }
@@ -408,10 +422,8 @@ impl Access {
                 _ => false,
             });
             if !used {
-                return Err(wrong(
-                    &pattern.to_string(),
-                    format!("TLS is to be opened where nothing is allowed: add `--allow-net {pattern}`"),
-                ));
+                let why = format!("TLS is to be opened where nothing is allowed: add `--allow-net {pattern}`");
+                return Err((Field::TlsTerminate, wrong(&pattern.to_string(), why)));
             }
         }
         Ok(())
@@ -530,5 +542,31 @@ mod tests {
         access.validate().unwrap();
         access.terminate.push("other.test".parse().unwrap());
         assert!(access.validate().is_err());
+    }
+
+    #[test]
+    fn one_request_gets_one_value_for_a_header() {
+        let check = |specs: &[&str]| {
+            let secrets =
+                specs.iter().map(|text| text.parse::<SecretSpec>().unwrap().with_value("v").unwrap()).collect();
+            let allow = vec!["a.test".parse().unwrap(), "b.test".parse().unwrap()];
+            Access { allow, secrets, ..Access::default() }.validate()
+        };
+        for specs in [
+            ["X=env:T@http://a.test", "X=env:U@http://a.test"],
+            ["X=env:T@http://a.test/v1", "x=env:U@http://a.test/v1/b"],
+            ["X=env:T@http://a.test/v1/b", "X=env:U@http://a.test"],
+        ] {
+            assert!(check(&specs).unwrap_err().to_string().contains("the same header is set for http://a.test:80"));
+        }
+        for specs in [
+            ["X=env:T@http://a.test", "Y=env:U@http://a.test"],
+            ["X=env:T@http://a.test", "X=env:U@http://b.test"],
+            ["X=env:T@http://a.test/v1", "X=env:U@http://a.test/v2"],
+        ] {
+            check(&specs).unwrap();
+        }
+        let wild = "X=env:T@*.a.test".parse::<SecretSpec>().unwrap_err().to_string();
+        assert!(wild.contains("a secret is for one host"), "{wild}");
     }
 }

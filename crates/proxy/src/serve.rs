@@ -18,8 +18,9 @@ use rustls::{ServerConnection, StreamOwned};
 use crate::address;
 use crate::host::{Host, Target, plain};
 use crate::http::{self, Form, HttpError, Request};
+use crate::mask::Mask;
 use crate::rules::{Access, AllowRule, Secret, Via};
-use crate::stream::{Mask, Replay, Stream};
+use crate::stream::{Replay, Stream};
 use crate::tls::{Authority, Hello, Upstream, read_hello, server_name};
 use crate::wire::{Entry, Word};
 
@@ -389,7 +390,9 @@ impl Server {
             .map(|secret| (secret.header.clone(), format!("{}{}", secret.prefix, secret.value)))
             .collect();
         let names: Vec<String> = set.iter().map(|(name, _)| name.clone()).collect();
-        if !set.is_empty() && !set.iter().any(|(name, _)| name == "accept-encoding") {
+        let values = self.0.access.secrets.iter().filter(|secret| secret.scope.target == *target);
+        let mut mask = Mask::new(values.map(|secret| secret.value.clone()));
+        if !mask.is_empty() && !set.iter().any(|(name, _)| name == "accept-encoding") {
             // In a compressed answer an echoed secret could not be found.
             set.push(("accept-encoding".into(), "identity".into()));
         }
@@ -408,20 +411,12 @@ impl Server {
             return Err(Denied::new(400, error.to_string()));
         }
         server.flush()?;
-        let values = self
-            .0
-            .access
-            .secrets
-            .iter()
-            .filter(|secret| secret.scope.target == *target)
-            .map(|secret| secret.value.clone());
-        let mut mask = Mask::new(values);
         let mut server = BufReader::new(server);
         let response = loop {
             let head = http::read_head(&mut server)?
                 .ok_or_else(|| Denied::new(502, "the host ended the connection without an answer"))?;
             self.spend(&open.received, head.len())?;
-            let response = http::rewrite_response(&head)?;
+            let response = http::rewrite_response(&head, !mask.is_empty())?;
             if response.status == 101 {
                 return Err(Denied::new(502, "the host changes to another protocol, which was not asked for"));
             }
@@ -435,20 +430,32 @@ impl Server {
         client.write_all(&head)?;
         client.write_all(&mask.rest())?;
         let none = request.method == "HEAD" || response.status == 204 || response.status == 304;
-        let mut left = if none { 0 } else { response.length.unwrap_or(u64::MAX) };
+        let most = if none { 0 } else { response.length.unwrap_or(u64::MAX) };
+        let chunked = response.chunked && !none;
+        // A value may lie over two chunks: the body is unpacked for the mask, and framed anew.
+        let mut body: Box<dyn Read> = match chunked && !mask.is_empty() {
+            true => Box::new(http::Chunks::new(&mut server)),
+            false => Box::new((&mut server).take(most)),
+        };
+        let framed = chunked && !mask.is_empty();
         let mut buffer = [0; 16 << 10];
-        while left > 0 {
-            let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let count = server.read(&mut buffer[..most])?;
+        loop {
+            let count = body.read(&mut buffer)?;
+            self.spend(&open.received, count)?;
+            let passed = if count == 0 { mask.rest() } else { mask.pass(&buffer[..count]) };
+            if framed {
+                http::write_chunk(client, &passed)?;
+            } else {
+                client.write_all(&passed)?;
+            }
             if count == 0 {
                 break;
             }
-            self.spend(&open.received, count)?;
-            client.write_all(&mask.pass(&buffer[..count]))?;
             client.flush()?;
-            left -= count as u64;
         }
-        client.write_all(&mask.rest())?;
+        if framed {
+            client.write_all(http::LAST_CHUNK)?;
+        }
         client.flush()?;
         Ok(())
     }

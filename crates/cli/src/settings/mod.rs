@@ -12,7 +12,7 @@ use std::time::Duration;
 use agentic_executor::config::{Budgets, Config, SandboxSettings};
 use agentic_executor::executor::ExecutionMode;
 use agentic_executor::workspace::AllowPersist;
-use agentic_proxy::ProxyGateway;
+use agentic_proxy::{Field, ProxyGateway, Written};
 use agentic_sandbox::{Control, Gateway, Limits, MB, Network, Profile, Spawner, Tier, View};
 
 pub(crate) mod approval;
@@ -368,12 +368,25 @@ impl Chosen<'_> {
 
     /// How far the network reaches, and what answers where it reaches some hosts.
     fn network(&self, found: &Surroundings) -> Result<(Network, Option<Arc<dyn Gateway>>)> {
-        let allow = self.list("sandbox.allow_net").unwrap_or_default();
         let host = self.text("sandbox.network") == Some("host");
-        let (secrets, terminate) = (self.list("sandbox.secrets"), self.list("sandbox.tls_terminate"));
-        if allow.is_empty() {
-            if secrets.or(terminate).is_some_and(|list| !list.is_empty()) {
-                return Err(Failure::bad_input("a secret or opened TLS is for a host that is allowed, and none is")
+        let megabytes = self.number("sandbox.network_bytes");
+        let written = Written {
+            allow_net: self.list("sandbox.allow_net").unwrap_or_default(),
+            tls_terminate: self.list("sandbox.tls_terminate").unwrap_or_default(),
+            secrets: self.list("sandbox.secrets").unwrap_or_default(),
+            trust_ca: self.text("sandbox.trust_ca").map(|path| expand(path, found.host.home.as_deref())),
+            bytes: megabytes.map(|megabytes| (megabytes * MB as f64).round().max(1.0) as u64),
+        };
+        if written.allow_net.is_empty() {
+            let flag = |name: &str| matches!(self.values.get(name), Some((_, Origin::Flag(_))));
+            let said = match written.without_hosts() {
+                // In a settings file they are for whenever hosts are allowed.
+                Some(Field::TrustCa) if !flag("sandbox.trust_ca") => None,
+                None if flag("sandbox.network_bytes") => Some("--max-net"),
+                field => field.map(Field::flag),
+            };
+            if let Some(flag) = said {
+                return Err(Failure::bad_input(format!("{flag} is for hosts that are allowed, and none is"))
                     .hint("--allow-net HOST allows one"));
             }
             return Ok((if host { Network::Host } else { Network::None }, None));
@@ -389,15 +402,7 @@ impl Chosen<'_> {
                 .hint("--allow-net opens those hosts and nothing else: leave the network setting out"));
             }
         }
-        let megabytes = self.number("sandbox.network_bytes");
-        let access = crate::network::access(
-            &allow,
-            &terminate.unwrap_or_default(),
-            &secrets.unwrap_or_default(),
-            self.text("sandbox.trust_ca").map(|path| expand(path, found.host.home.as_deref())),
-            megabytes.map(|megabytes| (megabytes * MB as f64).round().max(1.0) as u64),
-            found,
-        )?;
+        let access = crate::network::access(&written, found)?;
         let gateway =
             ProxyGateway::new(access, Spawner::CurrentExe).map_err(|error| Failure::bad_input(error.to_string()))?;
         Ok((Network::Proxied, Some(gateway)))
@@ -430,7 +435,7 @@ impl Chosen<'_> {
         let (network, gateway) = self.network(&found)?;
         let budgets = Budgets::default();
         let host_limits = Limits::for_host_view(found.host.memory);
-        Ok(Config {
+        let config = Config {
             sandbox: SandboxSettings {
                 limits: self.limits("sandbox.limits", Limits::default())?,
                 firm_limits: false,
@@ -474,7 +479,18 @@ impl Chosen<'_> {
             state,
             spawner: Spawner::CurrentExe,
             host: found.host,
-        })
+        };
+        match config.sandbox.sockets_closed() {
+            Some(why) if config.sandbox.network == Network::Proxied => Err(Failure::bad_input(format!(
+                "hosts are allowed by name (--allow-net), and no socket is left to reach them by: {why}"
+            ))
+            .hint(if config.sandbox.profile == Profile::Strict {
+                "leave the profile `strict` or --allow-net out"
+            } else {
+                "let the import policy pass what opens sockets (--allow-import socket where only some names are allowed), or leave --allow-net out"
+            })),
+            _ => Ok(config),
+        }
     }
 }
 

@@ -19,6 +19,9 @@ pub enum ExecutorError {
     /// Interactive mode without anybody to ask.
     #[error("interactive mode needs someone to ask: give the executor a prompt, or choose another mode")]
     NoPrompt,
+    /// Hosts are allowed by name, and code can open no socket to reach them; this closes them.
+    #[error("hosts are allowed by name, and no socket is left to reach them by: {0}")]
+    SocketsClosed(String),
     /// A budget of nothing.
     #[error("budget `{0}` is 0; it must be at least 1")]
     ZeroBudget(&'static str),

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agentic_sandbox::Sandbox;
+use agentic_sandbox::{Network, Sandbox};
 use serde_json::{Map, Value};
 
 use crate::cancel::Cancel;
@@ -153,7 +153,7 @@ impl Builder {
     ///
     /// # Errors
     /// [`ExecutorError`]: a journal or state folder that cannot be used, interactive mode without a prompt, a
-    /// budget of 0.
+    /// budget of 0, hosts allowed by name where code opens no socket.
     pub fn build(mut self) -> Result<AgenticExecutor, ExecutorError> {
         let budgets = &self.config.budgets;
         for (name, zero) in [
@@ -165,6 +165,12 @@ impl Builder {
             if zero {
                 return Err(ExecutorError::ZeroBudget(name));
             }
+        }
+        let sandbox = &self.config.sandbox;
+        if sandbox.network == Network::Proxied
+            && let Some(why) = sandbox.sockets_closed()
+        {
+            return Err(ExecutorError::SocketsClosed(why));
         }
         if self.mode == ExecutionMode::Interactive && self.prompt.is_none() {
             return Err(ExecutorError::NoPrompt);
