@@ -1,14 +1,18 @@
-//! Builds the spawner and hands its path to `include_bytes!`: a Python process cannot be started again as one, and a
-//! program beside the module would be one more thing to find.
+//! Builds the spawner and the network proxy and hands their paths to `include_bytes!`: a Python process cannot be started
+//! again as one of them, and a program beside the module would be one more thing to find.
 //!
-//! The spawner is a program of `crates/sandbox`, and cargo cannot depend on programs. A second cargo builds it, in a
-//! target folder of its own: the outer one holds the lock of the usual one while this script runs.
+//! They are programs of `crates/sandbox` and `crates/proxy`, and cargo cannot depend on programs. A second cargo builds
+//! them, in a target folder of its own: the outer one holds the lock of the usual one while this script runs.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, exit};
 
-const PROGRAM: &str = "agentic-spawner";
+/// Each with its folder in `crates`, its package, and the variable that tells where it is.
+const PROGRAMS: [(&str, &str, &str, &str); 2] = [
+    ("agentic-spawner", "sandbox", "agentic-sandbox", "AGENTIC_SPAWNER_IMAGE"),
+    ("agentic-proxy", "proxy", "agentic-proxy", "AGENTIC_PROXY_IMAGE"),
+];
 /// In the workspace's Cargo.toml.
 const PROFILE: &str = "spawner";
 
@@ -33,9 +37,10 @@ const NOT_FOR_THE_INNER: [&str; 13] = [
 fn main() {
     let here = PathBuf::from(given("CARGO_MANIFEST_DIR"));
     let workspace = here.join("../..");
-    let sandbox = here.join("../sandbox");
     let lock = workspace.join("Cargo.lock");
-    for path in [sandbox.join("src"), sandbox.join("Cargo.toml"), workspace.join("Cargo.toml"), lock.clone()] {
+    let crates = PROGRAMS.map(|(_, folder, ..)| here.join("..").join(folder));
+    let sources = crates.iter().flat_map(|folder| [folder.join("src"), folder.join("Cargo.toml")]);
+    for path in sources.chain([workspace.join("Cargo.toml"), lock.clone()]) {
         // A path that is not there would run this script at every build.
         if path.exists() {
             println!("cargo:rerun-if-changed={}", path.display());
@@ -43,15 +48,17 @@ fn main() {
     }
     println!("cargo:rerun-if-changed=build.rs");
 
-    let image = build(&sandbox.join("Cargo.toml"), lock.exists());
-    println!("cargo:rustc-env=AGENTIC_SPAWNER_IMAGE={}", image.display());
+    for ((program, _, package, variable), folder) in PROGRAMS.into_iter().zip(crates) {
+        let image = build(program, package, &folder.join("Cargo.toml"), lock.exists());
+        println!("cargo:rustc-env={variable}={}", image.display());
+    }
 }
 
 /// Builds the program and returns its path.
-fn build(manifest: &Path, locked: bool) -> PathBuf {
+fn build(program: &str, package: &str, manifest: &Path, locked: bool) -> PathBuf {
     let folder = PathBuf::from(given("OUT_DIR")).join("spawner");
     let mut cargo = Command::new(given("CARGO"));
-    cargo.args(["build", "--package", "agentic-sandbox", "--bin", PROGRAM, "--profile", PROFILE]);
+    cargo.args(["build", "--package", package, "--bin", program, "--profile", PROFILE]);
     cargo.arg("--manifest-path").arg(manifest).arg("--target-dir").arg(&folder);
     if locked {
         cargo.arg("--locked");
@@ -63,7 +70,7 @@ fn build(manifest: &Path, locked: bool) -> PathBuf {
         built.push(&target);
     }
     built.push(PROFILE);
-    built.push(PROGRAM);
+    built.push(program);
 
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -77,13 +84,13 @@ fn build(manifest: &Path, locked: bool) -> PathBuf {
     // Standard output belongs to the outer cargo.
     let output = match cargo.output() {
         Ok(output) => output,
-        Err(error) => fail(&cargo, &format!("cannot start it: {error}")),
+        Err(error) => fail(program, &cargo, &format!("cannot start it: {error}")),
     };
     if !output.status.success() {
-        fail(&cargo, &format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
+        fail(program, &cargo, &format!("{}\n{}", output.status, String::from_utf8_lossy(&output.stderr)));
     }
     if !built.is_file() {
-        fail(&cargo, &format!("it left nothing at {}", built.display()));
+        fail(program, &cargo, &format!("it left nothing at {}", built.display()));
     }
     built
 }
@@ -96,7 +103,7 @@ fn given(name: &str) -> OsString {
     })
 }
 
-fn fail(cargo: &Command, why: &str) -> ! {
-    eprintln!("building the spawner `{PROGRAM}`, which the extension module embeds, failed.\n{cargo:?}\n{why}");
+fn fail(program: &str, cargo: &Command, why: &str) -> ! {
+    eprintln!("building `{program}`, which the extension module embeds, failed.\n{cargo:?}\n{why}");
     exit(1)
 }

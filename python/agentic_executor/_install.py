@@ -69,18 +69,21 @@ def install(owner: CodeSandbox, name: Any, timeout: Any) -> SandboxResult:
     limit = seconds(timeout, "timeout", _DAY)
     told = settings(owner)
     sandbox = told["sandbox"]
-    if sandbox["network"] != "host":
+    if sandbox["network"] != "host" and not sandbox["allow_net"]:
         return SandboxResult(
             SandboxStatus.ERROR,
             "",
             f"Installing {requirement} needs the network, and this sandbox has none: "
-            'grant it with SandboxConfig(network="host").',
+            'grant it with SandboxConfig(network="host"), or allow_net for the hosts of the index.',
             cause="network_denied",
         )
     folder = _folder.of(owner)
     told["workspace"] = folder.packages
     env, read_only = pip_surroundings()
     sandbox["env"].pop("PYTHONPATH", None)
+    if sandbox["allow_net"]:
+        # The only proxy that is reached from inside is the sandbox's own.
+        env.pop("PIP_PROXY", None)
     sandbox["env"].update(env)
     sandbox["read_only"] = [path for path in sandbox["read_only"] if path != folder.packages] + read_only
     sandbox["allowed_imports"], sandbox["blocked_imports"] = None, []

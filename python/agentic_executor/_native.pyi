@@ -12,6 +12,8 @@ Settings, of which every key but `workspace` may be missing:
      "sandbox": {"timeout": seconds, "cpu": seconds | None, "memory_mb": int, "cpus": int | None, "processes": int,
                  "open_files": int,
                  "disk_mb": int, "file_size_mb": int, "output_bytes": int, "network": "none" | "host",
+                 "allow_net": [rule], "secrets": [secret], "tls_terminate": [host], "trust_ca": path | None,
+                 "max_net": MB | None,
                  "profile": "strict" | "default",
                  "read_only": [path], "read_write": [path], "hide": [path], "env": {name: text},
                  "runtimes": {language: path}, "allowed_imports": [name] | None, "blocked_imports": [name],
@@ -60,6 +62,7 @@ __all__ = [
     "run",
     "call",
     "doctor",
+    "check_sandbox",
     "result_summary",
     "plan",
     "replan",
@@ -163,3 +166,6 @@ def doctor(settings: dict[str, Any]) -> dict[str, Any]:
     The answer is `{"tier": str, "kernel": str, "enforced": {control: {"state", "reason"}}, "refused": str | None,
     "advice": {control: text}}`.
     """
+
+def check_sandbox(sandbox: dict[str, Any], environ: dict[str, str]) -> None:
+    """Raises `errors.InvalidValueError` when this part of the settings cannot be meant; `environ` holds its secrets."""

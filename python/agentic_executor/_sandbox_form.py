@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._checks import count, flag, mapping, seconds, text, texts, type_name, word
+from ._checks import count, flag, mapping, number, seconds, text, texts, type_name, word
 from ._settings import base_settings, check_path
 from .errors import InvalidTypeError, InvalidValueError
 from .sandbox import HostReport, SandboxConfig
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _YEAR = 365 * 86_400
 _MOST_BYTES = 1 << 50
 _MOST_MB = _MOST_BYTES >> 20
+_NETWORK_FIELDS = ("allow_net", "secrets", "tls_terminate", "trust_ca", "max_net")
 _CONTROLS = (
     "user_namespace mount_namespace pid_namespace network_namespace ipc_namespace uts_namespace cgroup_namespace view "
     "capabilities no_new_privs landlock seccomp memory processes cpu disk imports dotenv"
@@ -29,6 +30,16 @@ def config_or_default(config: Any, name: str) -> SandboxConfig:
     if not isinstance(config, SandboxConfig):
         raise InvalidTypeError(f"{name}: must be a SandboxConfig, not {type_name(config)}")
     return config
+
+
+def check(config: SandboxConfig) -> None:
+    """Refuses a configuration that cannot be meant."""
+    sandbox = sandbox_dict(config)
+    # What belongs to hosts that are allowed has a syntax of its own, which the engine reads.
+    if any(sandbox[name] for name in _NETWORK_FIELDS):
+        from . import _native
+
+        _native.check_sandbox(sandbox, dict(os.environ))
 
 
 def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
@@ -54,6 +65,11 @@ def sandbox_dict(config: SandboxConfig) -> dict[str, Any]:
         "file_size_mb": count(config.max_file_size_mb, "max_file_size_mb", 1, _MOST_MB),
         "output_bytes": count(config.max_output_bytes, "max_output_bytes", 1, _MOST_BYTES // 2),
         "network": word(config.network, "network", ("none", "host")),
+        "allow_net": texts(config.allow_net, "allow_net"),
+        "secrets": texts(config.secrets, "secrets"),
+        "tls_terminate": texts(config.tls_terminate, "tls_terminate"),
+        "trust_ca": None if config.trust_ca is None else _path(config.trust_ca, "trust_ca"),
+        "max_net": None if config.max_net is None else number(config.max_net, "max_net", 0.000_001, _MOST_MB),
         "profile": word(config.profile, "profile", ("strict", "default")),
         "read_only": _paths(config.read_only, "read_only"),
         "read_write": _paths(config.read_write, "read_write"),
@@ -103,6 +119,11 @@ def doctor() -> HostReport:
 def _absolute(path: Any) -> str:
     absolute: str = os.path.abspath(os.fspath(path))
     return absolute
+
+
+def _path(path: Any, name: str) -> str:
+    check_path(name, path)
+    return _absolute(path)
 
 
 def _paths(paths: Any, name: str) -> list[str]:

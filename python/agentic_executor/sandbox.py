@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CodeSandbox", "HostReport", "SandboxConfig", "SandboxResult", "SandboxStatus", "doctor"]
 
-_BLOCKED_IMPORTS = ("os.system", "subprocess", "socket", "requests", "urllib", "ftplib", "telnetlib", "smtplib")
+_BLOCKED_PROGRAMS = ("os.system", "subprocess")
+_BLOCKED_SOCKETS = ("socket", "requests", "urllib", "ftplib", "telnetlib", "smtplib")
 _MIB = 1 << 20
 
 
@@ -63,7 +64,7 @@ class SandboxConfig(Record):
         allowed_imports: the only modules that code may import, when given. Default: all but the blocked ones.
         blocked_imports: modules (`subprocess`) and functions (`os.system`) that code may not import. What they stand
             for (starting programs, sockets) is closed by the kernel, too. Default: `os.system`, `subprocess`, `socket`,
-            `requests`, `urllib`, `ftplib`, `telnetlib`, `smtplib`; `[]` for none.
+            `requests`, `urllib`, `ftplib`, `telnetlib`, `smtplib`, with `allow_net` only the first two; `[]` for none.
         working_dir: the folder that code works in, kept. Default: a temporary one.
         cleanup_on_exit: whether the temporary folder is removed at the end. Default True.
         max_cpus: processors to run on. Default: all, up to half of `max_processes`.
@@ -73,6 +74,16 @@ class SandboxConfig(Record):
         max_file_size_mb: the largest single file. Default 4096.
         cpu_seconds: CPU time, user and system. Default: no limit of its own.
         network: `"none"` (default) or `"host"`, the host's network as it is.
+        allow_net: hosts that may be reached, and no other, through a proxy outside the sandbox: `"HOST[:PORT]"` (80 and
+            443 without a port), `"*.HOST"` for the names below it, `"HOST=ADDRESS"` to pin it, `"HOST=NETWORK/BITS"`
+            to admit addresses that are not public. Default none. What is refused is in the result's `denials`.
+        secrets: headers that the proxy sets and code never holds: `"HEADER=[PREFIX ]env:VARIABLE@HOST[/PATH]"` with the
+            value in that variable of the caller's environment, or `file:PATH`; over HTTPS only where `tls_terminate`
+            names the host. Default none.
+        tls_terminate: allowed hosts whose TLS the proxy opens, under an authority that only this run trusts. Default
+            none.
+        trust_ca: a file of certificates (PEM) that are trusted besides the system's, outside and inside. Default none.
+        max_net: MB that may pass the proxy in one run, both ways. Default 1024.
         profile: which system calls code is answered: `"default"`, or `"strict"` for pure code in one process, with
             threads and files, but no other program, no child and no socket.
         read_only: further host paths that code may read. Default none.
@@ -116,6 +127,11 @@ class SandboxConfig(Record):
         "max_file_size_mb",
         "cpu_seconds",
         "network",
+        "allow_net",
+        "secrets",
+        "tls_terminate",
+        "trust_ca",
+        "max_net",
         "profile",
         "read_only",
         "read_write",
@@ -144,6 +160,11 @@ class SandboxConfig(Record):
         max_file_size_mb: int = 4096,
         cpu_seconds: float | None = None,
         network: str = "none",
+        allow_net: list[str] | None = None,
+        secrets: list[str] | None = None,
+        tls_terminate: list[str] | None = None,
+        trust_ca: StrPath | None = None,
+        max_net: float | None = None,
         profile: str = "default",
         read_only: list[StrPath] | None = None,
         read_write: list[StrPath] | None = None,
@@ -158,7 +179,9 @@ class SandboxConfig(Record):
         self.max_memory_mb = max_memory_mb
         self.max_output_bytes = max_output_bytes
         self.allowed_imports = allowed_imports
-        self.blocked_imports: list[str] = list(_BLOCKED_IMPORTS) if blocked_imports is None else blocked_imports
+        if blocked_imports is None:
+            blocked_imports = [*_BLOCKED_PROGRAMS, *(() if allow_net else _BLOCKED_SOCKETS)]
+        self.blocked_imports: list[str] = blocked_imports
         self.working_dir = working_dir
         self.cleanup_on_exit = cleanup_on_exit
         self.max_cpus = max_cpus
@@ -168,6 +191,11 @@ class SandboxConfig(Record):
         self.max_file_size_mb = max_file_size_mb
         self.cpu_seconds = cpu_seconds
         self.network = network
+        self.allow_net: list[str] = [] if allow_net is None else allow_net
+        self.secrets: list[str] = [] if secrets is None else secrets
+        self.tls_terminate: list[str] = [] if tls_terminate is None else tls_terminate
+        self.trust_ca = trust_ca
+        self.max_net = max_net
         self.profile = profile
         self.read_only: list[StrPath] = [] if read_only is None else read_only
         self.read_write: list[StrPath] = [] if read_write is None else read_write
@@ -179,7 +207,7 @@ class SandboxConfig(Record):
         self.allow_persist: list[StrPath] = [] if allow_persist is None else allow_persist
         from . import _sandbox_form
 
-        _sandbox_form.sandbox_dict(self)
+        _sandbox_form.check(self)
 
     def __setattr__(self, name: str, value: object) -> None:
         # A misspelt limit would hold nothing.
@@ -367,9 +395,10 @@ class CodeSandbox:
     def install_package(self, name: str, timeout: float = 120) -> SandboxResult:
         """Installs a package for later calls of this sandbox, into a folder of its own that code sees read-only.
 
-        pip runs in the sandbox, with the index that the host's pip is configured for. That needs the network:
-        without `network="host"` in the configuration nothing is tried, and the result says so. Package installation
-        runs with at least 1 GiB of memory and 2 GiB of disk, without import rules.
+        pip runs in the sandbox, with the index that the host's pip is configured for. That needs the network: without
+        `network="host"`, or `allow_net` with the hosts of the index (`pypi.org` and `files.pythonhosted.org`), nothing
+        is tried, and the result says so. Package installation runs with at least 1 GiB of memory and 2 GiB of disk,
+        without import rules.
 
         Args:
             name: a requirement: a name, extras, version specifiers (`"rich"`, `"httpx[http2]>=0.27,<1"`).

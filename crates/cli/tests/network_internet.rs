@@ -2,103 +2,25 @@
 //! with the system's resolver, names that change their address, public addresses, the ports 80 and 443.
 
 mod https;
+mod internet;
 mod scene;
 
-use std::process::{Command, Stdio};
-
 use agentic_testkit::skip;
+use internet::{Internet, OTHER, PUBLIC, Report};
 use scene::Scene;
 use serde_json::{Value, json};
-
-/// A public address, that of no machine but this one here.
-const PUBLIC: &str = "93.184.215.14";
-const OTHER: &str = "93.184.215.15";
-
-/// What came of some runs.
-struct Report(Value);
-
-impl Report {
-    /// The result of a run as JSON; it ended with 0.
-    fn run(&self, number: usize) -> Value {
-        let run = &self.0["runs"][number];
-        assert_eq!(run["code"], 0, "{run}");
-        serde_json::from_str(run["stdout"].as_str().unwrap()).unwrap()
-    }
-    fn printed(&self, number: usize) -> Vec<String> {
-        self.run(number)["stdout"].as_str().unwrap().lines().map(str::to_owned).collect()
-    }
-    /// Allowed or not, with the address or the reason.
-    fn decided(&self, number: usize) -> Vec<(bool, String)> {
-        let decisions = self.run(number)["network"]["decisions"].as_array().unwrap().clone();
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        decisions
-            .iter()
-            .map(|one| match one["allowed"] == true {
-                true => (true, word(&one["address"])),
-                false => (false, word(&one["reason"])),
-            })
-            .collect()
-    }
-    /// The heads that arrived at an address.
-    fn seen_at(&self, at: &str) -> Vec<String> {
-        let seen = self.0["seen"].as_array().unwrap();
-        seen.iter().filter(|one| one["at"] == at).map(|one| one["head"].as_str().unwrap().to_owned()).collect()
-    }
-    fn queries(&self, name: &str) -> usize {
-        self.0["queries"].as_array().unwrap().iter().filter(|asked| *asked == name).count()
-    }
-}
 
 /// Runs `agentic exec --json` with each list of arguments. `Err` when this host allows no such internet.
 fn internet(scene: &Scene, names: Value, redirects: Value, runs: &[Vec<&str>]) -> Result<Report, String> {
     let hosts = ["secure.test", "a.wild.test", "other.test"];
-    let certified = https::certify(&hosts, "authority of an internet of one machine");
-    let keep = |name: &str, text: &str| {
-        let path = scene.path("state").join(name);
-        std::fs::write(&path, text).unwrap();
-        path
+    let internet = Internet { hosts: &hosts, names, redirects, files: None };
+    let authority = scene.path("state").join("authority.pem");
+    let command = |args: &Vec<&str>| {
+        let program = agentic_testkit::agentic_binary();
+        let fixed = [program.to_str().unwrap(), "exec", "--json", "--trust-ca", authority.to_str().unwrap()];
+        fixed.iter().chain(args).map(|&arg| arg.to_owned()).collect()
     };
-    let authority = keep("authority.pem", &certified.authority);
-    let certificate = keep("certificate.pem", &certified.certificate.pem());
-    let key = keep("key.pem", &certified.key.serialize_pem());
-    let program = agentic_testkit::agentic_binary();
-    // In a user namespace an ordinary user is root; for `agentic` he is himself again.
-    let (user, group) = (rustix::process::getuid(), rustix::process::getgid().as_raw());
-    let ids = [format!("--map-user={}", user.as_raw()), format!("--map-group={group}")];
-    let back = [&["unshare".to_owned(), "--user".to_owned()][..], &ids, &["--".to_owned()]].concat();
-    let commands: Vec<Vec<String>> = runs
-        .iter()
-        .map(|args| {
-            let mut command = if user.is_root() { Vec::new() } else { back.clone() };
-            command.push(program.to_str().unwrap().to_owned());
-            command.extend(["exec", "--json", "--trust-ca", authority.to_str().unwrap()].map(str::to_owned));
-            command.extend(args.iter().map(|&arg| arg.to_owned()));
-            command
-        })
-        .collect();
-    let asked = json!({
-        "addresses": [PUBLIC, OTHER], "names": names, "redirects": redirects, "commands": commands,
-        "certificate": certificate, "key": key,
-    });
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--mount", "--net"]);
-    if !user.is_root() {
-        unshare.args(["--user", "--map-root-user"]);
-    }
-    let mut probe = Command::new("unshare");
-    probe.args(unshare.get_args()).arg("true").stderr(Stdio::piped());
-    match probe.output() {
-        Ok(out) if out.status.success() => {}
-        Ok(out) => return Err(String::from_utf8_lossy(&out.stderr).trim().to_owned()),
-        Err(error) => return Err(format!("unshare(1): {error}")),
-    }
-    scene.surround(&mut unshare);
-    unshare.arg("python3").args(["-c", include_str!("internet/internet.py")]).arg(asked.to_string());
-    let out = unshare.output().unwrap();
-    let text = String::from_utf8_lossy(&out.stdout);
-    Ok(Report(serde_json::from_str(&text).unwrap_or_else(|error| {
-        panic!("{error}: {text}\n{}", String::from_utf8_lossy(&out.stderr));
-    })))
+    internet.run(scene, runs.iter().map(command).collect())
 }
 
 #[test]

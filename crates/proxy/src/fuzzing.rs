@@ -197,7 +197,7 @@ mod tests {
         let seeds: &[&[u8]] = &[
             b"hunter22\0a hunter22 b hunter2",
             b"p@ss w/rd\0p%40ss%20w%2Frd p@ss+w\\/rd \\u0070@ss w/rd",
-            b"hunter22\068756E7465723232 aHVudGVyMjI= YWh1bnRlcjIy",
+            b"hunter22\x0068756E7465723232 aHVudGVyMjI= YWh1bnRlcjIy",
             b"aabaab!\0aabaabaab!",
         ];
         tried(mask, seeds, 2_000);

@@ -371,18 +371,20 @@ impl<R: Read> Chunks<R> {
             .filter(|text| (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
             .and_then(|text| u64::from_str_radix(text, 16).ok())
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a chunk's size is no number"))?;
+        if size > 0 {
+            return Ok(size);
+        }
         let mut trailers = 0;
-        while size == 0 {
+        loop {
             let line = read_line(&mut self.from)?;
             trailers += line.len();
             if line.is_empty() {
-                break;
+                return Ok(0);
             }
             if trailers > LONGEST_HEAD {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the trailers are too long"));
             }
         }
-        Ok(size)
     }
 }
 

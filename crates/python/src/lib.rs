@@ -30,6 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(executor::run, module)?)?;
     module.add_function(wrap_pyfunction!(executor::call, module)?)?;
     module.add_function(wrap_pyfunction!(executor::doctor, module)?)?;
+    module.add_function(wrap_pyfunction!(settings::check_sandbox, module)?)?;
     module.add_function(wrap_pyfunction!(executor::result_summary, module)?)?;
     module.add_function(wrap_pyfunction!(planner::plan, module)?)?;
     module.add_function(wrap_pyfunction!(planner::replan, module)?)?;

@@ -21,6 +21,9 @@ use pyo3::types::PyDict;
 /// The spawner's program, built by the build script and carried by this module.
 static SPAWNER: &[u8] = include_bytes!(env!("AGENTIC_SPAWNER_IMAGE"));
 
+/// The network proxy's, likewise.
+static PROXY: &[u8] = include_bytes!(env!("AGENTIC_PROXY_IMAGE"));
+
 /// How long the interpreter's end waits for the calls that it cancels.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -160,6 +163,11 @@ impl State {
 /// The spawner that this module carries.
 pub(crate) fn spawner() -> Spawner {
     Spawner::Embedded(SPAWNER)
+}
+
+/// The network proxy that this module carries.
+pub(crate) fn proxy() -> Spawner {
+    Spawner::Embedded(PROXY)
 }
 
 thread_local! {

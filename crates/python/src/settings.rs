@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agentic_executor::ExecutionMode;
 use agentic_executor::config::{Budgets, Config, Host, SandboxSettings};
 use agentic_executor::executor::{Approval, Rule};
-use agentic_executor::sandbox::{Control, Limits, MB, Network, Profile, Tier};
+use agentic_executor::sandbox::{Control, Gateway, Limits, MB, Network, Profile, Tier};
 use agentic_executor::workspace::{AllowPersist, state_outside};
+use agentic_proxy::{Field, ProxyGateway, Written};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::Deserialize;
@@ -20,6 +22,9 @@ use serde_json::{Map, Value};
 
 use crate::convert::to_value;
 use crate::{errors, process};
+
+/// The most MB of `max_net`.
+const MOST_NET_MB: f64 = (1u64 << 30) as f64;
 
 /// Everything a call was told.
 #[derive(Debug)]
@@ -65,6 +70,11 @@ struct SandboxForm {
     file_size_mb: Option<u64>,
     output_bytes: Option<u64>,
     network: Network,
+    allow_net: Vec<String>,
+    secrets: Vec<String>,
+    tls_terminate: Vec<String>,
+    trust_ca: Option<PathBuf>,
+    max_net: Option<f64>,
     profile: Profile,
     read_only: Vec<PathBuf>,
     read_write: Vec<PathBuf>,
@@ -126,8 +136,8 @@ impl Settings {
             workspace,
             state,
             spawner: process::spawner(),
+            sandbox: form.sandbox.settings(py, &env)?,
             host: Host { home, env, memory: memory() },
-            sandbox: form.sandbox.settings(py)?,
             budgets,
         };
         Ok(Self { config, mode: form.mode, approval: Approval { rules: form.approval }, durable: form.durable })
@@ -135,7 +145,46 @@ impl Settings {
 }
 
 impl SandboxForm {
-    fn settings(self, py: Python<'_>) -> PyResult<SandboxSettings> {
+    /// How far the network reaches, and what answers where it reaches some hosts.
+    fn network(
+        &self,
+        py: Python<'_>,
+        env: &BTreeMap<OsString, OsString>,
+    ) -> PyResult<(Network, Option<Arc<dyn Gateway>>)> {
+        let bytes = match self.max_net {
+            Some(mb) if !(mb > 0.0 && mb <= MOST_NET_MB) => {
+                return Err(errors::wrong_value(py, format!("max_net must be a number of MB above 0, not {mb}")));
+            }
+            mb => mb.map(|mb| (mb * MB as f64).round().max(1.0) as u64),
+        };
+        let written = Written {
+            allow_net: self.allow_net.clone(),
+            tls_terminate: self.tls_terminate.clone(),
+            secrets: self.secrets.clone(),
+            trust_ca: self.trust_ca.clone(),
+            bytes,
+        };
+        if written.allow_net.is_empty() {
+            return match written.without_hosts().map(Field::name).or(bytes.map(|_| "max_net")) {
+                None => Ok((self.network, None)),
+                Some(name) => {
+                    let why = format!("{name}: is for hosts that are allowed, and allow_net names none");
+                    Err(errors::wrong_value(py, why))
+                }
+            };
+        }
+        if self.network != Network::None {
+            let why = "allow_net: opens these hosts and nothing else: leave network out".to_owned();
+            return Err(errors::wrong_value(py, why));
+        }
+        let access = written.read(env).map_err(|error| errors::wrong_value(py, error.to_string()))?;
+        let gateway = ProxyGateway::new(access, process::proxy());
+        let gateway = gateway.map_err(|error| errors::wrong_value(py, error.to_string()))?;
+        Ok((Network::Proxied, Some(gateway)))
+    }
+
+    fn settings(self, py: Python<'_>, env: &BTreeMap<OsString, OsString>) -> PyResult<SandboxSettings> {
+        let (network, gateway) = self.network(py, env)?;
         let default = Limits::default();
         let bytes = |name: &str, mb: Option<u64>, default: u64| match mb.map(|mb| mb.checked_mul(MB)) {
             Some(None) => Err(errors::wrong_value(py, format!("{name} is too large"))),
@@ -156,15 +205,15 @@ impl SandboxForm {
         };
         limits.validate().map_err(|error| errors::wrong_value(py, format!("{}: {error}", python_name(error.limit))))?;
         let os = |text: String| OsString::from(text);
-        Ok(SandboxSettings {
+        let settings = SandboxSettings {
             limits: Some(limits),
             // What `SandboxConfig` says is a promise to whoever reads the program.
             firm_limits: true,
             host_limits: None,
             tier: Tier::Best,
-            network: self.network,
+            network,
             profile: self.profile,
-            gateway: None,
+            gateway,
             read_only: self.read_only,
             read_write: self.read_write,
             hide: self.hide,
@@ -175,8 +224,29 @@ impl SandboxForm {
             allow_degraded: self.allow_degraded,
             dotenv: self.dotenv,
             allow_persist: AllowPersist::from_words(self.allow_persist),
-        })
+        };
+        match settings.sockets_closed() {
+            Some(why) if settings.network == Network::Proxied => {
+                let why = format!(
+                    "allow_net: hosts are allowed, and code has no socket left to reach them by: {why}; take what closes sockets away, or allow_net"
+                );
+                Err(errors::wrong_value(py, why))
+            }
+            _ => Ok(settings),
+        }
     }
+}
+
+/// Says what is wrong with the sandbox's part of the settings; `environ` is the caller's environment.
+#[pyfunction]
+pub(crate) fn check_sandbox(
+    py: Python<'_>,
+    sandbox: &Bound<'_, PyAny>,
+    environ: BTreeMap<OsString, OsString>,
+) -> PyResult<()> {
+    let form: SandboxForm = serde_json::from_value(to_value(sandbox, "sandbox")?)
+        .map_err(|error| errors::wrong_value(py, format!("settings: {error}")))?;
+    form.settings(py, &environ).map(drop)
 }
 
 /// The field of `SandboxConfig` that a limit comes from.

@@ -53,6 +53,19 @@ def serve(address, port, tls):
         threading.Thread(target=answer, args=(stream, address, port, tls), daemon=True).start()
 
 
+def page(head, path):
+    """The file of that host and path below the folder `files`. One that holds `{authorization}` gets that header there."""
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head.splitlines()[1:])}
+    file = os.path.join(asked["files"], headers["host"].partition(":")[0], path.lstrip("/"))
+    if os.path.isdir(file):
+        file = os.path.join(file, "index.html")
+    if not os.path.isfile(file):
+        return "404 Not Found", "text/plain", b"not found\n"
+    with open(file, "rb") as opened:
+        body = opened.read().replace(b"{authorization}", headers.get("authorization", "nothing").encode())
+    return "200 OK", "text/html" if file.endswith(".html") else "application/octet-stream", body
+
+
 def answer(stream, address, port, tls):
     try:
         if tls:
@@ -65,12 +78,13 @@ def answer(stream, address, port, tls):
             head += more
         text = head.decode()
         seen.append({"at": f"{address}:{port}", "head": text})
-        path = text.split(" ")[1]
+        path = text.split(" ")[1].partition("?")[0]
         if path in asked["redirects"]:
-            reply = f"HTTP/1.1 302 Found\r\nLocation: {asked['redirects'][path]}\r\nContent-Length: 0\r\n\r\n"
+            reply = f"HTTP/1.1 302 Found\r\nLocation: {asked['redirects'][path]}\r\nContent-Length: 0\r\n\r\n".encode()
         else:
-            reply = f"HTTP/1.1 200 OK\r\nContent-Length: {len(address)}\r\n\r\n{address}"
-        stream.sendall(reply.encode())
+            status, kind, body = page(text, path) if asked["files"] else ("200 OK", "text/plain", address.encode())
+            reply = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        stream.sendall(reply)
     except OSError:
         pass
     finally:
