@@ -6,7 +6,7 @@ mod internet;
 mod scene;
 
 use agentic_testkit::skip;
-use internet::{Internet, OTHER, PUBLIC, Report};
+use internet::{Internet, OTHER, PUBLIC, PUBLIC_6, Report};
 use scene::Scene;
 use serde_json::{Value, json};
 
@@ -149,4 +149,38 @@ for path in ('inner', 'plain'):
         assert_eq!(decided[1], (false, "inner.test:80 resolves to 127.0.0.1 (loopback)".to_owned()));
     }
     assert!(report.seen_at("127.0.0.1:80").is_empty());
+}
+
+#[test]
+fn ipv6_addresses_are_judged_as_the_others_are() {
+    let scene = Scene::new();
+    let code = r#"
+import urllib.request
+for n in range(5):
+    try: print(urllib.request.urlopen('http://six.test/').read().decode())
+    except OSError as e: print(e.code, e.read().decode().splitlines()[0])
+print(urllib.request.urlopen('https://secure.test/').read().decode())
+"#;
+    let names = json!({
+        "six.test": [[PUBLIC_6], ["::1"], ["fd00:ec2::254"], ["64:ff9b::7f00:1"], ["::ffff:127.0.0.1"]],
+        "secure.test": [["::1", PUBLIC_6, "127.0.0.1"]],
+    });
+    let run = vec!["--allow-net", "six.test", "--allow-net", "secure.test", "-e", code];
+    let report = match internet(&scene, names, json!({}), &[run]) {
+        Ok(report) if report.0["six"] == true => report,
+        Ok(_) => skip!("no IPv6 on this host"),
+        Err(why) => skip!("no namespaces for the test's internet: {why}"),
+    };
+    let refused = [
+        "six.test:80 resolves to ::1 (loopback)",
+        "six.test:80 resolves to fd00:ec2::254 (a private network, where clouds keep credentials)",
+        "six.test:80 resolves to 64:ff9b::7f00:1 (an IPv4 address that is not public, in IPv6)",
+        "six.test:80 resolves to 127.0.0.1 (loopback)",
+    ];
+    let mut wanted = vec![PUBLIC_6.to_owned()];
+    wanted.extend(refused.map(|reason| format!("403 agentic: network access denied: {reason}")));
+    wanted.push(PUBLIC_6.to_owned());
+    assert_eq!(report.printed(0), wanted, "{}", report.0);
+    assert!(report.seen_at("::1:80").is_empty() && report.seen_at("::1:443").is_empty());
+    assert!(report.seen_at("127.0.0.1:80").is_empty() && report.seen_at("127.0.0.1:443").is_empty());
 }

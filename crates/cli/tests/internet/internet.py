@@ -2,7 +2,7 @@
 whose answers change, servers of HTTP and HTTPS. Runs the given commands in it and prints what came of them, as JSON.
 """
 
-import fcntl, json, os, socket, ssl, struct, subprocess, sys, tempfile, threading
+import fcntl, json, os, socket, ssl, struct, subprocess, sys, tempfile, threading, time
 
 asked = json.loads(sys.argv[1])
 seen, queries = [], []
@@ -19,20 +19,46 @@ for number, address in enumerate(asked["addresses"]):
     interface(f"lo:{number}", SIOCSIFADDR, struct.pack("HH4s8x", socket.AF_INET, 0, socket.inet_aton(address)))
 
 
+def six(address):
+    """Gives the loopback an IPv6 address; whether that can be had."""
+    packed = socket.inet_pton(socket.AF_INET6, address)
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
+            fcntl.ioctl(control, SIOCSIFADDR, struct.pack("=16sIi", packed, 128, socket.if_nametoindex("lo")))
+        # It takes a moment to be an address that can be bound.
+        end = time.monotonic() + 10
+        while packed.hex() not in open("/proc/net/if_inet6").read():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.01)
+    except OSError:
+        return False
+    return True
+
+
+has_six = six(asked["six"])
+
+
 def resolve(query):
-    """The answer to a query of one question; each query for an address takes the next answer of its name."""
+    """The answer to a query of one question; each query for an IPv4 address takes the next answer of its name, and the one
+    for IPv6 that goes with it the same.
+    """
     labels, at = [], 12
     while query[at]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode().lower())
         at += 1 + query[at]
     name, kind = ".".join(labels), struct.unpack("!H", query[at + 1 : at + 3])[0]
     answers = []
-    if kind == 1 and name in asked["names"]:
+    if kind in (1, 28) and name in asked["names"]:
         turns = asked["names"][name]
-        answers = turns[min(queries.count(name), len(turns) - 1)]
-        queries.append(name)
+        turn = queries.count(name) if kind == 1 else max(queries.count(name) - 1, 0)
+        answers = [address for address in turns[min(turn, len(turns) - 1)] if (":" in address) == (kind == 28)]
+        if kind == 1:
+            queries.append(name)
+    family = socket.AF_INET if kind == 1 else socket.AF_INET6
+    packed = [socket.inet_pton(family, address) for address in answers]
     head = query[:2] + struct.pack("!HHHHH", 0x8180, 1, len(answers), 0, 0)
-    records = [struct.pack("!HHHIH", 0xC00C, 1, 1, 0, 4) + socket.inet_aton(address) for address in answers]
+    records = [struct.pack("!HHHIH", 0xC00C, kind, 1, 0, len(address)) + address for address in packed]
     return head + query[12 : at + 5] + b"".join(records)
 
 
@@ -46,7 +72,8 @@ def names():
 
 
 def serve(address, port, tls):
-    listener = socket.create_server((address, port), backlog=64)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.create_server((address, port), family=family, backlog=64)
     listening.release()
     while True:
         stream, _ = listener.accept()
@@ -94,8 +121,9 @@ def answer(stream, address, port, tls):
 listening = threading.Semaphore(0)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 context.load_cert_chain(asked["certificate"], asked["key"])
-works = [(names, ())] + [(serve, (address, 80, False)) for address in [*asked["addresses"], "127.0.0.1"]]
-works += [(serve, (address, 443, True)) for address in [*asked["addresses"], "127.0.0.1"]]
+served = [*asked["addresses"], "127.0.0.1", *([asked["six"], "::1"] if has_six else [])]
+works = [(names, ())]
+works += [(serve, (address, port, tls)) for address in served for port, tls in ((80, False), (443, True))]
 for work, args in works:
     threading.Thread(target=work, args=args, daemon=True).start()
 for _ in works:
@@ -111,4 +139,4 @@ with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
     for command in asked["commands"]:
         ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
         runs.append({"code": ran.returncode, "stdout": ran.stdout, "stderr": ran.stderr})
-print(json.dumps({"runs": runs, "queries": queries, "seen": seen}))
+print(json.dumps({"runs": runs, "queries": queries, "seen": seen, "six": has_six}))

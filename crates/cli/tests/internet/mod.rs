@@ -12,6 +12,7 @@ use crate::scene::Scene;
 
 /// A public address, that of no machine but this one here.
 pub(crate) const PUBLIC: &str = "93.184.215.14";
+pub(crate) const PUBLIC_6: &str = "2606:2800:21f:cb07:6820:80da:af6b:8b2c";
 pub(crate) const OTHER: &str = "93.184.215.15";
 
 /// What came of some runs.
@@ -83,7 +84,7 @@ impl Internet<'_> {
             .map(|command| if user.is_root() { command } else { [back.clone(), command].concat() })
             .collect();
         let asked = json!({
-            "addresses": [PUBLIC, OTHER], "names": self.names, "redirects": self.redirects, "files": self.files,
+            "addresses": [PUBLIC, OTHER], "six": PUBLIC_6, "names": self.names, "redirects": self.redirects, "files": self.files,
             "commands": commands, "certificate": certificate, "key": key,
         });
         let mut unshare = Command::new("unshare");
