@@ -150,7 +150,37 @@ fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         file.write_all(bytes)?;
         file.set_permissions(fs::Permissions::from_mode(0o444))
     });
-    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| {
-        let _ = fs::remove_file(&unfinished);
-    })
+    // Who was first stays: another run may be about to show that very file, and one that was replaced meanwhile has no
+    // place any more to be mounted from. What is broken is replaced all the same.
+    let good = || read(path).is_some_and(|kept| kept.is_empty() || whole(&kept));
+    let placed = written.and_then(|()| match fs::hard_link(&unfinished, path) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && good() => Ok(()),
+        // Also where there are no hard links.
+        Err(_) => fs::rename(&unfinished, path),
+    });
+    let _ = fs::remove_file(&unfinished);
+    placed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_kept_first_stays_unless_it_is_broken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one");
+        let number = || fs::metadata(&path).unwrap().ino();
+        let bytes = contents("00112233 00").unwrap();
+        keep(folder.path(), &path, &bytes).unwrap();
+        let first = number();
+        keep(folder.path(), &path, &bytes).unwrap();
+        assert_eq!(number(), first, "a run may be showing it");
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, b"broken").unwrap();
+        keep(folder.path(), &path, &bytes).unwrap();
+        assert_eq!(read(&path).unwrap(), bytes);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished is left");
+    }
 }
