@@ -146,6 +146,53 @@ fn where_proc_is_masked_it_is_tier_b_also_right_after_the_host_had_tier_a() {
     assert!(text(&output.stderr).contains("/proc in the sandbox"), "{}", text(&output.stderr));
 }
 
+/// Root of a user namespace of other users of the host, as a rootless container has it.
+const ROOTLESS: &str = "import ctypes, os, sys\n\
+    asked, told, done, go = *os.pipe(), *os.pipe()\n\
+    child = os.fork()\n\
+    if child == 0:\n\
+    \x20   if ctypes.CDLL(None).unshare(0x10000000): os._exit(98)\n\
+    \x20   os.write(told, b'x'); os.read(done, 1)\n\
+    \x20   os.setresgid(0, 0, 0); os.setgroups([0]); os.setresuid(0, 0, 0)\n\
+    \x20   os.execvp(sys.argv[1], sys.argv[1:])\n\
+    os.read(asked, 1)\n\
+    for name in ('uid_map', 'gid_map'): open(f'/proc/{child}/{name}', 'w').write('0 100000 65536')\n\
+    os.write(go, b'x')\n\
+    sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))";
+
+#[test]
+fn root_of_a_rootless_container_is_the_user_that_he_is_outside() {
+    if !has_landlock() {
+        skip!("no Landlock of ABI 2 here");
+    }
+    let place = Place::new();
+    let mut owner = 0;
+    if is_root() {
+        owner = 100_000;
+        for path in
+            [place.folder.path().to_owned(), place.work(), place.work().join("a.txt"), place.work().join(".env")]
+        {
+            std::os::unix::fs::chown(path, Some(owner), Some(owner)).unwrap();
+        }
+    }
+    for (tier, user) in [("a", "1000"), ("b", "0")] {
+        let mut command = match is_root() {
+            true => Command::new("/usr/bin/python3"),
+            // Mapped alone: the caller himself.
+            false => Command::new("unshare"),
+        };
+        command.args(if is_root() { &["-I", "-S", "-c", ROOTLESS][..] } else { &["--map-root-user"] });
+        command.arg(agentic_binary());
+        let code = "import os; print(os.getuid(), open('a.txt').read().strip()); open('b.txt', 'w').write('two')";
+        let output = place.dress(command, &["exec", "--tier", tier, "-e", code]);
+        assert_eq!(text(&output.stdout), format!("{user} one\n"), "{tier}: {}", text(&output.stderr));
+        assert_eq!(place.read("b.txt").as_deref(), Some("two"));
+        let written = std::fs::metadata(place.work().join("b.txt")).unwrap();
+        assert!(!is_root() || std::os::unix::fs::MetadataExt::uid(&written) == owner);
+        std::fs::remove_file(place.work().join("b.txt")).unwrap();
+    }
+}
+
 const PLAN: &str = "task: two steps\nsteps:\n  - id: one\n    tool: shell\n    params: {command: \"echo made > made.txt\"}\n  \
     - id: two\n    tool: shell\n    depends_on: [one]\n    params: {command: \"cat made.txt; echo x > lost.txt; exit 3\"}\n";
 

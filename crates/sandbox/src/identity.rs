@@ -10,7 +10,9 @@ use std::ffi::OsStr;
 use std::fmt::Write;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::AtFlags;
 use rustix::mount::MountAttrFlags;
@@ -29,6 +31,20 @@ const FIRST: u32 = 0x7000_0000;
 const RANGE: u32 = 0x1_0000;
 /// Runs at once.
 const SLOTS: u32 = 0xFFF;
+
+/// Owned by root of the host, whoever looks.
+const OF_ROOT: &str = "/proc/sys/kernel/core_pattern";
+
+/// Whether a run gets a user of its own: this process is root of the host.
+///
+/// Root of a user namespace, as in a rootless container, is some other user outside and can give no ids away: what he
+/// starts is his, as an ordinary user's is. He is known by seeing root's files as somebody else's (user_namespaces(7)).
+/// Where that cannot be looked at, root is taken for what it may be.
+pub fn reserves_users() -> bool {
+    static ROOT: OnceLock<bool> = OnceLock::new();
+    let of_somebody = || std::fs::metadata(OF_ROOT).is_ok_and(|found| found.uid() != 0);
+    rustix::process::geteuid().is_root() && *ROOT.get_or_init(|| !of_somebody())
+}
 
 /// The inside user's place among the ids of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +95,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn reserve() -> Result<Self> {
-        if !rustix::process::geteuid().is_root() {
+        if !reserves_users() {
             return Ok(Self { identity: Identity::caller(), _lock: None });
         }
         let start = std::process::id().wrapping_mul(2_654_435_761) % SLOTS;
@@ -106,9 +122,7 @@ impl Slot {
         let ours =
             |base: &u32| *base >= FIRST && (base - FIRST).is_multiple_of(RANGE) && (base - FIRST) / RANGE < SLOTS;
         match base.filter(ours) {
-            Some(base) if rustix::process::geteuid().is_root() => {
-                Ok(Self { identity: Identity::Reserved { base }, _lock: None })
-            }
+            Some(base) if reserves_users() => Ok(Self { identity: Identity::Reserved { base }, _lock: None }),
             _ => Self::reserve(),
         }
     }
@@ -285,7 +299,7 @@ mod tests {
 
     #[test]
     fn two_reservations_never_share_ids() {
-        if !rustix::process::geteuid().is_root() {
+        if !reserves_users() {
             println!("SKIP: two_reservations_never_share_ids: only root reserves ids");
             return;
         }

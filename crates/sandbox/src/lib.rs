@@ -46,6 +46,7 @@ pub use command::{Command, Observer, Stdin, Stream};
 pub use denial::{Certainty, Denial, MOST_DENIALS, Refuser};
 pub use error::{Error, Result};
 pub use gateway::{Gateway, Inside, NetworkDecision, Passage, Traffic};
+pub use identity::reserves_users;
 pub use launch::{Sandbox, Spawner, WarmUp};
 pub use limits::{LimitError, Limits, MB};
 pub use linux::confine::confine_proxy;

@@ -66,7 +66,7 @@ fn report(outcome: Result<Output>, kernel: String) -> HostReport {
                 .filter(|(control, _)| !guarded || !FOLLOWING.contains(control))
                 .map(|(control, _)| (*control, advice(*control).to_owned()))
                 .collect();
-            let tier = match (guarded, rustix::process::geteuid().is_root()) {
+            let tier = match (guarded, crate::identity::reserves_users()) {
                 (true, _) => "B",
                 (false, true) => "A'",
                 (false, false) => "A",

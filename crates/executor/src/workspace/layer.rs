@@ -171,7 +171,7 @@ fn like(root: &Path, folder: &Path) -> Result<(), WorkspaceError> {
     let outcome = (|| {
         let root = std::fs::metadata(root)?;
         std::fs::DirBuilder::new().mode(0o700).create(folder)?;
-        if rustix::process::geteuid().is_root() {
+        if agentic_sandbox::reserves_users() {
             std::os::unix::fs::chown(folder, Some(root.uid()), Some(root.gid()))?;
         }
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(root.mode() & 0o1777 | 0o700))

@@ -228,7 +228,7 @@ impl Workspaces {
         }
         let covered = chosen.iter().all(|(.., why)| !matches!(why, Some(Why::Uncovered(_))));
         // A user of root's making passes no private folder of root's.
-        let reachable = !covered && rustix::process::geteuid().is_root();
+        let reachable = !covered && agentic_sandbox::reserves_users();
         let all =
             if reachable { tree::passable_folder(Path::new(PASSABLE))? } else { self.shared.state.join("layers") };
         let folder = all.join(uuid::Uuid::now_v7().simple().to_string());
@@ -457,7 +457,7 @@ impl Attempt {
     /// A folder of this attempt that the program's user can pass, for what it is to be shown; `None` where the state
     /// folder serves.
     pub(crate) fn passable(&self) -> Option<&Path> {
-        self.folder.as_deref().filter(|_| !self.covered && rustix::process::geteuid().is_root())
+        self.folder.as_deref().filter(|_| !self.covered && agentic_sandbox::reserves_users())
     }
     /// What may be left behind that runs later outside. Default: nothing that is protected, and a layer that would is
     /// refused as a whole.

@@ -288,7 +288,7 @@ fn readable(folder: &std::os::fd::OwnedFd, name: &OsStr, stat: &Stat) -> io::Res
         FileType::RegularFile => 0o400,
         _ => return Ok(()),
     };
-    let root = rustix::process::geteuid().is_root();
+    let root = agentic_sandbox::reserves_users();
     if !root && stat.st_mode & wanted != wanted {
         rustix::fs::chmodat(folder, name, Mode::from(stat.st_mode & 0o7777 | wanted), AtFlags::empty())?;
     }

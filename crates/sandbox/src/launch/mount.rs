@@ -22,7 +22,7 @@ impl Sandbox {
             return Err(Error::Policy("only an overlay can be mounted".into()));
         };
         self.check_owner()?;
-        if rustix::process::geteuid().is_root() {
+        if crate::identity::reserves_users() {
             return mount_as_root(lowers, upper, work);
         }
         let identity = Identity::caller();

@@ -24,7 +24,7 @@ const NOBODY: u32 = 65534;
 /// A step that the kernel refused. A kernel without Landlock is told in the answer.
 pub fn confine_proxy(readable: &[PathBuf]) -> io::Result<Enforcement> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    if rustix::process::geteuid().is_root() {
+    if crate::identity::reserves_users() {
         sys::become_user(NOBODY, NOBODY, true)?;
     }
     let none = CapabilitySet::empty();

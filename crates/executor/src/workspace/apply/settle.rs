@@ -131,7 +131,7 @@ impl Transaction<'_> {
             let open = self.folder(part, &path).map_err(self.failed("open the new folder", part, &path))?;
             let outcome = (|| {
                 let now = rustix::fs::fstat(&*open)?;
-                if rustix::process::geteuid().is_root() {
+                if agentic_sandbox::reserves_users() {
                     let above = self.folder(part, split(&path).0)?;
                     let above = rustix::fs::fstat(&*above)?;
                     rustix::fs::fchown(&*open, Some(Uid::from_raw(above.st_uid)), Some(Gid::from_raw(above.st_gid)))?;

@@ -104,7 +104,7 @@ impl Transaction<'_> {
         copy_bytes(&from, file)?;
         as_read()?;
         attributes::copy(&from, file)?;
-        if rustix::process::geteuid().is_root() {
+        if agentic_sandbox::reserves_users() {
             // Root writes for somebody: what was theirs stays theirs, what is new belongs to the folder's owner.
             let owner = match over {
                 Some(over) => *over,
