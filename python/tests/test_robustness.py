@@ -15,7 +15,7 @@ import pytest
 from agentic_executor import AgenticExecutor, ExecutionPlan, ExecutionResult, ExecutionStep
 from agentic_executor._folder import remove_tree
 from agentic_executor._install import check_requirement
-from agentic_executor.errors import InvalidValueError
+from agentic_executor.errors import AgenticError, InvalidValueError
 from agentic_executor.sandbox import CodeSandbox, SandboxConfig
 from agentic_executor.tools import ToolRegistry
 
@@ -366,3 +366,15 @@ def test_programs_of_the_caller_hold_no_end_of_a_run(run_program: Callable[..., 
 def test_no_package(name: str) -> None:
     with pytest.raises(InvalidValueError, match="^name: "):
         check_requirement(name)
+
+
+def test_a_home_folder_that_is_not_there_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "none"
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("AGENTIC_STATE", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(AgenticError, match=f"the home folder {home} does not exist; set AGENTIC_STATE"):
+        CodeSandbox().execute("print(1)")
+    monkeypatch.setenv("AGENTIC_STATE", str(tmp_path / "state"))
+    assert CodeSandbox().execute("print(1)").stdout == "1\n"
+    assert not home.exists()

@@ -3,6 +3,7 @@
 mod scene;
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -189,6 +190,27 @@ fn exec_opens_no_journal() {
     scene.run(["exec", "-e", "1"]).ends(0);
     assert!(!scene.path("state/agentic/journal.sqlite3").exists());
     assert!(is_empty(&scene.path("home")), "something was left in the home folder");
+}
+
+#[test]
+fn a_home_folder_that_is_not_there_is_not_made() {
+    let scene = Scene::new();
+    let home = scene.path("home/none");
+    let run = |state: Option<&Path>| {
+        let mut command = scene.command(["exec", "-e", "print('ran')"]);
+        command.env("HOME", &home).env_remove("XDG_STATE_HOME");
+        if let Some(state) = state {
+            command.env("AGENTIC_STATE", state);
+        }
+        command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap()
+    };
+    let refused = run(None);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(125), "{said}");
+    assert!(said.contains("home/none does not exist") && said.contains("AGENTIC_STATE"), "{said}");
+    let told = run(Some(&scene.path("state/told")));
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert!(!home.exists());
 }
 
 #[test]

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::host::{Host, Target};
 use crate::process::NAME;
 use crate::rules::{Access, HostPattern, RuleError};
+use crate::serve::MOST_TOLD;
 use crate::tls::system_bundle;
 use crate::wire::{Entry, Order, Word};
 
@@ -183,17 +184,21 @@ impl Passage for Running {
     }
 }
 
-/// Decisions until the proxy says that there are no more.
+/// Decisions until the proxy says that there are no more. They come as they end. A proxy that tells more than it should
+/// is not given room for it.
 fn collect(socket: &OwnedFd) -> Traffic {
-    let mut decisions: Vec<NetworkDecision> = Vec::new();
-    loop {
+    let mut decided: BTreeMap<u64, NetworkDecision> = BTreeMap::new();
+    let dropped = loop {
         match channel::receive::<Word>(socket) {
-            Ok(Some((Word::Decided(decision), _))) => decisions.push(*decision),
-            Ok(Some((Word::Ended { dropped }, _))) => return Traffic { decisions, dropped },
+            Ok(Some((Word::Decided(number, decision), _))) if (decided.len() as u64) < MOST_TOLD => {
+                decided.insert(number, *decision);
+            }
+            Ok(Some((Word::Ended { dropped }, _))) => break dropped,
             Ok(Some(_)) => {}
-            Ok(None) | Err(_) => return Traffic { decisions, dropped: 0 },
+            Ok(None) | Err(_) => break 0,
         }
-    }
+    };
+    Traffic { decisions: decided.into_values().collect(), dropped }
 }
 
 fn readable(socket: &OwnedFd, most: Duration) -> bool {

@@ -32,7 +32,7 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 /// How long a host may be silent in an answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(600);
 /// Decisions that are told; further ones are counted.
-const MOST_TOLD: u64 = 1000;
+pub(crate) const MOST_TOLD: u64 = 1000;
 /// Addresses of one name that are tried.
 const MOST_ADDRESSES: usize = 6;
 const STACK: usize = 512 << 10;
@@ -85,6 +85,8 @@ impl From<io::Error> for Denied {
 
 /// One decision while its connection lasts.
 struct Open {
+    /// Counted as they were asked for.
+    number: u64,
     decision: Mutex<NetworkDecision>,
     sent: AtomicU64,
     received: AtomicU64,
@@ -113,6 +115,7 @@ struct Inner {
     upstream: Upstream,
     authority: Option<Authority>,
     tell: Tell,
+    asked: AtomicU64,
     told: AtomicU64,
     bytes: AtomicU64,
     connections: AtomicU64,
@@ -148,6 +151,7 @@ impl Server {
             upstream,
             authority,
             tell: Box::new(tell),
+            asked: AtomicU64::new(0),
             told: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             connections: AtomicU64::new(0),
@@ -190,7 +194,7 @@ impl Server {
         decision.sent = open.sent.load(Ordering::Relaxed);
         decision.received = open.received.load(Ordering::Relaxed);
         if self.0.told.fetch_add(1, Ordering::Relaxed) < MOST_TOLD {
-            (self.0.tell)(Word::Decided(Box::new(decision)));
+            (self.0.tell)(Word::Decided(open.number, Box::new(decision)));
         }
     }
 
@@ -201,7 +205,9 @@ impl Server {
         target: Option<&Target>,
         work: impl FnOnce(&Arc<Open>) -> Result<(), Denied>,
     ) -> Result<(), Denied> {
+        let number = self.0.asked.fetch_add(1, Ordering::Relaxed);
         let open = Arc::new(Open {
+            number,
             decision: Mutex::new(NetworkDecision {
                 allowed: false,
                 kind: kind.to_owned(),
@@ -219,7 +225,6 @@ impl Server {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         });
-        let number = Arc::as_ptr(&open) as usize as u64;
         self.lock_open().insert(number, open.clone());
         let result = work(&open);
         if let Err(denied) = &result {

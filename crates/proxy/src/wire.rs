@@ -33,8 +33,8 @@ pub(crate) enum Word {
     Ready { confined: Said, authority: Option<String> },
     /// It cannot serve.
     Failed(String),
-    /// One decision.
-    Decided(Box<NetworkDecision>),
+    /// One decision that has ended, and which it was of those that were asked for.
+    Decided(u64, Box<NetworkDecision>),
     /// All has been told, but for this many decisions.
     Ended { dropped: u64 },
 }

@@ -117,6 +117,12 @@ impl Settings {
         let told = path("state")?;
         let state = state_folder(told.clone(), &env, home.as_deref())
             .ok_or_else(|| errors::state(py, "no state folder: set AGENTIC_STATE or HOME".into()))?;
+        // Debian names a home that is not there for users who shall have none: it is not ours to make.
+        if let Some(home) = home.as_deref().filter(|home| state.starts_with(home) && !home.exists()) {
+            let message =
+                format!("no state folder: the home folder {} does not exist; set AGENTIC_STATE", home.display());
+            return Err(errors::state(py, message));
+        }
         let roots: Vec<PathBuf> =
             std::iter::once(workspace.clone()).chain(roots.iter().map(|root| workspace.join(root))).collect();
         let outside = state_outside(&state, &roots).map_err(|error| errors::state(py, error.to_string()))?;

@@ -55,7 +55,7 @@ pub struct Inside {
 /// What went through a gateway, and what did not.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Each connection or request that was decided, in the order in which they ended.
+    /// Each connection or request that was decided, in the order in which they were asked for.
     pub decisions: Vec<NetworkDecision>,
     /// How many further decisions are not listed.
     pub dropped: u64,

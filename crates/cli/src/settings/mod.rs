@@ -413,10 +413,18 @@ impl Chosen<'_> {
         let home = home.as_deref();
         let state = match self.text("state") {
             Some(path) => expand(path, home),
-            None => found.state_dir.clone().ok_or_else(|| {
-                Failure::bad_input("failed to find the state folder: there is no home folder")
-                    .hint("set AGENTIC_STATE to a private folder")
-            })?,
+            None => {
+                let fail = |why: String| {
+                    Failure::bad_input(format!("failed to find the state folder: {why}"))
+                        .hint("set AGENTIC_STATE to a private folder")
+                };
+                let state = found.state_dir.clone().ok_or_else(|| fail("there is no home folder".into()))?;
+                // Debian names a home that is not there for users who shall have none: it is not ours to make.
+                if let Some(home) = home.filter(|home| state.starts_with(home) && !home.exists()) {
+                    return Err(fail(format!("the home folder {} does not exist", home.display())));
+                }
+                state
+            }
         };
         let allow_degraded = self
             .list("sandbox.allow_degraded")

@@ -25,15 +25,18 @@ def six(address):
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as control:
             fcntl.ioctl(control, SIOCSIFADDR, struct.pack("=16sIi", packed, 128, socket.if_nametoindex("lo")))
-        # It takes a moment to be an address that can be bound.
-        end = time.monotonic() + 10
-        while packed.hex() not in open("/proc/net/if_inet6").read():
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.01)
     except OSError:
         return False
-    return True
+    # Listed, it may still take a moment to be an address that can be bound.
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as trial:
+                trial.bind((address, 0))
+            return True
+        except OSError:
+            time.sleep(0.01)
+    return False
 
 
 has_six = six(asked["six"])
@@ -127,7 +130,8 @@ works += [(serve, (address, port, tls)) for address in served for port, tls in (
 for work, args in works:
     threading.Thread(target=work, args=args, daemon=True).start()
 for _ in works:
-    listening.acquire()
+    if not listening.acquire(timeout=30):
+        sys.exit("a server of the test's internet does not listen")
 
 with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
     configuration.write("nameserver 127.0.0.1\noptions timeout:5 attempts:1\n")

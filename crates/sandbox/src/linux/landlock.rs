@@ -199,8 +199,8 @@ mod tests {
         }
         let ended = in_child(|| {
             no_new_privs().unwrap();
-            let error = restrict(&["/nonexistent/agentic".into()], &[]).unwrap_err();
-            assert!(error.to_string().contains("/nonexistent/agentic"), "{error}");
+            let error = restrict(&["/proc/none/agentic".into()], &[]).unwrap_err();
+            assert!(error.to_string().contains("/proc/none/agentic"), "{error}");
             // And nothing is in force.
             assert!(fs::read_dir("/").is_ok());
             0

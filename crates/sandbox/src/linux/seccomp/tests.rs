@@ -33,7 +33,7 @@ fn native() -> Option<Arch> {
 fn closed_calls_answer_exactly_and_only_because_of_the_filter() {
     let Some(arch) = native() else { return };
     let program = Program::build(arch, DEFAULT, None);
-    const NOWHERE: &[u8] = b"/nonexistent/agentic\0";
+    const NOWHERE: &[u8] = b"/proc/none/agentic\0";
     let nowhere = NOWHERE.as_ptr() as u64;
     let limit = libc::rlimit { rlim_cur: 64, rlim_max: 64 };
     let limit = &raw const limit as u64;
