@@ -126,17 +126,25 @@ pub struct Cold {
     /// Controls whose absence is accepted, because they were taken away.
     allow_degraded: BTreeSet<Control>,
     tier: Tier,
+    /// How many times the usual an emulated processor may take.
+    slowness: u32,
     name: String,
 }
 
 impl Cold {
     /// Under every control, in tier A: never silently the one below.
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, allow_degraded: BTreeSet::new(), tier: Tier::A, name: "cold".into() }
+        Self { sandbox, allow_degraded: BTreeSet::new(), tier: Tier::A, slowness: 1, name: "cold".into() }
     }
     /// In tier B, without a namespace.
     pub fn without_namespaces(sandbox: Sandbox) -> Self {
         Self { tier: Tier::B, name: "cold, tier B".into(), ..Self::new(sandbox) }
+    }
+    /// On a processor that many times as slow as the one the corpus was written on: limits of ten seconds and more, which
+    /// are to end a program that hangs and not to be met, are that much longer.
+    #[must_use]
+    pub fn slowed(self, slowness: u32) -> Self {
+        Self { slowness: slowness.max(1), ..self }
     }
     /// In tier A without barriers, for a control.
     pub(crate) fn weakened(sandbox: Sandbox, barriers: &str) -> Self {
@@ -182,13 +190,24 @@ impl Cold {
         if setup.hidden {
             policy.hide = vec![bait.shared().join("hidden")];
         }
-        command.policy(policy).limits(limits(setup)).stdin(match setup.stdin {
+        command.policy(policy).limits(self.limits(setup)).stdin(match setup.stdin {
             0 => Stdin::Null,
             bytes => Stdin::Bytes(vec![b'x'; bytes]),
         });
         Ok((command, folder))
     }
+
+    fn limits(&self, setup: &Setup) -> Limits {
+        let mut limits = limits(setup);
+        let longer = |limit: Duration| if limit < LONG { limit } else { limit * self.slowness };
+        limits.wall = longer(limits.wall);
+        limits.cpu = limits.cpu.map(longer);
+        limits
+    }
 }
+
+/// From here on a time limit is there in case that a program hangs.
+const LONG: Duration = Duration::from_secs(10);
 
 fn limits(setup: &Setup) -> Limits {
     let mut limits = Limits::default();
@@ -220,7 +239,9 @@ impl Enclosure for Cold {
     }
     fn without(&self, sandbox: Sandbox, barriers: &str) -> Option<Box<dyn Enclosure>> {
         let there = self.tier != Tier::B || tier_b::has_barriers(barriers);
-        there.then(|| -> Box<dyn Enclosure> { Box::new(Self { tier: self.tier, ..Self::weakened(sandbox, barriers) }) })
+        there.then(|| -> Box<dyn Enclosure> {
+            Box::new(Self { tier: self.tier, slowness: self.slowness, ..Self::weakened(sandbox, barriers) })
+        })
     }
     fn run_paired(&self, act: Act, setup: &Setup, bait: &Bait, pair: Option<&str>) -> Result<Ran, String> {
         let output = if setup.imports() {
@@ -228,7 +249,7 @@ impl Enclosure for Cold {
             let text = program::text(act).ok_or("this act is more than a program")?;
             let source = program::source(&text, bait, Some(&folder.path()), pair);
             let state = folder.place.path().join("state");
-            imports::run((&self.sandbox, self.tier), setup, limits(setup), source, (&folder.path(), &state))?
+            imports::run((&self.sandbox, self.tier), setup, self.limits(setup), source, (&folder.path(), &state))?
         } else {
             let (command, _folder) = self.command(act, setup, bait, pair)?;
             command.output(&self.sandbox).map_err(|error| error.to_string())?

@@ -33,6 +33,8 @@ pub enum Control {
     NotShown(String),
     /// It cannot be run here, for this reason.
     Skipped(String),
+    /// Outside, this kernel answers that it has none of what is attempted, by this line.
+    Lacking(String),
 }
 
 /// One attempt's result.
@@ -150,6 +152,7 @@ impl Report {
         {
             let first = row.controls.iter().find_map(|control| match control {
                 Control::Skipped(why) => Some(why.as_str()),
+                Control::Lacking(_) => Some("this kernel has none"),
                 Control::Shown | Control::NotShown(_) => None,
             });
             let reason = first.unwrap_or("it has none").split([':', '(']).next().unwrap_or_default().trim();
@@ -165,12 +168,13 @@ impl Report {
             Outcome::Skipped(why) => Some(format!("skipped {}: {why}", row.id)),
             Outcome::NotPromised(sentence) => Some(format!("not promised {}: {sentence}", row.id)),
             _ if !row.shown() && row.sound() => {
-                let why: Vec<&str> = row
+                let why: Vec<String> = row
                     .controls
                     .iter()
                     .map(|control| match control {
-                        Control::Skipped(why) | Control::NotShown(why) => why.as_str(),
-                        Control::Shown => "",
+                        Control::Skipped(why) | Control::NotShown(why) => why.clone(),
+                        Control::Lacking(line) => format!("this kernel has none ({line})"),
+                        Control::Shown => String::new(),
                     })
                     .collect();
                 Some(format!("no control here for {}: {}", row.id, why.join("; ")))

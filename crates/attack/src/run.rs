@@ -74,8 +74,7 @@ impl Runner<'_> {
             None => match Bait::new() {
                 Ok(bait) => {
                     let outcome = self.attempt(attempt, &bait);
-                    let controls = attempt.proofs.iter().map(|proof| self.control(attempt, proof)).collect();
-                    (outcome, controls)
+                    (outcome, self.controls(attempt))
                 }
                 Err(error) => (Outcome::Inconclusive(format!("no bait could be laid out: {error}")), Vec::new()),
             },
@@ -121,6 +120,20 @@ impl Runner<'_> {
         }
     }
 
+    /// Its controls in turn. What the kernel lacks outside, none inside can show, although it may answer there as a barrier
+    /// does.
+    fn controls(&self, attempt: &Attempt) -> Vec<Control> {
+        let mut controls: Vec<Control> = Vec::new();
+        for proof in attempt.proofs {
+            let lacking = controls.iter().find(|control| matches!(control, Control::Lacking(_))).cloned();
+            controls.push(match (self.control(attempt, proof), lacking) {
+                (Control::NotShown(_), Some(lacking)) => lacking,
+                (control, _) => control,
+            });
+        }
+        controls
+    }
+
     fn control(&self, attempt: &Attempt, proof: &Proof) -> Control {
         let bait = match Bait::new() {
             Ok(bait) => bait,
@@ -162,7 +175,7 @@ impl Runner<'_> {
                 let line = ran.stdout.lines().last().unwrap_or_default().to_owned();
                 let lacks = attempt.missing.contains(&line.as_str());
                 if lacks && (on_host || !attempt.refused.contains(&line.as_str())) {
-                    return Control::Skipped(format!("this kernel has none ({line})"));
+                    return Control::Lacking(line);
                 }
                 Control::NotShown(format!("{proof:?}: {}", told(&ran)))
             }

@@ -3,6 +3,7 @@
 //! `AGENTIC_ATTACK` narrows it to ids that contain a word, for whoever writes an attempt.
 
 mod common;
+mod slowness;
 
 use agentic_attack::{Cold, Runner, Weakened, groups};
 use agentic_sandbox::{Sandbox, Spawner};
@@ -11,7 +12,7 @@ use agentic_testkit::{report_skip, spawner_binary};
 #[test]
 fn nothing_escapes_and_nothing_is_inconclusive() {
     let sandbox = Sandbox::new(Spawner::Path(spawner_binary())).expect("a sandbox");
-    let enclosure = Cold::new(sandbox);
+    let enclosure = Cold::new(sandbox).slowed(slowness::here());
     let weakened = common::weakened_spawner().map(|path| Weakened::new(&path).expect("a folder for weakened spawners"));
     if weakened.is_none() {
         report_skip("no weakened spawner: set AGENTIC_WEAKENED_SPAWNER; controls that need one are left out");

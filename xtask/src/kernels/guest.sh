@@ -16,6 +16,9 @@ ln -sfn /proc/self/fd /dev/fd
 mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /run
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs /tmp
 ip link set lo up
+# A host is on a network, has an address there and knows a neighbour.
+ip link add eth0 type dummy && ip link set eth0 up && ip address add 192.0.2.2/24 dev eth0 &&
+    ip neighbour add 192.0.2.1 lladdr 02:00:00:00:00:01 nud permanent dev eth0
 hostname guest
 
 stty -F /dev/ttyS1 raw -echo
@@ -70,7 +73,7 @@ as() {
         exec "${become[@]}" env -i PATH=/usr/local/bin:/usr/bin:/bin LANG=C.UTF-8 HOME="$home" \
             TMPDIR="/var/tmp/$user" AGENTIC_BIN=/tests/bin/agentic AGENTIC_SPAWNER=/tests/bin/agentic-spawner \
             AGENTIC_WEAKENED_SPAWNER=/tests/bin/weakened-spawner \
-            AGENTIC_TEST_ROOT=/tests/project INSTA_WORKSPACE_ROOT=/tests/project INSTA_UPDATE=no \
+            AGENTIC_ATTACK_SLOWNESS=20 AGENTIC_TEST_ROOT=/tests/project INSTA_WORKSPACE_ROOT=/tests/project INSTA_UPDATE=no \
             "$@"
     ) < /dev/null
 }

@@ -148,7 +148,7 @@ pub(in crate::groups) const CALLS: &[Attempt] = &[
     call("kernel/perf-event-open", "the kernel, measured",
         (c::SYS_perf_event_open, "0, 0, 0, 0, 0"), PERM, FAULT, &[Host, Without("call:perf_event_open")]),
     call("kernel/init-module", "code in the kernel",
-        (c::SYS_init_module, "0, 0, 0"), PERM, BAD, &[HostAsRoot]),
+        (c::SYS_init_module, "0, 0, 0"), PERM, &["ENOEXEC"], &[HostAsRoot]),
     call("kernel/finit-module", "code in the kernel",
         (c::SYS_finit_module, "-1, 0, 0"), PERM, BAD, &[HostAsRoot]),
     call("kernel/delete-module", "less code in the kernel",
