@@ -19,7 +19,7 @@ _MOST_MB = _MOST_BYTES >> 20
 _NETWORK_FIELDS = ("allow_net", "secrets", "tls_terminate", "trust_ca", "max_net")
 _CONTROLS = (
     "user_namespace mount_namespace pid_namespace network_namespace ipc_namespace uts_namespace cgroup_namespace view "
-    "capabilities no_new_privs landlock seccomp memory processes cpu disk imports dotenv"
+    "capabilities no_new_privs landlock seccomp memory processes cpu disk network_proxy imports dotenv"
 ).split()
 
 

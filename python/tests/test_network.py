@@ -70,7 +70,7 @@ def test_an_allowed_host_is_reached_and_no_other(server: Server) -> None:
     assert "403" in result.stderr
     (denial,) = [one for one in result.denials if one["control"] == "network_allow_list"]
     assert (denial["rule"], denial["object"]) == ("no rule allows other.test:80", "other.test:80")
-    assert denial["how_to_allow"] == "--allow-net other.test"
+    assert denial["how_to_allow"] == 'name the host (--allow-net other.test, allow_net=["other.test"])'
     # Programs stay blocked, and without the rule nothing is reached.
     assert "subprocess" in sandbox.execute("import subprocess").stderr
     assert CodeSandbox(SandboxConfig(blocked_imports=[])).execute(fetch(server.url)).status is SandboxStatus.ERROR

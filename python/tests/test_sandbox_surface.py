@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,6 +36,20 @@ def test_the_defaults_of_a_config() -> None:
     assert config.blocked_imports == BLOCKED
     assert config.working_dir is None
     assert config.cleanup_on_exit is True
+
+
+def test_every_control_that_the_engine_knows_can_be_given_up_by_name() -> None:
+    from agentic_executor import _native, _sandbox_form
+
+    sandbox = {**_sandbox_form.sandbox_dict(SandboxConfig()), "allow_degraded": ["no_control"]}
+    with pytest.raises(ValueError, match="no_control") as refused:
+        _native.check_sandbox(sandbox, {})
+    unknown, *known = re.findall("`([a-z_]+)`", str(refused.value))
+    assert unknown == "no_control"
+    assert "network_proxy" in known
+    assert SandboxConfig(allow_degraded=known).allow_degraded == known
+    with pytest.raises(ValueError, match=r"allow_degraded\[0\]"):
+        SandboxConfig(allow_degraded=["no_control"])
 
 
 def test_the_blocked_imports_of_a_config_are_its_own() -> None:

@@ -109,7 +109,7 @@ fn another_host_is_refused_with_the_flag_that_would_allow_it() {
     // A person is told of it when the program failed.
     let seen = scene.run(["exec", "--allow-net", &rule, "-e", &format!("{code}\nraise SystemExit(3)")]);
     seen.ends(3)
-        .says("agentic: refused: other.test:81 (no rule allows other.test:81); to allow it: --allow-net other.test:81");
+        .says("agentic: refused: other.test:81 (no rule allows other.test:81); to allow it: name the host (--allow-net other.test:81, ");
 }
 
 #[test]
@@ -426,8 +426,11 @@ fn what_cannot_be_meant_is_refused_before_anything_runs() {
         "--trust-ca: /etc/hosts: it holds no certificate",
     );
     refused(&["--allow-net", "api.test", "--trust-ca", "/nowhere"], "--trust-ca: /nowhere: failed to read it");
-    refused(&["--allow-net", "api.test", "--tls-terminate", "b.test"], "add `--allow-net b.test`");
-    refused(&["--allow-net", "api.test", "--secret", "X=env:TOKEN@http://b.test"], "add `--allow-net b.test:80`");
+    refused(
+        &["--allow-net", "api.test", "--tls-terminate", "b.test"],
+        "name b.test as a host (--allow-net, allow_net)",
+    );
+    refused(&["--allow-net", "api.test", "--secret", "X=env:TOKEN@http://b.test"], "b.test:80 is not allowed: name it");
     refused(&["--allow-net", "api.test", "--secret", "X=env:TOKEN@http://*.api.test"], "a secret is for one host");
     let twice = ["--secret", "X=env:TOKEN@http://api.test", "--secret", "X=env:TOKEN@http://api.test/v1"];
     refused(&[&["--allow-net", "api.test"], &twice[..]].concat(), "the same header is set for http://api.test:80/");

@@ -76,7 +76,8 @@ impl Client<'_> {
         let target = format!("{name}:{}", server.port);
         let denial = &seen.json()["denials"][0];
         assert_eq!(denial["control"], "network_allow_list", "{seen:?}");
-        assert_eq!(denial["how_to_allow"], format!("--allow-net {target}"), "{seen:?}");
+        let how = format!("name the host (--allow-net {target}, allow_net=[\"{target}\"])");
+        assert_eq!(denial["how_to_allow"], how, "{seen:?}");
         for one in decisions(&seen) {
             assert_eq!(one["allowed"], false, "{one}");
             assert_eq!(one["reason"], format!("no rule allows {target}"));

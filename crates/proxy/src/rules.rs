@@ -399,11 +399,11 @@ impl Access {
             let refuse = |why: String| Err((Field::Secrets, wrong(&format!("{header}=…@{scope}"), why)));
             let Target { host, .. } = &scope.target;
             if self.rule(&scope.target).is_none() {
-                return refuse(format!("{} is not allowed: add `--allow-net {}`", scope.target, scope.target));
+                return refuse(format!("{} is not allowed: name it (--allow-net, allow_net)", scope.target));
             }
             if scope.tls && !self.terminates(host) {
                 return refuse(format!(
-                    "a header cannot be set inside TLS that is not opened: add `--tls-terminate {host}`, which lets the proxy read and write what is said to {host}"
+                    "a header cannot be set inside TLS that is not opened: name the host (--tls-terminate {host}, tls_terminate), which lets the proxy read and write what is said to {host}"
                 ));
             }
             let twice = self.secrets[..number].iter().find(|other| other.header == *header && other.scope.meets(scope));
@@ -422,7 +422,9 @@ impl Access {
                 _ => false,
             });
             if !used {
-                let why = format!("TLS is to be opened where nothing is allowed: add `--allow-net {pattern}`");
+                let why = format!(
+                    "TLS is to be opened where nothing is allowed: name {pattern} as a host (--allow-net, allow_net)"
+                );
                 return Err((Field::TlsTerminate, wrong(&pattern.to_string(), why)));
             }
         }
@@ -535,9 +537,21 @@ mod tests {
     fn a_secret_needs_its_host_allowed_and_its_tls_opened() {
         let secret = "X=env:T@api.test".parse::<SecretSpec>().unwrap().with_value("v").unwrap();
         let mut access = Access { secrets: vec![secret], ..Access::default() };
-        assert!(access.validate().unwrap_err().to_string().contains("--allow-net api.test:443"));
+        assert!(
+            access
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("api.test:443 is not allowed: name it (--allow-net, allow_net)")
+        );
         access.allow.push("api.test".parse().unwrap());
-        assert!(access.validate().unwrap_err().to_string().contains("--tls-terminate api.test"));
+        assert!(
+            access
+                .validate()
+                .unwrap_err()
+                .to_string()
+                .contains("name the host (--tls-terminate api.test, tls_terminate)")
+        );
         access.terminate.push("api.test".parse().unwrap());
         access.validate().unwrap();
         access.terminate.push("other.test".parse().unwrap());

@@ -473,7 +473,7 @@ impl Server {
             return Err(Denied {
                 status: 403,
                 reason: format!("no rule allows {target}"),
-                remedy: Some(format!("--allow-net {}", suggestion(target))),
+                remedy: Some(remedy(&suggestion(target))),
             });
         };
         let addresses: Vec<IpAddr> = match (&target.host, rule.via) {
@@ -501,7 +501,8 @@ impl Server {
                         status: 403,
                         reason: told.clone().unwrap_or_else(|| format!("{target} has no address")),
                         remedy: found.first().map(|address| {
-                            format!("--allow-net {}={address}, if that address is meant", suggestion(target))
+                            let pinned = remedy(&format!("{}={address}", suggestion(target)));
+                            format!("if that address is meant, {pinned}")
                         }),
                     });
                 }
@@ -542,6 +543,11 @@ fn check_name(target: &Target, name: Option<&str>) -> Result<(), Denied> {
 /// The rule that would allow a target.
 fn suggestion(target: &Target) -> String {
     if matches!(target.port, 80 | 443) { target.host.to_string() } else { target.to_string() }
+}
+
+/// What to change, for whoever started the run: a person at a terminal, or a Python program.
+fn remedy(rule: &str) -> String {
+    format!("name the host (--allow-net {rule}, allow_net=[\"{rule}\"])")
 }
 
 /// Says no, as far as the client listens.

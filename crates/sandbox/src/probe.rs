@@ -104,7 +104,7 @@ fn advice(control: Control) -> &'static str {
         Control::Disk => {
             "layers on disk are watched, not bounded; a project quota on the state folder's file system bounds them"
         }
-        Control::NetworkNamespace => "leave `--network` at `none`",
+        Control::NetworkNamespace => "leave the network at `none` (--network, network)",
         _ => "use a kernel of 5.19 or later with its usual namespaces and seccomp compiled in",
     }
 }

@@ -65,7 +65,7 @@ fn walk(folder: &Path, shown_as: &Path, left: &mut usize, found: &mut Dotenv) {
         for entry in entries.flatten() {
             if *left == 0 {
                 found.incomplete = Some(format!(
-                    "dotenv files are hidden only among the first {MOST_ENTRIES} entries of the workspace; name others with `--hide`"
+                    "dotenv files are hidden only among the first {MOST_ENTRIES} entries of the workspace; name others (--hide, hide)"
                 ));
                 return;
             }
@@ -79,7 +79,7 @@ fn walk(folder: &Path, shown_as: &Path, left: &mut usize, found: &mut Dotenv) {
                     waiting.push_back((below.join(&name), depth + 1));
                 } else {
                     found.incomplete.get_or_insert_with(|| {
-                        format!("dotenv files are hidden only {MOST_DEPTH} folders deep; name others with `--hide`")
+                        format!("dotenv files are hidden only {MOST_DEPTH} folders deep; name others (--hide, hide)")
                     });
                 }
             }

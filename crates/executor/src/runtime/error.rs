@@ -15,7 +15,8 @@ pub enum RuntimeError {
     /// No interpreter was found.
     #[error(
         "no {language} interpreter found: looked for {names} in {places}; install one, or name it by path with \
-         `--runtime PATH` (setting `runtimes.{language}`)"
+         `--runtime PATH` (setting `sandbox.runtimes.{language}`{})",
+        if *.language == "python" { ", in Python `python`" } else { "" }
     )]
     Missing {
         /// The language.

@@ -318,7 +318,7 @@ impl Search<'_> {
             let named_by_workspace = origin == Origin::Workspace;
             if named_by_workspace && !toolchains::holds_interpreters(&real, self.host) {
                 return Err(format!(
-                    "the workspace points at {}, which is no known place of interpreters; name it with `--runtime`",
+                    "the workspace points at {}, which is no known place of interpreters; name it (--runtime PATH, python)",
                     real.display()
                 ));
             }

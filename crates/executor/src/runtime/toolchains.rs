@@ -432,6 +432,6 @@ fn without_credentials(path: &Path) -> Result<(), String> {
     file.take(1 << 20).read_to_end(&mut bytes).map_err(|source| source.to_string())?;
     match &*CREDENTIAL {
         Some(credential) if !credential.is_match(&bytes) => Ok(()),
-        _ => Err("it may hold a credential; `--ro` shows it all the same".into()),
+        _ => Err("it may hold a credential; named by path (--ro, read_only) it is shown all the same".into()),
     }
 }

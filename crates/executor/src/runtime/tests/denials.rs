@@ -31,7 +31,13 @@ fn policy() -> Policy {
 
 fn told(policy: &Policy, stderr: &str) -> Vec<Denial> {
     let imports = ImportPolicy { allowed: None, blocked: vec!["socket".into()] };
-    inferred(&output(1, stderr), Under { policy, imports: &imports, dir: Path::new("/w/sub") })
+    let found = inferred(&output(1, stderr), Under { policy, imports: &imports, dir: Path::new("/w/sub") });
+    // A reader who has no command line finds what to change as well.
+    const FIELDS: [&str; 6] = ["allow_net", "blocked_imports", "dotenv=", ", hide)", ", read_only)", ", read_write)"];
+    for how in found.iter().filter_map(|denial| denial.how_to_allow.as_ref()).filter(|how| how.contains("--")) {
+        assert!(FIELDS.iter().any(|field| how.contains(field)), "{how}");
+    }
+    found
 }
 
 fn rules(policy: &Policy, stderr: &str) -> Vec<(Refuser, String, String)> {

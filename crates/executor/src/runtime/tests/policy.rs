@@ -158,7 +158,7 @@ fn a_settings_file_is_shown_only_without_credentials() {
         world.file(".cargo/config.toml", secret);
         let probe = Toolchains::probe(&world.config.host);
         assert!(!probe.shows(&config), "{secret}");
-        assert!(probe.left_out.iter().any(|(path, why)| *path == config && why.contains("--ro")));
+        assert!(probe.left_out.iter().any(|(path, why)| *path == config && why.contains("(--ro, read_only)")));
     }
 }
 
@@ -280,7 +280,7 @@ fn a_dotenv_walk_that_was_cut_short_says_so() {
     let prepared = system_policy(&world.config, None, mounts(&world));
     assert!(prepared.policy.hide.is_empty());
     let Some(Enforcement::Degraded(reason)) = prepared.notes.get(&Control::Dotenv) else { panic!("not said") };
-    assert!(reason.contains("--hide"), "{reason}");
+    assert!(reason.contains("(--hide, hide)"), "{reason}");
 }
 
 #[test]
