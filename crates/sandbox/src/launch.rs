@@ -245,6 +245,7 @@ impl Sandbox {
         let began = Instant::now();
         self.check_owner()?;
         command.limits.validate()?;
+        command.policy.validate()?;
         let mut argv = arguments(command)?;
         let mut env = environment(command)?;
         let mut program = command.program.clone();

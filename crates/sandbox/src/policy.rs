@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::output::Control;
 
 /// Which part of the host a run can see. Neither view shows the home folder, sockets or secrets.
@@ -131,6 +132,22 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Refuses what contradicts itself: an allow-list of hosts for a program that can make no socket to reach them by.
+    ///
+    /// # Errors
+    /// [`Error::Policy`], which names both sides.
+    pub fn validate(&self) -> Result<()> {
+        if self.network != Network::Proxied || !self.closes_inet() {
+            return Ok(());
+        }
+        let closes = match self.profile {
+            Profile::Strict => "profile strict closes",
+            _ => "closed.inet (an import policy that blocks sockets) closes",
+        };
+        Err(Error::Policy(format!(
+            "the network is proxied, so that named hosts can be reached, and {closes} every socket to reach them by: choose one"
+        )))
+    }
     /// The profile whose filter a run gets: [`Profile::Networked`] in place of the default where there is a network.
     pub fn effective_profile(&self) -> Profile {
         match self.profile {

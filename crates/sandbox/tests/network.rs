@@ -2,9 +2,14 @@
 
 mod common;
 
-use agentic_sandbox::{Closed, Limits, Network, Policy};
+use std::io;
+use std::os::fd::OwnedFd;
+
+use agentic_sandbox::{
+    Closed, Command, Error, Gateway, Inside, Limits, Network, Passage, Policy, Profile, Tier, Traffic,
+};
 use agentic_testkit::SecretServer;
-use common::{code, printed, unconfined};
+use common::{code, printed, sandbox, unconfined};
 
 fn connect(port: u16) -> String {
     format!(
@@ -56,4 +61,50 @@ fn without_inet_no_socket_is_made_and_a_socket_pair_still_is() {
     assert_eq!(printed(&code(Policy::default(), Limits::default(), attempt)), "made\nmade\n");
     let closed = Policy { closed: Closed { inet: true, ..Closed::default() }, ..Policy::default() };
     assert_eq!(printed(&code(closed, Limits::default(), attempt)), "EAFNOSUPPORT\nEAFNOSUPPORT\n");
+}
+
+/// A gateway with nothing behind it.
+#[derive(Debug)]
+struct Nowhere(Inside);
+
+impl Gateway for Nowhere {
+    fn open(&self) -> io::Result<Box<dyn Passage>> {
+        Ok(Box::new(Self(self.0.clone())))
+    }
+}
+
+impl Passage for Nowhere {
+    fn inside(&self) -> &Inside {
+        &self.0
+    }
+    fn serve(&mut self, _: Vec<OwnedFd>) -> io::Result<()> {
+        Ok(())
+    }
+    fn close(self: Box<Self>) -> Traffic {
+        Traffic::default()
+    }
+}
+
+#[test]
+fn allowed_hosts_and_closed_sockets_are_refused_as_a_contradiction() {
+    let run = |policy: Policy| {
+        let mut command = Command::new("/bin/true");
+        command.gateway(std::sync::Arc::new(Nowhere(Inside::default()))).policy(policy).output(sandbox())
+    };
+    let proxied = Policy { network: Network::Proxied, tier: Tier::A, ..Policy::default() };
+    let closed = Closed { inet: true, ..Closed::default() };
+    for (policy, closes) in [
+        (Policy { profile: Profile::Strict, ..proxied.clone() }, "profile strict"),
+        (Policy { closed, ..proxied.clone() }, "closed.inet"),
+        (Policy { profile: Profile::Strict, closed, tier: Tier::B, ..proxied.clone() }, "profile strict"),
+    ] {
+        match run(policy) {
+            Err(Error::Policy(why)) => assert!(why.contains("the network is proxied") && why.contains(closes), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    // The controls: each side alone.
+    for policy in [proxied.clone(), Policy { network: Network::None, profile: Profile::Strict, ..proxied }] {
+        assert!(run(policy.clone()).is_ok(), "{policy:?}");
+    }
 }
