@@ -198,11 +198,9 @@ impl Cold {
     }
 
     fn limits(&self, setup: &Setup) -> Limits {
-        let mut limits = limits(setup);
+        let limits = limits(setup);
         let longer = |limit: Duration| if limit < LONG { limit } else { limit * self.slowness };
-        limits.wall = longer(limits.wall);
-        limits.cpu = limits.cpu.map(longer);
-        limits
+        Limits { wall: longer(limits.wall), cpu: limits.cpu.map(longer), ..limits }
     }
 }
 
