@@ -203,12 +203,13 @@ class FileWriteTool(BuiltInTool):
 
 
 class EditTool(BuiltInTool):
-    """`edit`: replaces exact text, in one file or in several, all edits or none.
+    """`edit`: replaces text, in one file or in several, all edits or none. Only white space may differ from the file.
 
-    Arguments of a call: `path`, `old`, `new`, and optional `replace_all` or `expected_count`; or `edits`, a list of
-    such.
-    Text that is not there, or there more than once, is ERROR with cause `edit_mismatch`. Result metadata:
-    `occurrences`, `files` with each file's `diff`, and more.
+    Arguments of a call: `path`, `old`, `new`, and optional `replace_all` or `expected_count`, `expected_hash`,
+    `encoding`; or `edits`, a list of such.
+    Text that is not there, or there more than once, is ERROR with cause `edit_mismatch`; a file whose hash is not
+    `expected_hash` (that of `file_read`) is ERROR with cause `conflict`. Result metadata: `occurrences`, `files` with
+    each file's `tier`, `ranges`, `diff`, `before_hash`, `after_hash`.
 
     Attributes:
         allowed_paths: the folders it keeps to; relative ones are of the current directory at call time. Default: None,
@@ -229,12 +230,13 @@ class EditTool(BuiltInTool):
     __module__ = "agentic_executor.tools"
     _built_in_name = "edit"
     _built_in_description = (
-        "Replace exact text in one file (path, old, new) or in several (edits): all edits or none. "
-        "The text must be there once, unless replace_all or expected_count says otherwise."
+        "Replace text in one file (path, old, new) or in several (edits): all edits or none. "
+        "The text must be there once, unless replace_all or expected_count says otherwise; "
+        "only white space may differ, and the result says so."
     )
     _built_in_parameters = (
         ToolParameter("path", "string", "The file to change, relative to the workspace or absolute.", False),
-        ToolParameter("old", "string", "The text to replace, byte for byte as it is in the file.", False),
+        ToolParameter("old", "string", "The text to replace, as it is in the file.", False),
         ToolParameter("new", "string", "The text to put in its place.", False),
         ToolParameter(
             "replace_all",
@@ -244,6 +246,8 @@ class EditTool(BuiltInTool):
             False,
         ),
         ToolParameter("expected_count", "integer", "How many occurrences must be there; they are all replaced.", False),
+        ToolParameter("expected_hash", "string", "The hash that the file had when it was read.", False),
+        ToolParameter("encoding", "string", "How the file's text is encoded, such as latin-1.", False),
         ToolParameter(
             "edits",
             "array",
@@ -254,10 +258,12 @@ class EditTool(BuiltInTool):
                     "type": "object",
                     "properties": {
                         "path": {"type": "string", "description": "The file to change."},
-                        "old": {"type": "string", "description": "The text to replace, byte for byte."},
+                        "old": {"type": "string", "description": "The text to replace, as it is in the file."},
                         "new": {"type": "string", "description": "The text to put in its place."},
                         "replace_all": {"type": "boolean", "description": "Replace every occurrence."},
                         "expected_count": {"type": "integer", "description": "How many occurrences must be there."},
+                        "expected_hash": {"type": "string", "description": "The hash it had when it was read."},
+                        "encoding": {"type": "string", "description": "How the file's text is encoded."},
                     },
                     "required": ["path", "old", "new"],
                 }

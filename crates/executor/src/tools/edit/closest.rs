@@ -82,21 +82,18 @@ fn likeness(a: &str, b: &str) -> f32 {
 
 /// The usual reasons why text that looks right is not found.
 fn hint(text: &str, old: &str) -> Option<&'static str> {
-    let without_cr = text.replace("\r\n", "\n");
-    if without_cr.contains(&old.replace("\r\n", "\n")) {
-        return Some(if text.contains("\r\n") {
-            "only the line endings differ: the file has CRLF"
-        } else {
-            "only the line endings differ: the file has LF"
-        });
+    let ends = |text: &str| text.replace("\r\n", "\n");
+    let bare_end = old.trim_end_matches(['\r', '\n']);
+    if bare_end.len() < old.len() && ends(text).ends_with(&ends(bare_end)) {
+        return Some("the file ends there, without a line end");
     }
     let trimmed = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
     if trimmed(text).contains(&trimmed(old)) {
-        return Some("only trailing spaces differ");
+        return Some("only trailing spaces differ, and old is no whole lines");
     }
     let bare = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
     if bare(text).contains(&bare(old)) {
-        return Some("only the indentation differs (tabs and spaces count)");
+        return Some("only the indentation differs, and not by the same everywhere");
     }
     None
 }
@@ -146,14 +143,15 @@ mod tests {
 
     #[test]
     fn usual_reasons_are_named() {
+        let hint = |text, old| closest(text, old).unwrap().hint;
+        assert_eq!(hint("a = 1\r\nb = 2", "a = 1\nb = 2\n"), Some("the file ends there, without a line end"));
         assert_eq!(
-            closest("a = 1\r\nb = 2\r\n", "a = 1\nb = 2").unwrap().hint,
-            Some("only the line endings differ: the file has CRLF")
+            hint("xa = 1  \nb = 2\n", "a = 1\nb = 2"),
+            Some("only trailing spaces differ, and old is no whole lines")
         );
-        assert_eq!(closest("a = 1  \nb = 2\n", "a = 1\nb = 2").unwrap().hint, Some("only trailing spaces differ"));
         assert_eq!(
-            closest("\ta = 1\n", "    a = 1").unwrap().hint,
-            Some("only the indentation differs (tabs and spaces count)")
+            hint("if x:\n  a = 1\n      b = 2\n", "    a = 1\n    b = 2"),
+            Some("only the indentation differs, and not by the same everywhere")
         );
     }
 

@@ -1,8 +1,9 @@
-//! `edit`: replaces exact text, in one file or many, all or nothing.
+//! `edit`: replaces text where it stands exactly once, in one file or many, all or nothing.
 //!
 //! [`EditTool`] resolves every edit of a call in memory first ([`draft`]), in order, so that an edit sees what
-//! the one before it did; only when all of them fit is anything written. What does not match is never guessed at:
-//! two places are an error with their lines, none is an error with the nearest region.
+//! the one before it did; only when all of them fit is anything written. Text that differs from the file in white space
+//! alone is found by tiers ([`matching`]) and the result says by which. What does not match is never guessed at: two
+//! places are an error with their lines, none is an error with the nearest region. `apply_patch` builds on the same parts.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,16 +12,24 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::files::{TextEncoding, unknown_encoding};
 use super::place::{Folders, Places, write_key};
 use super::validate::{self, ArgumentError};
 use super::{Resources, Tool, ToolCall, ToolContext, ToolResult, schema};
 
 mod closest;
 mod draft;
+mod indent;
+mod lines;
 mod matching;
+mod mismatch;
 mod placeholder;
+mod replacing;
+mod writing;
 
-use draft::{Draft, write_all};
+use draft::Draft;
+use matching::Tier;
+use writing::write_all;
 
 /// The arguments of `edit`: one edit, or a list of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -28,7 +37,7 @@ use draft::{Draft, write_all};
 struct EditArgs {
     /// The file to change, relative to the workspace or absolute.
     path: Option<String>,
-    /// The text to replace, byte for byte as it is in the file. Empty only to create a file that does not exist.
+    /// The text to replace, as it is in the file. Empty only to create a file that does not exist.
     old: Option<String>,
     /// The text to put in its place.
     new: Option<String>,
@@ -38,6 +47,10 @@ struct EditArgs {
     /// How many occurrences must be there; they are all replaced. Any other number is refused.
     #[schemars(range(min = 1))]
     expected_count: Option<u64>,
+    /// The BLAKE3 hash that the file had when it was read (`hash` of file_read); refused when it has another by now.
+    expected_hash: Option<String>,
+    /// How the file's text is encoded, such as latin-1. A byte order mark says it by itself.
+    encoding: Option<String>,
     /// Several edits instead of path, old and new, applied in order; either all of them or none.
     #[schemars(length(min = 1))]
     edits: Option<Vec<Edit>>,
@@ -49,7 +62,7 @@ struct EditArgs {
 struct Edit {
     /// The file to change.
     path: String,
-    /// The text to replace, byte for byte as it is in the file.
+    /// The text to replace, as it is in the file.
     old: String,
     /// The text to put in its place.
     new: String,
@@ -59,9 +72,14 @@ struct Edit {
     /// How many occurrences must be there; they are all replaced.
     #[schemars(range(min = 1))]
     expected_count: Option<u64>,
+    /// The BLAKE3 hash that the file had when it was read; it is compared before the first edit.
+    expected_hash: Option<String>,
+    /// How the file's text is encoded.
+    encoding: Option<String>,
 }
 
-/// Replaces text in files. Metadata: `occurrences` in all, `files` with each file's `path`, `tier`, `occurrences`, `ranges`
+/// Replaces text in files. Metadata: `occurrences` in all, `files` with each file's `path`, `tier` (the loosest that an edit took:
+/// `exact`, `line_endings`, `trailing_whitespace`, `reindented`), `occurrences`, `ranges`
 /// (`line:column-line:column` of what was replaced, as the file was when the edit came to it; columns count bytes; the first 1,000), `diff`,
 /// `before_hash` and `after_hash` (blake3, hex; `before_hash` is null for a new file); the same at the top when there is one file.
 #[derive(Debug, Default)]
@@ -99,7 +117,7 @@ impl EditTool {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
                 std::collections::btree_map::Entry::Vacant(entry) => {
                     order.push(key);
-                    entry.insert(Draft::open(place)?)
+                    entry.insert(Draft::open(place, encoding(edit, &at)?)?)
                 }
             };
             draft.apply(edit, &at).map_err(|failure| of_many(failure, index, edits.len()))?;
@@ -130,7 +148,25 @@ impl EditArgs {
             new: given(self.new, "/new")?,
             replace_all: self.replace_all,
             expected_count: self.expected_count,
+            expected_hash: self.expected_hash,
+            encoding: self.encoding,
         }])
+    }
+}
+
+/// The encoding that an edit names. Where a character may be several bytes that look like others, bytes cannot be searched.
+fn encoding(edit: &Edit, at: &str) -> Result<Option<TextEncoding>, ToolResult> {
+    let Some(name) = &edit.encoding else { return Ok(None) };
+    match TextEncoding::named(name) {
+        None => Err(unknown_encoding(name).with("pointer", format!("{at}/encoding"))),
+        Some(TextEncoding::Other(other)) if !other.is_single_byte() => {
+            let message = format!(
+                "edit takes UTF-8, UTF-16 and encodings of one byte a character, not {name}; use file_read and file_write with it"
+            );
+            Err(ArgumentError::refused(format!("{at}/encoding"), "utf-8, utf-16 or a single-byte encoding", message)
+                .into())
+        }
+        found => Ok(found),
     }
 }
 
@@ -154,9 +190,9 @@ fn report(drafts: &[Draft<'_>]) -> ToolResult {
             match &draft.before {
                 None => format!("Created {path}"),
                 Some(_) if draft.occurrences == 1 => {
-                    format!("Edited {path}: 1 replacement ({})", draft.ranges.join(", "))
+                    format!("Edited {path}: 1 replacement ({}){}", draft.ranges.join(", "), tolerated(draft.tier))
                 }
-                Some(_) => format!("Edited {path}: {} replacements", draft.occurrences),
+                Some(_) => format!("Edited {path}: {} replacements{}", draft.occurrences, tolerated(draft.tier)),
             }
         })
         .collect();
@@ -168,12 +204,22 @@ fn report(drafts: &[Draft<'_>]) -> ToolResult {
     result.with("occurrences", occurrences).with("files", json!(files))
 }
 
+/// What the text in the file was allowed to differ in.
+fn tolerated(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Exact => "",
+        Tier::LineEndings => "; it differed in its line ends",
+        Tier::TrailingWhitespace => "; it differed in spaces at line ends",
+        Tier::Reindented => "; it differed in its indentation",
+    }
+}
+
 impl Tool for EditTool {
     fn name(&self) -> &str {
         "edit"
     }
     fn description(&self) -> &str {
-        "Replace exact text in one file (path, old, new) or in several (edits): all edits or none. The text must be there once, unless replace_all or expected_count says otherwise."
+        "Replace text in one file (path, old, new) or in several (edits): all edits or none. The text must be there once, unless replace_all or expected_count says otherwise; only white space may differ, and the result says so."
     }
     fn schema(&self) -> Value {
         let mut schema = schema::of::<EditArgs>();

@@ -194,7 +194,7 @@ proptest! {
     fn a_file_keeps_every_byte_around_the_edit(
         before in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b' '), 1_u8..=255], 0..200),
         after in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), 0_u8..=255], 0..200),
-        new in "[a-z\r\n\u{e9}]{0,20}",
+        new in "([a-z\u{e9}]|\r\n){0,20}",
     ) {
         let old = "\u{2603}the old text\u{2603}";
         let bytes = [before.as_slice(), old.as_bytes(), &after].concat();

@@ -9,6 +9,7 @@ mod write;
 pub(crate) use content::{is_binary, utf16_mark};
 pub(crate) use encoding::TextEncoding;
 pub use read::FileReadTool;
+pub(crate) use read::unknown_encoding;
 pub use write::FileWriteTool;
 
 /// Bytes of a file that any of the file tools takes into memory at most.

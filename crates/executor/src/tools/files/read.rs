@@ -48,7 +48,7 @@ fn utf8() -> String {
     "utf-8".into()
 }
 
-/// Reads a file. Output: its text. Metadata: `path`, `size` (bytes of the file), `encoding` (with which
+/// Reads a file. Output: its text. Metadata: `path`, `size` (bytes of the file), `hash` (BLAKE3, hex: `expected_hash` of `edit`), `encoding` (with which
 /// `file_write` writes the same bytes again), `lines` (in the whole
 /// file), `start_line` and `end_line` when a range was asked for, `truncated`, `kind` (`text` or `image`), `bom`, and for an
 /// image `mime` and `data` (base64).
@@ -97,11 +97,12 @@ impl FileReadTool {
             Content::Binary(mime) if !encoding.is_wide() => Err(binary(&place, mime, bytes.len())),
             _ => text(&args, &place, encoding, &bytes),
         }?;
-        Ok(result.with("path", args.path).with("size", bytes.len()))
+        let hash = blake3::hash(&bytes).to_hex().to_string();
+        Ok(result.with("path", args.path).with("size", bytes.len()).with("hash", hash))
     }
 }
 
-pub(super) fn unknown_encoding(name: &str) -> ToolResult {
+pub(crate) fn unknown_encoding(name: &str) -> ToolResult {
     let expected = "an encoding such as utf-8, utf-16, latin-1 or windows-1252";
     ArgumentError::invalid("/encoding", expected, &Value::from(name)).into()
 }

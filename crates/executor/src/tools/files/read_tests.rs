@@ -17,7 +17,8 @@ fn a_file_is_read_with_its_facts() {
     assert_eq!(result.output, "één\ntwee\n");
     assert_eq!(
         Value::Object(result.metadata),
-        json!({"encoding": "utf-8", "bom": false, "lines": 2, "truncated": false, "kind": "text", "path": "a/b.txt", "size": 11})
+        json!({"encoding": "utf-8", "bom": false, "lines": 2, "truncated": false, "kind": "text", "path": "a/b.txt", "size": 11,
+            "hash": blake3::hash("één\ntwee\n".as_bytes()).to_hex().to_string()})
     );
 }
 
