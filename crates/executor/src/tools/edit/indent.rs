@@ -43,14 +43,14 @@ pub(crate) fn fit<'a>(pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>, units: 
     let of = |indent: &[u8], unit: &[u8]| {
         indent.chunks(unit.len()).all(|one| one == unit).then_some(indent.len() / unit.len())
     };
-    let width = |spaces: &dyn Fn(&(&[u8], &[u8])) -> Option<(usize, usize)>| -> Option<usize> {
-        let counts: Vec<(usize, usize)> = both.iter().map(spaces).collect::<Option<_>>()?;
+    let width = |counts: Vec<Option<(usize, usize)>>| -> Option<usize> {
+        let counts: Vec<(usize, usize)> = counts.into_iter().collect::<Option<_>>()?;
         let (spaces, tabs) = *counts.iter().find(|(_, tabs)| *tabs > 0)?;
         let width = spaces / tabs;
         (TAB.contains(&width) && counts.iter().all(|(spaces, tabs)| *spaces == tabs * width)).then_some(width)
     };
-    let tabs = width(&|(old, text)| Some((of(old, &space)?, of(text, &tab)?)));
-    let spaces = || width(&|(old, text)| Some((of(text, &space)?, of(old, &tab)?)));
+    let tabs = width(both.iter().map(|(old, text)| Some((of(old, &space)?, of(text, &tab)?))).collect());
+    let spaces = || width(both.iter().map(|(old, text)| Some((of(text, &space)?, of(old, &tab)?))).collect());
     tabs.map(Fit::Tabs).or_else(|| spaces().map(Fit::Spaces))
 }
 
@@ -65,7 +65,7 @@ impl Fit {
         let convert = |from: &[u8], each: usize, to: Vec<u8>| {
             let pure = indentation.chunks(units.width()).all(|unit| unit == from);
             let count = indentation.len() / units.width();
-            (pure && count % each == 0).then(|| [to.repeat(count / each).as_slice(), rest].concat())
+            (pure && count.is_multiple_of(each)).then(|| [to.repeat(count / each).as_slice(), rest].concat())
         };
         match self {
             Self::Same => Some(line.to_vec()),

@@ -51,6 +51,7 @@ impl Tier {
 
 /// What ends a line that is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(dead_code, reason = "patches say these")]
 pub(crate) enum End {
     /// A line end, at the exact tier this one.
     Line(Vec<u8>),
