@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use agentic_sandbox::{Command, ExitReason, Limits, Profile, Sandbox};
 
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+
 use super::find::Runtime;
 use super::imports::{BOOTSTRAP, FILE_NAME};
 use super::policy::system_policy;
@@ -70,20 +72,48 @@ pub(super) fn expression(path: &str) -> String {
     )
 }
 
+/// A file that was kept, held: as long as this value lives nobody removes or replaces it, so that it can be mounted.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) path: PathBuf,
+    pub(super) bytes: Vec<u8>,
+    /// With a shared lock on it (flock(2)), which ends with the descriptor, however this process ends.
+    _held: fs::File,
+}
+
 /// The file with the bootstrap as this interpreter compiles it: kept from an earlier time, or made now. `None` where
 /// the interpreter cannot, which is remembered, or where the sandbox did not start, which the run itself will tell.
-pub(super) fn bootstrap(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<PathBuf> {
+pub(super) fn bootstrap(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<Kept> {
     let folder = config.state.join("bootstrap");
     let path = folder.join(name_for(&runtime.executable)?);
-    match read(&path) {
-        Some(kept) if kept.is_empty() => return None,
-        Some(kept) if whole(&kept) => return Some(path),
+    match hold(&path) {
+        Some(kept) if kept.bytes.is_empty() => return None,
+        Some(kept) if whole(&kept.bytes) => return Some(kept),
         _ => {}
     }
     let made = contents(&compile(sandbox, config, runtime)?).unwrap_or_default();
     // What cannot be kept is compiled again the next time, and the source serves until then.
     keep(&folder, &path, &made).ok()?;
-    (!made.is_empty()).then_some(path)
+    hold(&path).filter(|kept| whole(&kept.bytes))
+}
+
+/// Takes hold of a file, unless it is being taken away.
+fn hold(path: &Path) -> Option<Kept> {
+    let mut bytes = Vec::new();
+    let file = lock(path, FlockOperation::NonBlockingLockShared).ok()?;
+    (&file).take(MOST as u64).read_to_end(&mut bytes).ok()?;
+    Some(Kept { path: path.to_owned(), bytes, _held: file })
+}
+
+/// Opens and locks the file that lies there, and still lies there with the lock on it.
+fn lock(path: &Path, how: FlockOperation) -> std::io::Result<fs::File> {
+    let file = fs::File::open(path)?;
+    rustix::fs::flock(&file, how)?;
+    let (ours, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+    match (ours.dev(), ours.ino()) == (there.dev(), there.ino()) {
+        true => Ok(file),
+        false => Err(std::io::ErrorKind::NotFound.into()),
+    }
 }
 
 /// Whether a file is as it was written: neither cut short nor spoilt.
@@ -103,12 +133,6 @@ fn name_for(executable: &Path) -> Option<String> {
         hash.update(&time.to_le_bytes());
     }
     Some(hash.finalize().to_hex().to_string())
-}
-
-fn read(path: &Path) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path).ok()?.take(MOST as u64).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
 }
 
 /// Asks the interpreter. An empty answer is one, too: it did not do what it was asked.
@@ -132,7 +156,8 @@ fn compile(sandbox: &Sandbox, config: &Config, runtime: &Runtime) -> Option<Stri
     }
 }
 
-/// Keeps a file, whole or not at all, readable for whatever user the program runs as, and forgets the oldest ones.
+/// Keeps a file, whole or not at all, readable for whatever user the program runs as, and forgets the oldest ones that
+/// nobody holds.
 fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let mut kept: Vec<(std::time::SystemTime, PathBuf)> = fs::read_dir(folder)?
@@ -142,22 +167,30 @@ fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         })
         .collect();
     kept.sort();
-    for (_, old) in kept.iter().take((kept.len() + 1).saturating_sub(MOST_KEPT)) {
-        fs::remove_file(old)?;
+    let too_many = (kept.len() + 1).saturating_sub(MOST_KEPT);
+    for (_, old) in kept.iter().take(too_many) {
+        // A run may be about to show it. It goes another time, as does what others are removing or cannot be locked.
+        if let Ok(_ours) = lock(old, FlockOperation::NonBlockingLockExclusive) {
+            fs::remove_file(old)?;
+        }
     }
     let unfinished = folder.join(uuid::Uuid::now_v7().to_string());
     let written = fs::File::create_new(&unfinished).and_then(|mut file| {
         file.write_all(bytes)?;
         file.set_permissions(fs::Permissions::from_mode(0o444))
     });
-    // Who was first stays: another run may be about to show that very file, and one that was replaced meanwhile has no
-    // place any more to be mounted from. What is broken is replaced all the same.
-    let good = || read(path).is_some_and(|kept| kept.is_empty() || whole(&kept));
     let placed = written.and_then(|()| match fs::hard_link(&unfinished, path) {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && good() => Ok(()),
-        // Also where there are no hard links.
-        Err(_) => fs::rename(&unfinished, path),
+        // Who was first stays: another run may be about to show that very file, and one that was replaced meanwhile has
+        // no place any more to be mounted from.
+        Err(_) if hold(path).is_some_and(|kept| kept.bytes.is_empty() || whole(&kept.bytes)) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            // What is broken nobody shows, and the lock is against others who replace it, too.
+            let _ours = lock(path, FlockOperation::NonBlockingLockExclusive)?;
+            fs::rename(&unfinished, path)
+        }
+        // Where there are no hard links.
+        Err(_) => rustix::fs::renameat_with(CWD, &unfinished, CWD, path, RenameFlags::NOREPLACE).map_err(Into::into),
     });
     let _ = fs::remove_file(&unfinished);
     placed
@@ -180,7 +213,44 @@ mod tests {
         fs::remove_file(&path).unwrap();
         fs::write(&path, b"broken").unwrap();
         keep(folder.path(), &path, &bytes).unwrap();
-        assert_eq!(read(&path).unwrap(), bytes);
+        assert_eq!(hold(&path).unwrap().bytes, bytes);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn what_is_held_is_not_dropped_however_many_others_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let (bytes, oldest) = (contents("00112233 00").unwrap(), folder.path().join("oldest"));
+        let old = |path: &Path| {
+            let long_ago = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+            fs::File::open(path).unwrap().set_modified(long_ago).unwrap();
+        };
+        let others = || {
+            for number in 0..MOST_KEPT + 8 {
+                keep(folder.path(), &folder.path().join(number.to_string()), &bytes).unwrap();
+            }
+        };
+        keep(folder.path(), &oldest, &bytes).unwrap();
+        old(&oldest);
+        let held = hold(&oldest).unwrap();
+        others();
+        assert!(oldest.exists());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_KEPT + 1, "the others were dropped as ever");
+        // The control: without the hold it is the first to go.
+        drop(held);
+        others();
+        assert!(!oldest.exists());
+        assert!(hold(&oldest).is_none());
+    }
+
+    #[test]
+    fn a_file_that_is_being_dropped_cannot_be_taken_hold_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("one");
+        keep(folder.path(), &path, &contents("00112233 00").unwrap()).unwrap();
+        let dropping = lock(&path, FlockOperation::NonBlockingLockExclusive).unwrap();
+        assert!(hold(&path).is_none());
+        drop(dropping);
+        assert!(hold(&path).is_some());
     }
 }

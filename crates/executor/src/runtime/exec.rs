@@ -78,7 +78,8 @@ impl Request {
     }
 }
 
-/// A program ready to start. Keep it until the run has ended: dropping it removes the files its code lies in.
+/// A program ready to start. Keep it until the run has ended: dropping it removes the files its code lies in, and lets go
+/// of what it shows.
 #[derive(Debug)]
 pub struct Invocation {
     /// The command, policy, limits and streams set.
@@ -92,6 +93,7 @@ pub struct Invocation {
     /// The working directory.
     dir: PathBuf,
     _files: Vec<CodeFile>,
+    _held: Option<compiled::Kept>,
 }
 
 impl Invocation {
@@ -180,19 +182,21 @@ pub(super) fn prepare_over(
     // What lies in a workspace is for the workspace's rules to show or hide.
     let shows_state = under_policy && !own_code.iter().any(|root| config.state.starts_with(root));
     let kept = sandbox.filter(|_| shows_state).and_then(|sandbox| compiled::bootstrap(sandbox, config, &runtime));
+    let mut held = None;
     let compiled = match kept {
         // Without mounts the program's user does not pass the state folder: a copy lies where its layer lies.
         Some(kept) if !place.starts_with(&config.state) => {
-            let bytes = fs::read(&kept).map_err(|e| RuntimeError::Io { action: "read", path: kept, source: e })?;
-            let copy = CodeFile::write(place, &bytes)?;
+            let copy = CodeFile::write(place, &kept.bytes)?;
             prepared.policy.read_only.push(copy.folder.clone());
             let path = copy.path.clone();
             files.push(copy);
             Some(path)
         }
         Some(kept) => {
-            prepared.policy.read_only.push(kept.clone());
-            Some(kept)
+            prepared.policy.read_only.push(kept.path.clone());
+            let path = kept.path.clone();
+            held = Some(kept);
+            Some(path)
         }
         None => None,
     };
@@ -201,7 +205,7 @@ pub(super) fn prepare_over(
     command.current_dir(&dir).limits(request.limits.clone());
     command.stdin(request.stdin.clone()).stdout(request.stdout.clone()).stderr(request.stderr.clone());
     prepared.apply(&mut command);
-    Ok(Invocation { command, runtime, notes: prepared.notes.clone(), prepared, dir, _files: files })
+    Ok(Invocation { command, runtime, notes: prepared.notes.clone(), prepared, dir, _files: files, _held: held })
 }
 
 /// Where a workspace's copy lies.

@@ -8,7 +8,8 @@ use agentic_testkit::{TestWorkspace, spawner_binary};
 
 use crate::config::{Budgets, Config, Host, SandboxSettings};
 use crate::runtime::exec::prepare_over;
-use crate::runtime::{Language, Program, Request, Runtimes, host_policy};
+use crate::runtime::find::Runtime;
+use crate::runtime::{Language, Program, Request, Runtimes, compiled, host_policy};
 
 struct Place {
     workspace: TestWorkspace,
@@ -152,6 +153,30 @@ fn the_bootstrap_is_compiled_once_and_a_spoilt_copy_is_not_believed() {
     place.config.state = place.workspace.path().join("state");
     refused(&place);
     assert!(!place.config.state.exists());
+}
+
+#[test]
+fn the_bootstrap_of_a_prepared_run_stays_though_more_interpreters_come_than_are_remembered() {
+    let mut place = Place::new();
+    place.config.sandbox.blocked_imports = vec!["socket".into()];
+    let folder = place.workspace.state().join("bootstrap");
+    let request = Request::new(Language::Python, Program::Code(b"print(1)\nimport socket".into()));
+    let (runtimes, code) = (Runtimes::new(), place.config.state.join("code"));
+    let prepared =
+        prepare_over(&runtimes, Some(&place.sandbox), &place.config, &request, place.mounts(), &code).unwrap();
+    let its_own = std::fs::read_dir(&folder).unwrap().next().unwrap().unwrap().path();
+    // Others that are newer, more than are remembered; then an interpreter is met for the first time and makes room.
+    for number in 0..64 {
+        std::fs::write(folder.join(number.to_string()), b"").unwrap();
+    }
+    let other = Runtime { executable: "/usr/../usr/bin/python3".into(), ..prepared.runtime.clone() };
+    assert!(compiled::bootstrap(&place.sandbox, &place.config, &other).is_some());
+    let left = std::fs::read_dir(&folder).unwrap().count();
+    assert!(left <= 33, "room was made: {left}");
+    assert!(its_own.exists(), "it is the oldest of all, and held");
+    let output = prepared.command.output(&place.sandbox).unwrap();
+    assert_eq!(output.stdout.text(), "1\n", "{}", output.stderr.text());
+    assert!(output.stderr.text().contains("Blocked import: 'socket'"), "{}", output.stderr.text());
 }
 
 #[test]
