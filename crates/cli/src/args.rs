@@ -40,6 +40,10 @@ pub(crate) enum Subcommands {
     Runs(RunsArgs),
     /// Show one run: its steps, attempts, timings, outputs and recoveries.
     Show(ShowArgs),
+    /// Show what a run, or one of its steps, changed.
+    Diff(DiffArgs),
+    /// Take back what a run did, or what it did after one of its steps.
+    Rollback(RollbackArgs),
     /// Try each sandbox control on this host; print runtimes and settings with where each came from.
     Doctor(DoctorArgs),
     /// Print the completion script of a shell.
@@ -325,6 +329,59 @@ pub(crate) struct ShowArgs {
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
     /// Its events as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic diff 4f2a
+  agentic diff 4f2a step_2 --stat
+  agentic diff 4f2a | git apply --reverse --check
+
+Bytes that somebody changed since, and that nothing kept, are not shown.")]
+pub(crate) struct DiffArgs {
+    /// The run's id, its first characters, or its last.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// One of its steps; all of them otherwise.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+    /// Count lines by file.
+    #[arg(long)]
+    pub(crate) stat: bool,
+    /// The differences as a JSON array.
+    #[arg(long, conflicts_with = "stat")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic rollback 4f2a --dry-run
+  agentic rollback 4f2a --to step_2
+  agentic rollback 4f2a src/app.py
+
+What somebody else changed since is not overwritten: nothing is done, and the paths are listed. With --force it is
+overwritten and kept. A rollback is a run of its own, and is rolled back like one.
+
+Exit status: 0 rolled back (or would be), 1 refused or failed, 2 bad input.")]
+pub(crate) struct RollbackArgs {
+    /// The run's id, its first characters, or its last.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Only these paths and what lies beneath them.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Back to where this step ended; to before the run otherwise.
+    #[arg(long, value_name = "STEP")]
+    pub(crate) to: Option<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Overwrite what was changed since by somebody else, and keep it first.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// What was done as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
 }

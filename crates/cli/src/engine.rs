@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use agentic_executor::executor::{Action, Approval, ExecutorError, Pattern, Rule};
 pub(crate) use agentic_executor::executor::{Answer, Prompt};
+use agentic_executor::executor::{RollBackError, RunRolledBack, layers_of, layers_of_step};
 use agentic_executor::journal::JournalError;
 use agentic_executor::planner::{Format, PlanError, PlanFile, render};
 use agentic_executor::tools::SchemaFormat as Shape;
+use agentic_executor::workspace::{
+    Difference, Records, RollBack, Store, WorkspaceError, differences as differences_of,
+};
 use agentic_executor::{
-    AgenticExecutor, Cancel, Event, ExecutionMode, ExecutionPlan, ExecutionResult, Journal, ToolRegistry, ToolResult,
+    AgenticExecutor, Cancel, Event, ExecutionMode, ExecutionPlan, ExecutionResult, Journal, RunId, ToolRegistry,
+    ToolResult,
 };
 use serde_json::{Map, Value};
 
@@ -146,6 +151,10 @@ impl Engine {
     pub(crate) fn call(&self, tool: &str, params: Map<String, Value>) -> ToolResult {
         self.0.call(tool, params)
     }
+    /// Takes back what a run did after a step, or all of it.
+    pub(crate) fn roll_back(&self, run: &RunId, to: Option<&str>, how: &RollBack) -> Result<RunRolledBack> {
+        self.0.roll_back(run, to, how).map_err(roll_back_failure)
+    }
     /// Replaces text in a file.
     pub(crate) fn edit(&self, path: &Path, old: &str, new: &str) -> Result<ExecutionResult> {
         let path = path
@@ -153,6 +162,44 @@ impl Engine {
             .ok_or_else(|| Failure::bad_input(format!("failed to edit {}: the path is not UTF-8", path.display())))?;
         Ok(self.0.edit_file(path, old, new))
     }
+}
+
+fn roll_back_failure(error: RollBackError) -> Failure {
+    let message = format!("failed to roll back: {error}");
+    match error {
+        RollBackError::Journal(error) => journal_failure(error),
+        RollBackError::NoSuchStep { .. } => Failure::bad_input(error.to_string()),
+        RollBackError::Workspace(WorkspaceError::NotTouched(_)) => {
+            Failure::bad_input(message).hint("`agentic diff RUN --stat` lists what a run changed")
+        }
+        RollBackError::Workspace(WorkspaceError::ChangedSince(_)) => Failure::failed(message).hint(
+            "nothing was done; `--dry-run` shows all of it, naming paths leaves the others alone, and `--force` \
+             overwrites what was changed, which is kept first",
+        ),
+        RollBackError::Workspace(WorkspaceError::NotKept { .. }) => {
+            Failure::failed(message).hint("`agentic diff RUN STEP` shows which steps can be taken back")
+        }
+        _ => Failure::failed(message),
+    }
+}
+
+/// What a run did, or one of its steps.
+pub(crate) fn differences(state: &Path, events: &[Event], step: Option<&str>) -> Result<Vec<Difference>> {
+    let layers = match step {
+        Some(step) => layers_of_step(events, step),
+        None => layers_of(events, None),
+    };
+    let failed = |error: WorkspaceError| Failure::failed(format!("failed to compare: {error}"));
+    let store = Store::open(state.join("store")).map_err(failed)?;
+    let records = Records::of(state, store);
+    let mut list = Vec::new();
+    for layer in layers.map_err(roll_back_failure)? {
+        match records.find(&layer).map_err(failed)? {
+            Some(record) => list.push(record),
+            None => return Err(failed(WorkspaceError::NotKept { layer })),
+        }
+    }
+    differences_of(&records, &list).map_err(failed)
 }
 
 /// Planning alone needs nobody to ask.

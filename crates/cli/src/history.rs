@@ -15,7 +15,7 @@ use crate::settings::{Settings, Surroundings, Typed};
 use crate::terminal::{Appearance, Colour, one_line};
 use crate::warn;
 
-fn settings() -> Result<Settings> {
+pub(crate) fn settings() -> Result<Settings> {
     let settings = Settings::decide(Surroundings::find(None)?, Typed::default())?;
     warn(&settings.warnings);
     Ok(settings)

@@ -10,6 +10,7 @@ mod args;
 mod attack;
 mod changes;
 mod completions;
+mod diff;
 mod doctor;
 mod edit;
 mod engine;
@@ -28,6 +29,7 @@ mod prompt;
 #[cfg(test)]
 mod reference;
 mod render;
+mod rollback;
 mod run;
 mod screen;
 mod settings;
@@ -57,6 +59,8 @@ fn main() {
         Subcommands::Edit(args) => edit::run(args).map(i32::from),
         Subcommands::Runs(args) => history::list(&args).map(i32::from),
         Subcommands::Show(args) => history::show(&args).map(i32::from),
+        Subcommands::Diff(args) => diff::run(&args).map(i32::from),
+        Subcommands::Rollback(args) => rollback::run(&args).map(i32::from),
         Subcommands::Doctor(args) if args.attack => attack::run(&args).map(i32::from),
         Subcommands::Doctor(args) => doctor::run(&args).map(i32::from),
         Subcommands::Completions(args) => completions::run(&args).map(i32::from),

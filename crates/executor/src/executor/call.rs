@@ -187,6 +187,10 @@ impl Door<'_> {
             return unrecorded(&error);
         }
 
+        // A run that is remembered can be rolled back.
+        if self.recorder.journal().path().is_some() {
+            attempt.make_undoable();
+        }
         let context = ToolContext {
             attempt: &attempt,
             sandbox: self.executor.workspaces.sandbox(),
@@ -371,7 +375,10 @@ fn unrecorded(error: &JournalError) -> ToolResult {
 
 pub(super) fn workspace_failure(action: &str, error: &WorkspaceError) -> ToolResult {
     let cause = match error {
-        WorkspaceError::Conflict(_) | WorkspaceError::NotApplied(_) | WorkspaceError::Busy { .. } => Cause::Conflict,
+        WorkspaceError::Conflict(_)
+        | WorkspaceError::ChangedSince(_)
+        | WorkspaceError::NotApplied(_)
+        | WorkspaceError::Busy { .. } => Cause::Conflict,
         WorkspaceError::Persistence(_) => Cause::Persistence,
         WorkspaceError::Root { path, .. } if !path.exists() => Cause::NotFound,
         WorkspaceError::Root { .. } => Cause::InvalidArguments,

@@ -40,6 +40,7 @@ mod outcome;
 mod record;
 mod recover;
 mod result;
+mod roll_back;
 mod run;
 mod schedule;
 mod sight;
@@ -48,6 +49,7 @@ mod wait;
 pub use approval::{Action, Answer, Approval, Judged, Pattern, Prompt, Rule};
 pub use error::ExecutorError;
 pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
+pub use roll_back::{RollBackError, RunRolledBack, layers_of, layers_of_step};
 
 use call::{Door, Request};
 use in_folder::InFolder;

@@ -16,6 +16,7 @@ use super::persistence::{AllowPersist, Examined, examine};
 use super::reading::{Act, Reading, beneath};
 use super::stamp::Stamp;
 use super::store::Store;
+use super::undo::{Pending, Records, capture};
 use super::view::{View, lookup};
 
 /// Waiting layers on one root at most. A mount option is a text of 255 bytes at most, which is 14 lowers by descriptor;
@@ -43,6 +44,8 @@ pub(super) struct Terms {
     pub(super) allowed: AllowPersist,
     /// Leave protected paths out, rather than refuse the whole.
     pub(super) hold_back: bool,
+    /// Keep what is replaced, so that the layer can be rolled back.
+    pub(super) undoable: bool,
 }
 
 /// An attempt that has not ended.
@@ -88,6 +91,7 @@ pub(super) struct Ground<'a> {
     pub(super) store: &'a Store,
     pub(super) watcher: Option<&'a Watcher>,
     pub(super) asides: &'a Path,
+    pub(super) records: &'a Records,
 }
 
 fn overlap(a: &Path, b: &Path) -> bool {
@@ -195,7 +199,8 @@ impl Board {
         // changed since with the layers below.
         self.guard(&finished.layers, &mut readings, &finished.terms, None)?;
         self.check(&finished.layers, &readings, &finished.terms.hidden, None)?;
-        self.apply(&finished.layers, &readings, ground)?;
+        let undo = finished.terms.undoable.then(|| name(&finished.folder));
+        self.apply(&finished.layers, &readings, ground, undo.as_deref())?;
         Ok(())
     }
     /// Finishes an attempt that has been unmounted: applies it at once or lets it wait, and takes its layers then.
@@ -235,14 +240,10 @@ impl Board {
             conflicts.dedup_by(|a, b| a.path == b.path);
             return Err(WorkspaceError::Conflict(conflicts));
         }
-        let waits = self.is_mounted(layers)
-            || self
-                .waiting
-                .iter()
-                .flat_map(|finished| &finished.layers)
-                .any(|earlier| layers.iter().any(|layer| overlap(&layer.root.path, &earlier.root.path)));
+        let waits = self.is_busy(layers);
         if !waits {
-            for (path, reason) in self.apply(layers, &readings, ground)?.left {
+            let undo = terms.undoable.then(|| name(folder));
+            for (path, reason) in self.apply(layers, &readings, ground, undo.as_deref())?.left {
                 set.left_out.push(super::change_set::LeftOut { path, reason });
             }
             let _ = super::tree::remove(folder);
@@ -255,6 +256,27 @@ impl Board {
             self.waiting.push(Finished { layers, folder: folder.to_owned(), seen, terms, number });
         }
         Ok(set)
+    }
+    /// Whether a layer over these roots would have to wait.
+    pub(super) fn is_busy(&self, layers: &[Layer]) -> bool {
+        let waiting = self.waiting.iter().flat_map(|finished| &finished.layers);
+        let mut waiting =
+            waiting.filter(|earlier| layers.iter().any(|layer| overlap(&layer.root.path, &earlier.root.path)));
+        self.is_mounted(layers) || waiting.next().is_some()
+    }
+    /// Applies layers that were filled by us, on roots that are not busy.
+    pub(super) fn apply_staged(
+        &mut self,
+        layers: &[Layer],
+        readings: &[Reading],
+        ground: &Ground<'_>,
+        undo: &str,
+    ) -> Result<Applied, WorkspaceError> {
+        self.check(layers, readings, &[], None)?;
+        let applied = self.apply(layers, readings, ground, Some(undo))?;
+        self.finished += 1;
+        self.log.push(Logged { number: self.finished, paths: touches(layers, readings) });
+        Ok(applied)
     }
     /// What layers did so far, as it is told.
     pub(super) fn change_set(&self, layers: &[Layer], attempt: u64) -> Result<ChangeSet, WorkspaceError> {
@@ -318,6 +340,7 @@ impl Board {
         layers: &[Layer],
         readings: &[Reading],
         ground: &Ground<'_>,
+        undo: Option<&str>,
     ) -> Result<Applied, WorkspaceError> {
         let written: Vec<_> = layers.iter().map(Layer::dir).collect::<Result<_, _>>()?;
         let plans = readings.iter().zip(&written).zip(layers);
@@ -344,7 +367,15 @@ impl Board {
         let parts = layers.iter().zip(&written).zip(&plans);
         let parts: Vec<_> =
             parts.map(|((layer, dir), plan)| Part { root: &layer.root.dir, layer: dir, plan }).collect();
-        let applied = apply(&parts, ground.store, ground.watcher)?;
+        // What is replaced is kept first, and on the disk before the first name changes.
+        let record = undo.map(|layer| capture(layer, &parts, ground.store)).transpose()?;
+        let record = record.filter(|record| !record.paths.is_empty());
+        let pending = record.map(|record| ground.records.prepare(&record)).transpose()?;
+        let mut applied = apply(&parts, ground.store, ground.watcher)?;
+        if let Some(Err(error)) = pending.map(Pending::settle) {
+            let place = layers.first().map(|layer| layer.root.path.clone()).unwrap_or_default();
+            applied.left.push((place, format!("what was replaced cannot be put back: {error}")));
+        }
         for (path, identity) in &applied.files {
             self.own.file(path.clone(), *identity);
         }

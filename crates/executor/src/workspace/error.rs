@@ -85,6 +85,26 @@ pub enum WorkspaceError {
         /// What was found.
         reason: String,
     },
+    /// Somebody else changed paths since the layers that were to be rolled back. Nothing was done.
+    #[error("{} changed since by somebody else: {}", counted(.0), conflicts(.0))]
+    ChangedSince(Vec<Conflict>),
+    /// A path that was named, and that none of the layers changed.
+    #[error("nothing was changed at or beneath {}", path_on_a_line(.0))]
+    NotTouched(PathBuf),
+    /// A record of what a layer replaced cannot be used.
+    #[error("the record {} cannot be used: {why}", .path.display())]
+    Record {
+        /// Where it lies.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A layer changed the workspace, and what it replaced was not kept, or is gone.
+    #[error("layer {layer} cannot be rolled back: what it replaced is not there any more, or was never kept")]
+    NotKept {
+        /// Its name.
+        layer: String,
+    },
     /// A failure, and a failure of undoing what was done up to it.
     #[error("{failure}; and undoing it left: {}", .left.join("; "))]
     HalfUndone {
@@ -124,13 +144,22 @@ impl WorkspaceError {
     }
 }
 
-fn conflicts(conflicts: &[Conflict]) -> String {
-    let each = conflicts.iter().map(|conflict| format!("{} ({})", path_on_a_line(&conflict.path), conflict.reason));
-    each.collect::<Vec<_>>().join(", ")
-}
-
 /// Paths that an error names; the rest is counted.
 const NAMED: usize = 20;
+
+fn conflicts(conflicts: &[Conflict]) -> String {
+    let each = conflicts.iter().take(NAMED);
+    let each = each.map(|conflict| format!("{} ({})", path_on_a_line(&conflict.path), conflict.reason));
+    let mut each: Vec<String> = each.collect();
+    if conflicts.len() > NAMED {
+        each.push(format!("and {} more", conflicts.len() - NAMED));
+    }
+    each.join(", ")
+}
+
+fn counted(conflicts: &[Conflict]) -> String {
+    if conflicts.len() == 1 { "1 path was".to_owned() } else { format!("{} paths were", conflicts.len()) }
+}
 
 fn persistence(found: &[Persistence]) -> String {
     let mut each: Vec<String> = found.iter().take(NAMED).map(ToString::to_string).collect();

@@ -92,6 +92,16 @@ impl Layer {
         };
         Ok(Self { root, backend, base, folder, lowers, merged: OnceLock::new() })
     }
+    /// One that is filled by us and never mounted, in the new folder `folder`: what differs from now on was changed by
+    /// somebody else.
+    pub(super) fn staged(root: Root, folder: PathBuf, state: &Path) -> Result<Self, WorkspaceError> {
+        for place in [&folder, &folder.join("upper")] {
+            super::tree::make_private(place).map_err(WorkspaceError::io("make the layer", place))?;
+        }
+        let stamp = Stamp::now(&root.dir, state).map_err(WorkspaceError::io("read the clock of", &root.path))?;
+        let (backend, base) = (Backend::Overlay, Base::Stamp(stamp));
+        Ok(Self { root, backend, base, folder, lowers: Vec::new(), merged: OnceLock::new() })
+    }
     /// Where its bytes come from and where its writes go.
     pub(super) fn source(&self) -> Source {
         match self.backend {

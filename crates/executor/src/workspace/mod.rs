@@ -41,6 +41,7 @@ mod stamp;
 mod state;
 mod store;
 mod tree;
+mod undo;
 mod view;
 
 #[doc(hidden)]
@@ -54,6 +55,7 @@ pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use persistence::{AllowPersist, Level, Persistence};
 pub use state::state_outside;
 pub use store::{ContentHash, Store};
+pub use undo::{Bytes, Difference, Kept, Record, Records, RollBack, RolledBack, State, Time, differences};
 
 use crate::tools::Access;
 use board::{Board, Ground, Terms};
@@ -91,6 +93,7 @@ struct Shared {
     state: PathBuf,
     sandbox: Sandbox,
     store: Store,
+    records: Records,
     board: Mutex<Board>,
     changed: Condvar,
     probes: Mutex<HashMap<(u64, u64), Option<String>>>,
@@ -112,7 +115,7 @@ impl Shared {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn ground<'a>(&'a self, asides: &'a Path) -> Ground<'a> {
-        Ground { store: &self.store, watcher: self.watcher.as_ref(), asides }
+        Ground { store: &self.store, watcher: self.watcher.as_ref(), asides, records: &self.records }
     }
     fn asides(&self) -> PathBuf {
         self.state.join("aside")
@@ -140,10 +143,12 @@ impl Workspaces {
             tree::private_folder(&state.join(folder))?;
         }
         let store = Store::open(state.join("store"))?;
+        let records = Records::of(&state, store.clone());
         let shared = Shared {
             state,
             sandbox,
             store,
+            records,
             board: Mutex::default(),
             changed: Condvar::new(),
             probes: Mutex::default(),
@@ -183,6 +188,10 @@ impl Workspaces {
     /// The content-addressed store in the state folder.
     pub fn store(&self) -> &Store {
         &self.shared.store
+    }
+    /// What the layers that were committed undoably replaced.
+    pub fn records(&self) -> &Records {
+        &self.shared.records
     }
     /// Opens private layers over `roots` (absolute folders; one inside another is covered by the outer one), with
     /// the best backend that this host can have.
@@ -467,6 +476,11 @@ impl Attempt {
     /// Leaves protected paths out when committing, each listed in [`ChangeSet::left_out`], rather than refuse the whole.
     pub fn hold_back_protected(&self) {
         self.terms().hold_back = true;
+    }
+    /// Keeps what is replaced when the layers are applied, so that they can be rolled back by [`Self::name`]
+    /// ([`Workspaces::roll_back`]). Default: no.
+    pub fn make_undoable(&self) {
+        self.terms().undoable = true;
     }
     fn terms(&self) -> MutexGuard<'_, Terms> {
         self.terms.lock().unwrap_or_else(PoisonError::into_inner)

@@ -270,7 +270,7 @@ impl Reading {
 }
 
 impl Act {
-    fn rank(&self) -> u8 {
+    pub(super) fn rank(&self) -> u8 {
         u8::from(!matches!(self, Self::Delete { .. }))
     }
 }

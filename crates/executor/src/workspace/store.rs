@@ -3,12 +3,15 @@
 //! Main type: [`Store`]. An entry is written under a temporary name, synced and renamed, so a name that is there
 //! holds all of its bytes; and they are hashed again on every read, so a disk that lies is found out by name.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use super::error::WorkspaceError;
@@ -83,26 +86,13 @@ impl Store {
     pub fn put_file(&self, file: &File) -> Result<ContentHash, WorkspaceError> {
         self.put_reader(file)
     }
-    fn put_reader(&self, mut from: impl Read) -> Result<ContentHash, WorkspaceError> {
+    fn put_reader(&self, from: impl Read) -> Result<ContentHash, WorkspaceError> {
         let failed = || WorkspaceError::io::<io::Error>("store bytes in", &self.folder);
         let top = open_folder(&self.folder).map_err(failed())?;
         let (name, file) = temporary(&top, 0o600).map_err(failed())?;
         let kept = self.folder.join(&name);
         let outcome = (|| {
-            let mut hasher = blake3::Hasher::new();
-            let mut encoder = zstd::Encoder::new(&file, LEVEL)?;
-            let mut buffer = vec![0; 128 << 10];
-            loop {
-                let length = match from.read(&mut buffer) {
-                    Ok(0) => break,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                    other => other?,
-                };
-                hasher.update(&buffer[..length]);
-                encoder.write_all(&buffer[..length])?;
-            }
-            encoder.finish()?;
-            let hash = ContentHash(hasher.finalize().to_hex().to_string());
+            let hash = compress(from, &file)?;
             let target = self.entry(&hash);
             if target.exists() {
                 std::fs::remove_file(&kept)?;
@@ -175,6 +165,101 @@ impl Store {
     }
 }
 
-fn open_folder(path: &Path) -> io::Result<std::os::fd::OwnedFd> {
+/// Bytes that are put into a store together: durable once [`Self::finish`] returns, and none of them is there before.
+#[derive(Debug)]
+pub(super) struct Batch {
+    store: Store,
+    top: OwnedFd,
+    /// Temporary names with the entries that they become.
+    waiting: BTreeMap<ContentHash, OsString>,
+}
+
+/// From so many entries on the file system is synced as a whole.
+const MANY: usize = 16;
+
+impl Store {
+    /// Begins a batch: a step may replace thousands of files, and a sync for each would take seconds.
+    pub(super) fn batch(&self) -> Result<Batch, WorkspaceError> {
+        let top = open_folder(&self.folder).map_err(WorkspaceError::io("store bytes in", &self.folder))?;
+        Ok(Batch { store: self.clone(), top, waiting: BTreeMap::new() })
+    }
+}
+
+impl Batch {
+    /// Takes the rest of an open file.
+    pub(super) fn put(&mut self, file: &File) -> Result<ContentHash, WorkspaceError> {
+        let mut put = || -> io::Result<ContentHash> {
+            let (name, to) = temporary(&self.top, 0o600)?;
+            let outcome = compress(file, &to);
+            if !outcome.as_ref().is_ok_and(|hash| !self.waiting.contains_key(hash) && !self.store.contains(hash)) {
+                rustix::fs::unlinkat(&self.top, &name, AtFlags::empty())?;
+                return outcome;
+            }
+            let hash = outcome?;
+            self.waiting.insert(hash.clone(), name);
+            Ok(hash)
+        };
+        put().map_err(WorkspaceError::io("store bytes in", &self.store.folder))
+    }
+    /// Makes all of it durable, then gives it its names.
+    pub(super) fn finish(mut self) -> Result<(), WorkspaceError> {
+        let failed = WorkspaceError::io::<io::Error>("store bytes in", &self.store.folder);
+        let mut finish = || -> io::Result<()> {
+            if self.waiting.len() >= MANY {
+                rustix::fs::syncfs(&self.top)?;
+            } else {
+                for name in self.waiting.values() {
+                    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    rustix::fs::fsync(rustix::fs::openat(&self.top, name, flags, Mode::empty())?)?;
+                }
+            }
+            let mut folders = BTreeSet::new();
+            while let Some((hash, name)) = self.waiting.pop_first() {
+                let folder = self.store.folder.join(&hash.0[..2]);
+                if folders.insert(folder.clone()) {
+                    super::tree::make_private(&folder)?;
+                }
+                let moved = std::fs::rename(self.store.folder.join(&name), self.store.entry(&hash));
+                if let Err(error) = moved {
+                    self.waiting.insert(hash, name);
+                    return Err(error);
+                }
+            }
+            for folder in &folders {
+                sync_folder(&open_folder(folder)?)?;
+            }
+            if folders.is_empty() { Ok(()) } else { sync_folder(&self.top) }
+        };
+        finish().map_err(failed)
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        for name in self.waiting.values() {
+            let _ = rustix::fs::unlinkat(&self.top, name, AtFlags::empty());
+        }
+    }
+}
+
+/// Writes bytes compressed and returns their hash.
+fn compress(mut from: impl Read, to: &File) -> io::Result<ContentHash> {
+    let mut hasher = blake3::Hasher::new();
+    let mut encoder = zstd::Encoder::new(to, LEVEL)?;
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let length = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => other?,
+        };
+        hasher.update(&buffer[..length]);
+        encoder.write_all(&buffer[..length])?;
+    }
+    encoder.finish()?;
+    Ok(ContentHash(hasher.finalize().to_hex().to_string()))
+}
+
+fn open_folder(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }

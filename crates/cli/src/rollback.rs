@@ -1,0 +1,105 @@
+//! `agentic rollback`: takes back what a run did.
+
+use std::io::Write;
+use std::path::{Component, Path, PathBuf};
+
+use agentic_executor::EventBody;
+use agentic_executor::workspace::{ChangeKind, LeftOut, RollBack, path_on_a_line};
+use serde_json::json;
+
+use crate::args::RollbackArgs;
+use crate::engine::{self, Engine, Parts};
+use crate::error::{Failure, Result};
+use crate::exit_code::ExitCode;
+use crate::history::settings;
+use crate::terminal::{Appearance, Colour};
+
+/// Paths that are listed.
+const MOST: usize = 200;
+
+pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
+    if args.run.trim().is_empty() {
+        return Err(Failure::bad_input("the run's id is empty").hint("`agentic runs` lists the ids"));
+    }
+    let mut settings = settings()?;
+    let here = settings.config.workspace.clone();
+    let events = engine::events(&settings.config.state, &args.run)?;
+    let workspace = events.iter().find_map(|event| match &event.body {
+        EventBody::RunStarted { workspace, .. } => Some(workspace.clone()),
+        _ => None,
+    });
+    let (Some(first), Some(workspace)) = (events.first(), workspace) else {
+        return Err(Failure::failed(format!("run `{}` has no beginning in the journal", args.run)));
+    };
+    settings.config.workspace.clone_from(&workspace);
+    let how = RollBack {
+        only: args.paths.iter().map(|path| plain(&here.join(path))).collect(),
+        dry_run: args.dry_run,
+        force: args.force,
+    };
+    let engine = Engine::new(&settings, Parts { journal: true, ..Parts::default() })?;
+    let rolled = engine.roll_back(&first.run, args.to.as_deref(), &how)?;
+    let refused = args.dry_run && !args.force && !rolled.done.changed_since.is_empty();
+    let code = if refused { ExitCode::Failed } else { ExitCode::Succeeded };
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let done = &rolled.done;
+        writeln!(
+            out,
+            "{}",
+            json!({
+                "run": first.run, "to": args.to, "dry_run": args.dry_run, "rollback": rolled.run,
+                "changes": done.changes.changes, "kept": done.kept, "changed_since": done.changed_since,
+            })
+        )?;
+        return Ok(code);
+    }
+    let look = Appearance::of_stdout();
+    let named = |path: &Path| look.foreign(&path_on_a_line(path.strip_prefix(&workspace).unwrap_or(path))).into_owned();
+    let changes = &rolled.done.changes.changes;
+    for change in changes.iter().take(MOST) {
+        let (letter, colour) = match change.kind {
+            ChangeKind::Added => ("A", Colour::Green),
+            ChangeKind::Deleted => ("D", Colour::Red),
+            ChangeKind::Modified => ("M", Colour::Yellow),
+            ChangeKind::Mode => ("m", Colour::Yellow),
+        };
+        writeln!(out, "{} {}", look.paint(colour, letter), named(&change.path))?;
+    }
+    if changes.len() > MOST {
+        writeln!(out, "  and {} more; --json lists them", changes.len() - MOST)?;
+    }
+    let mut list = |word: &str, paths: &[LeftOut]| -> Result<()> {
+        for one in paths.iter().take(MOST) {
+            let (word, reason) = (look.paint(Colour::Yellow, word), look.foreign(&one.reason));
+            writeln!(out, "{word} {}: {reason}", named(&one.path))?;
+        }
+        Ok(())
+    };
+    list("kept", &rolled.done.kept)?;
+    list(if args.force { "overwritten" } else { "in the way" }, &rolled.done.changed_since)?;
+    let count = match changes.len() {
+        1 => "1 path".to_owned(),
+        count => format!("{count} paths"),
+    };
+    match (&rolled.run, args.dry_run) {
+        (_, true) if refused => writeln!(out, "Refused as it is: {count} would change. Nothing was done.")?,
+        (_, true) => writeln!(out, "{count} would change. Nothing was done.")?,
+        (Some(run), _) => writeln!(out, "Rolled back {count}. `agentic rollback {run}` takes it back.")?,
+        (None, _) => writeln!(out, "Everything is as it was; nothing to roll back.")?,
+    }
+    Ok(code)
+}
+
+/// Without `.` and `..`, and links left alone: what is rolled back may be gone.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
+}

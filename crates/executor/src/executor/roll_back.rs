@@ -1,0 +1,220 @@
+//! Taking back what a run did, as a run of its own: journaled like any other, and so taken back like any other.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Map, Value, json};
+
+use super::call::workspace_failure;
+use super::{AgenticExecutor, lock, one_step};
+use crate::id::{RunId, StepId};
+use crate::journal::{Event, EventBody, JournalError};
+use crate::planner::{OnFailure, PlanStep, RetryPolicy};
+use crate::tools::{Access, Idempotency, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
+use crate::workspace::{RollBack, RolledBack, WorkspaceError, Workspaces, path_to_text};
+
+/// The tool's name in the journal of a rollback.
+const NAME: &str = "rollback";
+/// The member of its result's metadata that names the layer: a short one, which the journal keeps as it is.
+const LAYER: &str = "rollback_layer";
+
+/// What keeps a run from being rolled back. Nothing is changed then.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RollBackError {
+    /// The run cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It has no such step.
+    #[error("run {run} has no step `{step}` that ended; it has {}", listed(.has))]
+    NoSuchStep {
+        /// The run.
+        run: RunId,
+        /// The step.
+        step: String,
+        /// Its steps, in the order in which they ended.
+        has: Vec<String>,
+    },
+    /// What the workspace said.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The rollback was not made: denied by a rule or a person, or it could not be recorded.
+    #[error("the rollback was not made: {0}")]
+    NotMade(String),
+}
+
+fn listed(steps: &[String]) -> String {
+    if steps.is_empty() { "none".to_owned() } else { steps.join(", ") }
+}
+
+/// A run that was rolled back.
+#[derive(Debug, Clone)]
+pub struct RunRolledBack {
+    /// The run that did it; `None` when nothing was to be done, and for a dry run.
+    pub run: Option<RunId>,
+    /// What was done.
+    pub done: RolledBack,
+}
+
+/// The layers that a run applied after a step (`None`: all), in the order in which their calls finished.
+///
+/// # Errors
+/// [`RollBackError::NoSuchStep`].
+pub fn layers_of(events: &[Event], after: Option<&str>) -> Result<Vec<String>, RollBackError> {
+    let mut from = 0;
+    if let Some(after) = after {
+        let mut has: Vec<String> = Vec::new();
+        let mut found = None;
+        for (index, event) in events.iter().enumerate() {
+            if let EventBody::StepFinished { step, .. } = &event.body {
+                if step.as_str() == after {
+                    found = Some(index);
+                }
+                if !has.iter().any(|known| known == step.as_str()) {
+                    has.push(step.to_string());
+                }
+            }
+        }
+        from = found.ok_or_else(|| RollBackError::NoSuchStep {
+            run: events.first().map_or_else(RunId::new, |event| event.run.clone()),
+            step: after.to_owned(),
+            has,
+        })?;
+    }
+    Ok(layers(events).into_iter().filter(|(index, ..)| *index >= from).map(|(.., layer)| layer).collect())
+}
+
+/// The layers that one step of a run applied.
+///
+/// # Errors
+/// [`RollBackError::NoSuchStep`].
+pub fn layers_of_step(events: &[Event], step: &str) -> Result<Vec<String>, RollBackError> {
+    layers_of(events, Some(step))?;
+    let of = |(_, by, layer): (usize, Option<StepId>, String)| (by?.as_str() == step).then_some(layer);
+    Ok(layers(events).into_iter().filter_map(of).collect())
+}
+
+fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
+    let mut of_calls = HashMap::new();
+    let mut layers: Vec<(usize, Option<StepId>, String)> = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        match &event.body {
+            EventBody::CallIntended { call, layer: Some(layer), .. } => {
+                of_calls.insert(call.clone(), layer.clone());
+            }
+            EventBody::CallFinished { call, step, changes: Some(changes), .. } if !changes.changes.is_empty() => {
+                layers.extend(of_calls.remove(call).map(|layer| (index, step.clone(), layer)));
+            }
+            // A rollback has no layer before it knows what it changes.
+            EventBody::CallFinished { step, changes: None, metadata, .. } => {
+                if let Some(layer) = metadata.get(LAYER).and_then(Value::as_str) {
+                    layers.push((index, step.clone(), layer.to_owned()));
+                }
+            }
+            EventBody::LayerNotApplied { layer, .. } => layers.retain(|(.., known)| known != layer),
+            _ => {}
+        }
+    }
+    layers
+}
+
+impl AgenticExecutor {
+    /// Takes back what a run of the journal did after a step (`None`: all of it): files, links, folders and permission
+    /// bits are again what they were. It is a run of its own, whose id the answer has, and can be rolled back itself.
+    ///
+    /// # Errors
+    /// [`RollBackError`]; paths that others changed since are [`WorkspaceError::ChangedSince`]. Nothing is changed then.
+    pub fn roll_back(&self, run: &RunId, to: Option<&str>, how: &RollBack) -> Result<RunRolledBack, RollBackError> {
+        let layers = layers_of(&self.journal.events(run)?, to)?;
+        let planned = self.workspaces.roll_back(&layers, &RollBack { dry_run: true, ..how.clone() })?;
+        if how.dry_run {
+            return Ok(RunRolledBack { run: None, done: planned });
+        }
+        if !planned.changed_since.is_empty() && !how.force {
+            // The same again, for the error.
+            self.workspaces.roll_back(&layers, how)?;
+        }
+        if planned.changes.is_empty() {
+            return Ok(RunRolledBack { run: None, done: planned });
+        }
+        let made = Arc::new(Mutex::new(None));
+        let tool = Rollback { workspaces: self.workspaces.clone(), layers, how: how.clone(), made: Arc::clone(&made) };
+        let registry = ToolRegistry::new();
+        registry.register(Arc::new(tool)).map_err(|error| RollBackError::NotMade(error.to_string()))?;
+        let task = match to {
+            Some(step) => format!("Roll back run {run} to step {step}"),
+            None => format!("Roll back run {run}"),
+        };
+        let mut params = Map::from_iter([("run".to_owned(), Value::from(run.to_string()))]);
+        params.extend(to.map(|step| ("to".to_owned(), step.into())));
+        if !how.only.is_empty() {
+            let paths: Vec<Value> = how.only.iter().map(|path| path_to_text(path).into()).collect();
+            params.insert("paths".to_owned(), paths.into());
+        }
+        if how.force {
+            params.insert("force".to_owned(), true.into());
+        }
+        let mut step = PlanStep::new("rollback", NAME, params, task.as_str());
+        step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
+        step.on_failure = OnFailure::Stop;
+        let result = self.run(&registry, one_step(&task, step), Map::new());
+        let made = lock(&made).take();
+        match made {
+            Some(Ok(done)) => Ok(RunRolledBack { run: Some(result.run_id), done }),
+            Some(Err(error)) => Err(error.into()),
+            None => Err(RollBackError::NotMade(result.error.unwrap_or_default())),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Rollback {
+    workspaces: Workspaces,
+    layers: Vec<String>,
+    how: RollBack,
+    made: Arc<Mutex<Option<Result<RolledBack, WorkspaceError>>>>,
+}
+
+impl Tool for Rollback {
+    fn name(&self) -> &str {
+        NAME
+    }
+    fn description(&self) -> &str {
+        "Takes back what a run did."
+    }
+    fn schema(&self) -> Value {
+        json!({
+            "type": "object",
+            "properties": {
+                "run": { "type": "string" },
+                "to": { "type": "string" },
+                "paths": { "type": "array", "items": { "type": "string" } },
+                "force": { "type": "boolean" },
+            },
+            "required": ["run"],
+        })
+    }
+    fn execute(&self, _: &ToolCall, _: &ToolContext<'_>) -> ToolResult {
+        let outcome = self.workspaces.roll_back(&self.layers, &self.how);
+        let result = match &outcome {
+            Ok(done) => {
+                let text = format!("{} paths are as they were", done.changes.changes.len());
+                let told = json!({ "changes": done.changes, "kept": done.kept, "changed_since": done.changed_since });
+                ToolResult::success(text).with(LAYER, done.layer.clone()).with(NAME, told)
+            }
+            Err(error) => workspace_failure("roll back", error),
+        };
+        *lock(&self.made) = Some(outcome);
+        result
+    }
+    fn access(&self, _: &Map<String, Value>) -> Access {
+        Access::None
+    }
+    fn roots(&self, _: &Map<String, Value>) -> Option<Vec<PathBuf>> {
+        None
+    }
+    fn idempotency(&self) -> Idempotency {
+        Idempotency::Layered
+    }
+}

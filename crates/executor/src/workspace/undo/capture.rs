@@ -1,0 +1,130 @@
+//! Before a plan is executed: what each of its paths is and becomes, with the bytes that would be lost in the store.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+
+use super::record::{Kept, Record, State, VERSION, attributes_of, hash_of};
+use crate::workspace::apply::Part;
+use crate::workspace::commit::Op;
+use crate::workspace::error::{Conflict, WorkspaceError};
+use crate::workspace::path::Dir;
+use crate::workspace::reading::BITS;
+use crate::workspace::resolve::open_beneath;
+use crate::workspace::stamp::Identity;
+use crate::workspace::store::{Batch, Store};
+use crate::workspace::view::{kind, lookup};
+
+/// What is about to be done, on record; the originals are on the disk when this returns.
+pub(in crate::workspace) fn capture(layer: &str, parts: &[Part<'_>], store: &Store) -> Result<Record, WorkspaceError> {
+    let mut batch = store.batch()?;
+    let mut paths: BTreeMap<PathBuf, Kept> = BTreeMap::new();
+    for part in parts {
+        let mut capture = Capture { part, batch: &mut batch, paths: &mut paths };
+        for op in &part.plan.ops {
+            capture.op(op)?;
+        }
+    }
+    batch.finish()?;
+    Ok(Record {
+        version: VERSION,
+        layer: layer.to_owned(),
+        order: uuid::Uuid::now_v7().simple().to_string(),
+        roots: parts.iter().map(|part| part.root.path().to_owned()).collect(),
+        paths: paths.into_values().collect(),
+    })
+}
+
+struct Capture<'a, 'b> {
+    part: &'a Part<'b>,
+    batch: &'a mut Batch,
+    paths: &'a mut BTreeMap<PathBuf, Kept>,
+}
+
+impl Capture<'_, '_> {
+    fn op(&mut self, op: &Op) -> Result<(), WorkspaceError> {
+        match op {
+            Op::MakeDir { path, mode, .. } => self.note(path, None, Some(State::Folder { mode: *mode })),
+            Op::Put { path, upper, over } => {
+                let before = over.as_ref().map(|over| self.original(path, over)).transpose()?;
+                let after = self.placed(path, upper)?;
+                self.note(path, before, Some(after));
+            }
+            Op::Rewrite { path, upper, over } => {
+                let before = self.original(path, over)?;
+                let after = self.placed(path, upper)?;
+                self.note(path, Some(before), Some(after));
+            }
+            Op::Mode { path, mode, over } => {
+                // As it will be set: set-id bits that are there stay.
+                let mut after = *over;
+                after.st_mode = over.st_mode & !0o1777 | mode;
+                let state = |stat: &Stat| State::other(stat, || self.part.root.read_link(path));
+                let (before, after) = (self.looked_at(path, state(over))?, self.looked_at(path, state(&after))?);
+                self.note(path, Some(before), Some(after));
+            }
+            Op::Delete { path, over, under } => {
+                for (path, over) in std::iter::once((path, over)).chain(under.iter().map(|(path, over)| (path, over))) {
+                    let before = self.original(path, over)?;
+                    self.note(path, Some(before), None);
+                }
+            }
+        }
+        Ok(())
+    }
+    /// One path; a removal and what takes its place are one entry.
+    fn note(&mut self, path: &Path, before: Option<State>, after: Option<State>) {
+        let path = self.part.root.path().join(path);
+        let kept = self.paths.entry(path.clone()).or_insert(Kept { path, before: None, after: None });
+        if before.is_some() {
+            kept.before = before;
+        }
+        kept.after = after;
+    }
+    /// What is there now, its bytes put into the store.
+    fn original(&mut self, path: &Path, over: &Stat) -> Result<State, WorkspaceError> {
+        if kind(over) != FileType::RegularFile {
+            return self.looked_at(path, State::other(over, || self.part.root.read_link(path)));
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let file = match open_beneath(self.part.root.fd(), path, flags, Mode::empty()) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(State::Lost { why: "a file that may not be read cannot be put back".into() });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(self.changed(path)),
+            other => File::from(self.looked_at(path, other)?),
+        };
+        let hash = self.batch.put(&file)?;
+        let now = self.looked_at(path, rustix::fs::fstat(&file).map_err(io::Error::from))?;
+        if !Identity::of(over).is_same_content(&now) {
+            return Err(self.changed(path));
+        }
+        let attributes = self.looked_at(path, attributes_of(&file))?;
+        Ok(State::file(over, Some(hash), &attributes))
+    }
+    /// What the layer puts there.
+    fn placed(&self, path: &Path, upper: &Stat) -> Result<State, WorkspaceError> {
+        let layer: &Dir = self.part.layer;
+        let failed = || WorkspaceError::io::<io::Error>("read the layer's", &layer.path().join(path));
+        // As it will be set.
+        let mut stat = *upper;
+        stat.st_mode = upper.st_mode & !0o7777 | upper.st_mode & BITS;
+        if kind(&stat) != FileType::RegularFile {
+            return State::other(&stat, || layer.read_link(path)).map_err(failed());
+        }
+        Ok(State::file(&stat, hash_of(layer, path).map_err(failed())?, &[]))
+    }
+    fn looked_at<T>(&self, path: &Path, result: io::Result<T>) -> Result<T, WorkspaceError> {
+        result.map_err(WorkspaceError::io("keep the original of", &self.part.root.path().join(path)))
+    }
+    fn changed(&self, path: &Path) -> WorkspaceError {
+        let reason = match lookup(self.part.root, path) {
+            Ok(None) => "was removed meanwhile",
+            _ => "was changed meanwhile",
+        };
+        WorkspaceError::Conflict(vec![Conflict { path: self.part.root.path().join(path), reason: reason.to_owned() }])
+    }
+}

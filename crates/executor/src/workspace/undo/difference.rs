@@ -1,0 +1,157 @@
+//! Records as a diff: what paths were before the first of them and after the last.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
+
+use super::record::{Record, State, hash_of};
+use super::records::Records;
+use crate::workspace::change_set::{ChangeKind, as_text};
+use crate::workspace::error::WorkspaceError;
+use crate::workspace::path::Dir;
+use crate::workspace::store::ContentHash;
+
+/// One path's difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Absolute. Bytes that are not UTF-8 are escaped in JSON.
+    #[serde(serialize_with = "as_text::serialize")]
+    pub path: PathBuf,
+    /// What happened to it.
+    pub kind: ChangeKind,
+    /// What it was; `None`: nothing was there.
+    pub before: Option<State>,
+    /// What it became.
+    pub after: Option<State>,
+    /// How its bytes differ.
+    pub bytes: Bytes,
+}
+
+/// How the bytes of a file differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "form")]
+pub enum Bytes {
+    /// They do not: a folder, a link, permission bits.
+    Same,
+    /// As text.
+    Text {
+        /// Lines that are new.
+        added: usize,
+        /// Lines that are gone.
+        removed: usize,
+        /// The hunks of a unified diff, without its two head lines.
+        hunks: String,
+    },
+    /// They are no text, or too long to be shown as text.
+    Binary,
+    /// What the path became was changed since, and its bytes are nowhere any more.
+    Unknown,
+}
+
+/// Bytes of a file beyond which it is not compared line by line.
+const LONGEST_TEXT: u64 = 4 << 20;
+/// How long a comparison may look for the shortest diff.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What the records did together, by path.
+///
+/// # Errors
+/// When bytes cannot be read, or are not those that were kept.
+pub fn differences(records: &Records, list: &[Record]) -> Result<Vec<Difference>, WorkspaceError> {
+    let mut ordered: Vec<&Record> = list.iter().collect();
+    ordered.sort_by(|a, b| a.order.cmp(&b.order));
+    let mut joined: BTreeMap<&Path, (Option<State>, Option<State>, &Record)> = BTreeMap::new();
+    for record in ordered {
+        for kept in &record.paths {
+            let entry = joined.entry(&kept.path).or_insert_with(|| (kept.before.clone(), kept.after.clone(), record));
+            (entry.1, entry.2) = (kept.after.clone(), record);
+        }
+    }
+    let mut all = Vec::new();
+    for (path, (before, after, record)) in joined {
+        if before == after {
+            continue;
+        }
+        let kind = match (&before, &after) {
+            (None, _) => ChangeKind::Added,
+            (_, None) => ChangeKind::Deleted,
+            (Some(State::File { hash: None, .. }), _) | (Some(State::Folder { .. }), Some(State::Folder { .. })) => {
+                ChangeKind::Mode
+            }
+            (Some(State::File { hash: one, .. }), Some(State::File { hash: other, .. })) if one == other => {
+                ChangeKind::Mode
+            }
+            _ => ChangeKind::Modified,
+        };
+        let bytes = bytes(records, path, &before, &after, record)?;
+        all.push(Difference { path: path.to_owned(), kind, before, after, bytes });
+    }
+    Ok(all)
+}
+
+fn bytes(
+    records: &Records,
+    path: &Path,
+    before: &Option<State>,
+    after: &Option<State>,
+    record: &Record,
+) -> Result<Bytes, WorkspaceError> {
+    let file = |state: &Option<State>| match state {
+        Some(State::File { hash: Some(hash), size, .. }) => Some((hash.clone(), *size)),
+        _ => None,
+    };
+    let (old, new) = (file(before), file(after));
+    if old.is_none() && new.is_none() || old == new {
+        return Ok(Bytes::Same);
+    }
+    if [&old, &new].into_iter().flatten().any(|(_, size)| *size > LONGEST_TEXT) {
+        return Ok(Bytes::Binary);
+    }
+    let old = match old {
+        Some((hash, _)) => records.store().get(&hash)?,
+        None => Vec::new(),
+    };
+    let new = match new {
+        Some((hash, _)) => match found(records, path, &hash, record)? {
+            Some(bytes) => bytes,
+            None => return Ok(Bytes::Unknown),
+        },
+        None => Vec::new(),
+    };
+    let (Ok(old), Ok(new)) = (String::from_utf8(old), String::from_utf8(new)) else { return Ok(Bytes::Binary) };
+    if old.contains('\0') || new.contains('\0') {
+        return Ok(Bytes::Binary);
+    }
+    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(&old, &new);
+    let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
+    Ok(Bytes::Text {
+        added: count(ChangeTag::Insert),
+        removed: count(ChangeTag::Delete),
+        hunks: diff.unified_diff().context_radius(3).to_string(),
+    })
+}
+
+/// The bytes that a layer left at a path: kept because a later layer replaced them, or there still.
+fn found(
+    records: &Records,
+    path: &Path,
+    hash: &ContentHash,
+    record: &Record,
+) -> Result<Option<Vec<u8>>, WorkspaceError> {
+    if records.store().contains(hash) {
+        return records.store().get(hash).map(Some);
+    }
+    let Some((root, rest)) = record.roots.iter().find_map(|root| Some((root, path.strip_prefix(root).ok()?))) else {
+        return Ok(None);
+    };
+    let Ok(root) = Dir::open_root(root) else { return Ok(None) };
+    let failed = WorkspaceError::io("read", path);
+    if hash_of(&root, rest).map_err(failed)?.as_ref() != Some(hash) {
+        return Ok(None);
+    }
+    let bytes = root.read(rest, LONGEST_TEXT).map_err(WorkspaceError::io("read", path))?;
+    Ok((ContentHash::of(&bytes) == *hash).then_some(bytes))
+}

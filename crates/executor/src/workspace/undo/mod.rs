@@ -1,0 +1,22 @@
+//! What steps replaced, kept so that it can be put back: undo that covers the side effects of a shell too.
+//!
+//! Before a layer is applied, a [`Record`] says what each of its paths was and what it becomes (`capture.rs`), and the
+//! bytes that are about to be replaced are in the store. It is on the disk before the first name changes (`records.rs`).
+//! [`Workspaces::roll_back`](super::Workspaces::roll_back) joins the records of the layers that are to be undone, compares
+//! the folder with what they left there, and applies the way back as one more layer: all or nothing, verified, and kept in
+//! a record of its own, so that a rollback can be rolled back (`restore.rs`). [`Difference`] tells records as a diff.
+
+mod capture;
+mod difference;
+mod record;
+mod records;
+mod restore;
+mod roll_back;
+
+pub use difference::{Bytes, Difference, differences};
+pub use record::{Kept, Record, State, Time};
+pub use records::Records;
+pub use restore::{RollBack, RolledBack};
+
+pub(super) use capture::capture;
+pub(super) use records::Pending;

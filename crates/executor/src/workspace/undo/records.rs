@@ -1,0 +1,114 @@
+//! Where records lie: one file a layer below `undo/` of the state folder, those that are being applied below
+//! `undo/pending/`.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::record::{Record, VERSION};
+use crate::workspace::error::WorkspaceError;
+use crate::workspace::store::Store;
+use crate::workspace::tree;
+
+/// The records of a state folder, and the bytes that they speak of.
+#[derive(Debug, Clone)]
+pub struct Records {
+    folder: PathBuf,
+    store: Store,
+}
+
+impl Records {
+    /// Those of a state folder. Nothing is made before the first record.
+    pub fn of(state: &Path, store: Store) -> Self {
+        Self { folder: state.join("undo"), store }
+    }
+    /// Where the bytes are.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+    /// The record of a layer; `None` when it changed nothing, was not applied, or its record is gone.
+    ///
+    /// # Errors
+    /// When it cannot be read, is not whole, or a later version wrote it.
+    pub fn find(&self, layer: &str) -> Result<Option<Record>, WorkspaceError> {
+        let Some(path) = self.file(layer) else { return Ok(None) };
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            other => other.map_err(WorkspaceError::io("read the record", &path))?,
+        };
+        let broken = |why: String| WorkspaceError::Record { path: path.clone(), why };
+        let (sum, text) = text
+            .split_at_checked(65)
+            .filter(|(sum, _)| sum.ends_with(b"\n"))
+            .ok_or_else(|| broken("it is not whole".into()))?;
+        if blake3::hash(text).to_hex().as_bytes() != &sum[..64] {
+            return Err(broken("its bytes are not those that were written".into()));
+        }
+        let record: Record = serde_json::from_slice(text).map_err(|error| broken(error.to_string()))?;
+        if record.version > VERSION {
+            return Err(broken(format!("a later version of agentic wrote it (form {})", record.version)));
+        }
+        Ok(Some(record))
+    }
+    /// Writes a record as pending; on the disk when this returns.
+    pub(in crate::workspace) fn prepare(&self, record: &Record) -> Result<Pending, WorkspaceError> {
+        let pending = self.folder.join("pending");
+        for folder in [&self.folder, &pending] {
+            tree::private_folder(folder)?;
+        }
+        let name = name(&record.layer);
+        let (from, to) = (pending.join(&name), self.folder.join(&name));
+        let write = || -> io::Result<()> {
+            let text = serde_json::to_vec(record)?;
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&from)?;
+            file.write_all(blake3::hash(&text).to_hex().as_bytes())?;
+            file.write_all(b"\n")?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            File::open(&pending)?.sync_all()
+        };
+        let written = write().map_err(WorkspaceError::io("write the record", &from));
+        let prepared = Pending { from, to, settled: false };
+        written.map(|()| prepared)
+    }
+    fn file(&self, layer: &str) -> Option<PathBuf> {
+        // A name from a journal, which somebody may have written to.
+        let plain = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        plain.then(|| self.folder.join(name(layer)))
+    }
+}
+
+fn name(layer: &str) -> String {
+    format!("{layer}.json")
+}
+
+/// A record whose layer is being applied. Dropped, it is gone: nothing was applied.
+#[derive(Debug)]
+pub(in crate::workspace) struct Pending {
+    from: PathBuf,
+    to: PathBuf,
+    settled: bool,
+}
+
+impl Pending {
+    /// The layer is applied.
+    pub(in crate::workspace) fn settle(mut self) -> Result<(), WorkspaceError> {
+        let settle = || -> io::Result<()> {
+            std::fs::rename(&self.from, &self.to)?;
+            self.to.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+        };
+        let outcome = settle().map_err(WorkspaceError::io("keep the record", &self.to));
+        self.settled = true;
+        outcome
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.settled {
+            // What cannot be removed speaks of a layer that was not applied: nobody asks for it.
+            let _ = std::fs::remove_file(&self.from);
+        }
+    }
+}

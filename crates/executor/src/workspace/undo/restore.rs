@@ -1,0 +1,401 @@
+//! The way back: joins records, compares the folders with what they left there, and builds the layer that undoes them.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Stat, Timespec, Timestamps};
+use serde::Serialize;
+
+use super::record::{Record, State, Time, hash_of};
+use crate::workspace::attributes;
+use crate::workspace::change_set::{ChangeSet, LeftOut};
+use crate::workspace::error::{Conflict, WorkspaceError};
+use crate::workspace::layer::Root;
+use crate::workspace::path::Dir;
+use crate::workspace::reading::{Act, Item, Reading, beneath};
+use crate::workspace::store::Store;
+use crate::workspace::tree::make_private;
+use crate::workspace::view::{View, kind, lookup};
+
+/// How to roll back.
+#[derive(Debug, Clone, Default)]
+pub struct RollBack {
+    /// Only these paths (absolute) and what lies beneath them; all when empty.
+    pub only: Vec<PathBuf>,
+    /// Say what would be done, and do nothing.
+    pub dry_run: bool,
+    /// Overwrite what was changed since by somebody else. It is kept first, so that undoing the rollback brings it back.
+    pub force: bool,
+}
+
+/// What a rollback did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RolledBack {
+    /// What is different in the folders.
+    pub changes: ChangeSet,
+    /// What stays as it is, with the reason: folders that hold what others made, what cannot be put back.
+    pub kept: Vec<LeftOut>,
+    /// What somebody else changed since: what a dry run would refuse, or what was overwritten because it was told to.
+    pub changed_since: Vec<LeftOut>,
+    /// The layer whose record undoes the rollback; `None` when nothing was done.
+    pub layer: Option<String>,
+}
+
+/// Where one path is to go back to, and what the layers knew it as.
+#[derive(Debug)]
+struct Target {
+    /// Every state that it had before and after each layer, in order: the first is where it goes back to, and a path that
+    /// is none of them was changed by somebody else. What it is now is kept in any case.
+    states: Vec<Option<State>>,
+}
+
+impl Target {
+    fn wanted(&self) -> Option<&State> {
+        self.states.first().and_then(Option::as_ref)
+    }
+    /// Whether the path is what one of the layers left or found.
+    fn is_known(&self, root: &Dir, path: &Path) -> io::Result<bool> {
+        let gone = lookup(root, path)?.is_none();
+        for state in &self.states {
+            let is = match state {
+                None => gone,
+                Some(state) => !gone && state.holds(root, path)?,
+            };
+            if is {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+    /// A record of permission bits alone takes the bytes of the state beside it: nothing changed them in between.
+    fn complete(&mut self) {
+        for index in 1..self.states.len() {
+            self.take_bytes(index - 1, index);
+        }
+        for index in (1..self.states.len()).rev() {
+            self.take_bytes(index, index - 1);
+        }
+    }
+    fn take_bytes(&mut self, from: usize, to: usize) {
+        let Some(known @ State::File { hash: Some(_), .. }) = self.states[from].clone() else { return };
+        if let Some(State::File { hash: None, mode, .. }) = &self.states[to] {
+            let mode = *mode;
+            let mut with = known;
+            if let State::File { mode: bits, .. } = &mut with {
+                *bits = mode;
+            }
+            self.states[to] = Some(with);
+        }
+    }
+}
+
+/// The way back in all folders, before anything is done.
+#[derive(Debug, Default)]
+pub(in crate::workspace) struct Way {
+    pub(in crate::workspace) readings: Vec<(PathBuf, Reading)>,
+    pub(in crate::workspace) kept: Vec<Conflict>,
+    pub(in crate::workspace) changed_since: Vec<Conflict>,
+    /// Files to be written, by folder, in the order of the paths.
+    wanted: Vec<(PathBuf, PathBuf, State)>,
+}
+
+/// Joins records, the earliest first: each path goes back to what it was before the first of them.
+fn targets(records: &[Record], only: &[PathBuf]) -> BTreeMap<PathBuf, Target> {
+    let mut targets: BTreeMap<PathBuf, Target> = BTreeMap::new();
+    for kept in records.iter().flat_map(|record| &record.paths) {
+        // What is put back needs the folders that it lay in.
+        let holds = |path: &PathBuf| {
+            matches!((&kept.before, &kept.after), (Some(State::Folder { .. }), None)) && beneath(path, &kept.path)
+        };
+        if !only.is_empty() && !only.iter().any(|path| beneath(&kept.path, path) || holds(path)) {
+            continue;
+        }
+        let target = targets.entry(kept.path.clone()).or_insert(Target { states: Vec::new() });
+        target.states.extend([kept.before.clone(), kept.after.clone()]);
+    }
+    targets.values_mut().for_each(Target::complete);
+    targets
+}
+
+impl Way {
+    /// Compares the folders with the records.
+    pub(in crate::workspace) fn find(
+        records: &[Record],
+        roots: &[Root],
+        how: &RollBack,
+    ) -> Result<Self, WorkspaceError> {
+        let targets = targets(records, &how.only);
+        let mut way = Self::default();
+        for root in roots {
+            let mut within = Within { root, targets: &targets, force: how.force, way: &mut way, items: Vec::new() };
+            within.find()?;
+            let mut reading = Reading { items: within.items, left_out: Vec::new() };
+            reading.items.sort_by(|a, b| (&a.path, a.act.rank()).cmp(&(&b.path, b.act.rank())));
+            way.readings.push((root.path.clone(), reading));
+        }
+        Ok(way)
+    }
+    /// Whether there is nothing to do.
+    pub(in crate::workspace) fn is_empty(&self) -> bool {
+        self.readings.iter().all(|(_, reading)| reading.items.is_empty())
+    }
+    /// Writes what is wanted into the folders of a layer, one a root, and completes the readings with what they hold.
+    pub(in crate::workspace) fn stage(&mut self, folders: &[PathBuf], store: &Store) -> Result<(), WorkspaceError> {
+        for ((root, reading), folder) in self.readings.iter_mut().zip(folders) {
+            let mut modes = Vec::new();
+            for (_, path, state) in self.wanted.iter().filter(|(of, ..)| of == root) {
+                let place = folder.join(path);
+                let failed = || WorkspaceError::io::<io::Error>("write what was kept to", &place);
+                make_private(place.parent().unwrap_or(folder)).map_err(failed())?;
+                match state {
+                    State::Folder { mode } => {
+                        make_private(&place).map_err(failed())?;
+                        modes.push((place.clone(), *mode));
+                    }
+                    State::Symlink { target } => std::os::unix::fs::symlink(target, &place).map_err(failed())?,
+                    State::File { hash: Some(hash), mode, mtime, .. } => {
+                        let file = File::options().write(true).read(true).create_new(true).open(&place);
+                        let mut file = Sparse::over(file.map_err(failed())?);
+                        store.copy(hash, &mut file)?;
+                        let file = file.end().map_err(failed())?;
+                        let finish = || -> io::Result<()> {
+                            attributes::set(&state.attributes(), &file)?;
+                            file.set_permissions(fs::Permissions::from_mode(*mode & 0o1777 | 0o600))?;
+                            Ok(rustix::fs::futimens(&file, &times(*mtime))?)
+                        };
+                        finish().map_err(failed())?;
+                    }
+                    State::File { .. } | State::Lost { .. } => {}
+                }
+            }
+            for (place, mode) in modes.into_iter().rev() {
+                let set = fs::set_permissions(&place, fs::Permissions::from_mode(mode & 0o1777 | 0o700));
+                set.map_err(WorkspaceError::io("set the mode of", &place))?;
+            }
+            let layer = Dir::open_root(folder)?;
+            for item in &mut reading.items {
+                if let Act::Put { upper, .. } = &mut item.act {
+                    let failed = WorkspaceError::io("look at", &folder.join(&item.path));
+                    let staged = lookup(&layer, &item.path).map_err(failed)?;
+                    if let Some(mut staged) = staged {
+                        staged.st_mode = staged.st_mode & !0o7777 | upper.st_mode & 0o7777;
+                        *upper = staged;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn times((seconds, nanoseconds): Time) -> Timestamps {
+    let at = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
+    Timestamps { last_access: at, last_modification: at }
+}
+
+struct Within<'a> {
+    root: &'a Root,
+    targets: &'a BTreeMap<PathBuf, Target>,
+    force: bool,
+    way: &'a mut Way,
+    items: Vec<Item>,
+}
+
+impl Within<'_> {
+    fn find(&mut self) -> Result<(), WorkspaceError> {
+        // Removed as a whole, with what lies in it.
+        let mut gone: Option<PathBuf> = None;
+        for (path, target) in self.targets {
+            let Ok(rest) = path.strip_prefix(&self.root.path) else { continue };
+            if gone.as_ref().is_some_and(|gone| path.starts_with(gone)) {
+                continue;
+            }
+            let failed = WorkspaceError::io("compare with what was kept", path);
+            if self.path(path, rest, target).map_err(failed)? {
+                gone = Some(path.clone());
+            }
+        }
+        Ok(())
+    }
+    /// One path; whether it is a folder that is removed with all that lies in it.
+    fn path(&mut self, path: &Path, rest: &Path, target: &Target) -> io::Result<bool> {
+        let root = &self.root.dir;
+        let now = lookup(root, rest)?;
+        let touched = matches!((target.wanted(), &now), (Some(State::File { hash: Some(_), mtime, .. }), Some(now))
+            if *mtime != (now.st_mtime, now.st_mtime_nsec));
+        let is_back = match target.wanted() {
+            None => now.is_none(),
+            Some(wanted) => !touched && wanted.holds(root, rest)?,
+        };
+        if is_back {
+            return Ok(false);
+        }
+        if let Some(State::Lost { why }) = target.wanted() {
+            self.way.kept.push(Conflict { path: path.to_owned(), reason: why.clone() });
+            return Ok(false);
+        }
+        if !target.is_known(root, rest)? {
+            let reason = match (&now, target.states.last()) {
+                (None, _) => "was removed since",
+                (Some(_), Some(None)) => "was created since",
+                _ => "was changed since",
+            };
+            self.way.changed_since.push(Conflict { path: path.to_owned(), reason: reason.to_owned() });
+            if !self.force {
+                return Ok(false);
+            }
+        }
+        let is_folder = now.as_ref().is_some_and(|now| kind(now) == FileType::Directory);
+        let Some(wanted) = target.wanted() else {
+            let Some(now) = now else { return Ok(false) };
+            if is_folder {
+                return self.remove_folder(path, rest, now);
+            }
+            self.push(rest, Act::Delete { under: Vec::new() }, Some(now));
+            return Ok(false);
+        };
+        self.parents(path, rest)?;
+        match (wanted, now) {
+            (State::Folder { mode }, Some(now)) if is_folder => {
+                self.push(rest, Act::Mode { mode: *mode & 0o1777 }, Some(now));
+            }
+            (State::File { hash, mode, mtime, .. }, Some(now))
+                if kind(&now) == FileType::RegularFile
+                    && (hash.is_none()
+                        || *mtime == (now.st_mtime, now.st_mtime_nsec) && hash_of(root, rest)? == *hash) =>
+            {
+                self.push(rest, Act::Mode { mode: *mode & 0o1777 }, Some(now));
+            }
+            (State::File { hash: None, .. }, _) => {
+                let reason = "only its permission bits are kept, and its bytes are others now".to_owned();
+                self.way.kept.push(Conflict { path: path.to_owned(), reason });
+            }
+            (wanted, now) => {
+                let mut over = now;
+                if let (Some(now), true) = (now, is_folder || matches!(wanted, State::Folder { .. })) {
+                    if is_folder {
+                        let foreign = self.foreign(path, rest)?;
+                        if let (Some(foreign), false) = (foreign.first(), self.force) {
+                            let reason = format!("is a folder now that holds {}", foreign.display());
+                            self.way.changed_since.push(Conflict { path: path.to_owned(), reason });
+                            return Ok(false);
+                        }
+                    }
+                    let under = if is_folder { self.walk(rest)? } else { Vec::new() };
+                    self.push(rest, Act::Delete { under }, Some(now));
+                    over = None;
+                }
+                let act = match wanted {
+                    State::Folder { mode } => Act::MakeDir { mode: *mode & 0o1777, copied_up: false },
+                    // The rest of it is known once it is staged.
+                    State::File { mode, size, .. } => Act::Put { upper: promised(*mode, *size), copied_up: false },
+                    State::Symlink { target } => {
+                        Act::Put { upper: promised(0o777, target.as_os_str().len() as u64), copied_up: false }
+                    }
+                    State::Lost { .. } => return Ok(false),
+                };
+                self.push(rest, act, over);
+                self.way.wanted.push((self.root.path.clone(), rest.to_owned(), wanted.clone()));
+                // A folder that made way took all with it that lay in it.
+                return Ok(is_folder);
+            }
+        }
+        Ok(false)
+    }
+    /// The folders above a path that is to be put back, where they are not there and no record makes them.
+    fn parents(&mut self, path: &Path, rest: &Path) -> io::Result<()> {
+        let above: Vec<&Path> = rest.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
+        for above in above.into_iter().rev() {
+            let made = self.items.iter().any(|item| item.path == above && matches!(item.act, Act::MakeDir { .. }));
+            if made || lookup(&self.root.dir, above)?.is_some_and(|now| kind(&now) == FileType::Directory) {
+                continue;
+            }
+            let reason = format!("its folder {} was removed since", self.root.path.join(above).display());
+            if !self.way.changed_since.iter().any(|one| one.path == path) {
+                self.way.changed_since.push(Conflict { path: path.to_owned(), reason });
+            }
+            self.push(above, Act::MakeDir { mode: 0o755, copied_up: false }, None);
+            self.way.wanted.push((self.root.path.clone(), above.to_owned(), State::Folder { mode: 0o755 }));
+        }
+        Ok(())
+    }
+    fn remove_folder(&mut self, path: &Path, rest: &Path, now: Stat) -> io::Result<bool> {
+        if let Some(foreign) = self.foreign(path, rest)?.first() {
+            let reason = format!("it holds {}, which is to stay", foreign.display());
+            self.way.kept.push(Conflict { path: path.to_owned(), reason });
+            return Ok(false);
+        }
+        let under = self.walk(rest)?;
+        self.push(rest, Act::Delete { under }, Some(now));
+        Ok(true)
+    }
+    /// What lies in a folder and is not what the records made there.
+    fn foreign(&self, folder: &Path, rest: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut foreign = Vec::new();
+        for (inner, _) in self.walk(rest)? {
+            let ours = match self.targets.get(&self.root.path.join(&inner)) {
+                Some(target) if target.wanted().is_none() => self.force || target.is_known(&self.root.dir, &inner)?,
+                _ => false,
+            };
+            if !ours {
+                foreign.push(inner.strip_prefix(rest).map_or_else(|_| folder.join(&inner), Path::to_owned));
+            }
+        }
+        Ok(foreign)
+    }
+    fn walk(&self, rest: &Path) -> io::Result<Vec<(PathBuf, Stat)>> {
+        let view = View { layers: Vec::new(), folder: self.root.dir.clone() };
+        Ok(view.walk(rest)?.into_iter().map(|(path, found)| (path, found.stat)).collect())
+    }
+    fn push(&mut self, rest: &Path, act: Act, lower: Option<Stat>) {
+        self.items.push(Item { path: rest.to_owned(), act, lower });
+    }
+}
+
+/// What is known of a file before it is staged: the rest is that of any file, and replaced then.
+#[allow(clippy::useless_conversion, reason = "the fields are narrower on other systems")]
+fn promised(mode: u32, size: u64) -> Stat {
+    let mut any = rustix::fs::stat(OsStr::new("/")).unwrap_or_else(|_| unreachable!("there is a root"));
+    (any.st_mode, any.st_size) = (mode.into(), i64::try_from(size).unwrap_or(i64::MAX));
+    any
+}
+
+/// Writes bytes to a file and leaves holes where they are zero.
+struct Sparse {
+    file: File,
+    size: u64,
+}
+
+/// A hole is at least this long.
+const HOLE: usize = 64 << 10;
+
+impl Sparse {
+    fn over(file: File) -> Self {
+        Self { file, size: 0 }
+    }
+    fn end(self) -> io::Result<File> {
+        self.file.set_len(self.size)?;
+        Ok(self.file)
+    }
+}
+
+impl Write for Sparse {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.chunks(HOLE) {
+            if piece.len() == HOLE && piece.iter().all(|byte| *byte == 0) {
+                self.file.seek_relative(HOLE as i64)?;
+            } else {
+                self.file.write_all(piece)?;
+            }
+            self.size += piece.len() as u64;
+        }
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

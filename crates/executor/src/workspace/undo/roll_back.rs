@@ -1,0 +1,102 @@
+//! Rolling back, as one more layer that is applied.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Instant;
+
+use super::restore::{RollBack, RolledBack, Way};
+use crate::workspace::change_set::LeftOut;
+use crate::workspace::error::{Conflict, WorkspaceError};
+use crate::workspace::layer::{Layer, Root};
+use crate::workspace::path::Dir;
+use crate::workspace::reading::beneath;
+use crate::workspace::{LONGEST_WAIT, Workspaces, tree};
+
+impl Workspaces {
+    /// Takes back what layers did ([`Attempt::name`](super::super::Attempt::name)): files, links, folders and their
+    /// permission bits are again what they were before the first of them, as a whole over all folders.
+    ///
+    /// The layers are those that were committed undoably; one that changed nothing is passed over only when it is not
+    /// given. Paths that others changed since are not overwritten. The rollback is a layer of its own and can be rolled
+    /// back.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::NotKept`] for a layer without a record; [`WorkspaceError::NotTouched`]; [`WorkspaceError::ChangedSince`] by path, unless
+    /// [`RollBack::force`] or [`RollBack::dry_run`]; [`WorkspaceError::Conflict`] when somebody changes a path at this
+    /// moment; what the disk said. Nothing is changed then.
+    pub fn roll_back(&self, layers: &[String], how: &RollBack) -> Result<RolledBack, WorkspaceError> {
+        let mut records = Vec::new();
+        for layer in layers {
+            let record = self.records().find(layer)?;
+            records.push(record.ok_or_else(|| WorkspaceError::NotKept { layer: layer.clone() })?);
+        }
+        records.sort_by(|a, b| a.order.cmp(&b.order));
+        let touched = |path: &PathBuf| records.iter().any(|one| one.paths.iter().any(|kept| beneath(&kept.path, path)));
+        if let Some(path) = how.only.iter().find(|path| !touched(path)) {
+            return Err(WorkspaceError::NotTouched(path.clone()));
+        }
+        let mut paths: Vec<PathBuf> = records.iter().flat_map(|record| record.roots.clone()).collect();
+        paths.sort();
+        paths.dedup_by(|inner, outer| inner.starts_with(&*outer));
+        let name = uuid::Uuid::now_v7().simple().to_string();
+        let place = Place(self.state().join("layers").join(&name));
+        let mut staged = Vec::new();
+        for (index, path) in paths.into_iter().enumerate() {
+            // The folder that was worked in, and not one that a link leads to by now.
+            if path.canonicalize().ok().as_ref() != Some(&path) {
+                return Err(WorkspaceError::root(&path, "it is not there any more, or a link took its place"));
+            }
+            let root = Root { dir: Dir::open_root(&path)?, path };
+            staged.push(Layer::staged(root, place.0.join(index.to_string()), self.state())?);
+        }
+        let roots: Vec<Root> = staged.iter().map(|layer| layer.root.clone()).collect();
+        let mut way = Way::find(&records, &roots, how)?;
+        let told = |conflicts: &[Conflict]| -> Vec<LeftOut> {
+            conflicts.iter().map(|one| LeftOut { path: one.path.clone(), reason: one.reason.clone() }).collect()
+        };
+        if !way.changed_since.is_empty() && !how.force && !how.dry_run {
+            return Err(WorkspaceError::ChangedSince(way.changed_since));
+        }
+        let mut done =
+            RolledBack { kept: told(&way.kept), changed_since: told(&way.changed_since), ..RolledBack::default() };
+        let folders: Vec<PathBuf> = staged.iter().map(Layer::written).collect();
+        if !how.dry_run {
+            way.stage(&folders, self.store())?;
+        }
+        for (root, reading) in &way.readings {
+            done.changes.changes.extend(reading.change_set(root).changes);
+        }
+        done.changes.sort();
+        if how.dry_run || way.is_empty() {
+            return Ok(done);
+        }
+        let readings: Vec<_> = way.readings.into_iter().map(|(_, reading)| reading).collect();
+        let (started, asides) = (Instant::now(), self.shared.asides());
+        let ground = self.shared.ground(&asides);
+        let mut board = self.shared.board();
+        board.drain(&ground);
+        while board.is_busy(&staged) {
+            let left = LONGEST_WAIT.saturating_sub(started.elapsed());
+            if left.is_zero() {
+                let reason = "steps that run on the same folder did not end".to_owned();
+                return Err(WorkspaceError::Busy { path: roots[0].path.clone(), reason });
+            }
+            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let applied = board.apply_staged(&staged, &readings, &ground, &name)?;
+        drop(board);
+        done.kept.extend(applied.left.into_iter().map(|(path, reason)| LeftOut { path, reason }));
+        done.layer = Some(name);
+        Ok(done)
+    }
+}
+
+/// A folder that is removed in the end.
+struct Place(PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What cannot be removed is swept with the layers.
+        let _ = tree::remove(&self.0);
+    }
+}
