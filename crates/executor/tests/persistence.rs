@@ -252,6 +252,14 @@ fn places_are_protected_or_flagged() {
         ".venv/lib/python3.12/site-packages/usercustomize.py",
         ".ssh/authorized_keys",
         ".exrc",
+        "mise.local.toml",
+        ".config/mise.toml",
+        "rust-project.json",
+        ".gitpod.yml",
+        ".github/hooks/x.json",
+        ".windsurf/hooks.json",
+        ".openhands/setup.sh",
+        ".docker/config.json",
     ] {
         let (world, attempt) = stepped(&[], &[(path, "x")]);
         let found = told(&attempt.change_set().unwrap(), &world.root);
@@ -274,6 +282,14 @@ fn places_are_protected_or_flagged() {
         "eslint.config.js",
         "gradle/wrapper/gradle-wrapper.jar",
         "x.desktop",
+        ".pdm-python",
+        "uv.toml",
+        "poetry.toml",
+        "lefthook.toml",
+        ".lefthook/pre-push/x.sh",
+        "lint-staged.config.js",
+        ".pylintrc",
+        ".roomodes",
     ] {
         let (world, attempt) = stepped(&[], &[(path, "")]);
         let found = told(&attempt.change_set().unwrap(), &world.root);
@@ -309,6 +325,77 @@ fn content_decides_where_a_place_alone_does_not() {
         &[("rust-toolchain.toml", Protected, "build_tool")],
     );
     judged(&[], &[("rust-toolchain.toml", "[toolchain]\nchannel = \"1.90\"\n")], &[]);
+}
+
+#[test]
+fn what_says_where_python_and_its_packages_come_from_counts() {
+    let index = "[[tool.uv.index]]\nurl = \"http://a.test\"\n";
+    let project = "[project]\nname = \"a\"\n[tool.uv]\ndev-dependencies = []\n[tool.poetry]\nname = \"a\"\n";
+    judged(&[], &[("pyproject.toml", project)], &[]);
+    let found: &[(&str, Level, &str)] = &[("pyproject.toml", Flagged, "package_manager")];
+    judged(&[("pyproject.toml", project)], &[("pyproject.toml", index)], found);
+    judged(&[], &[("pyproject.toml", "[tool.poetry.requires-plugins]\nx = \"1\"\n")], found);
+    // The owner's own index is no news.
+    judged(&[("pyproject.toml", index)], &[("pyproject.toml", &format!("{index}[project]\nname = \"b\"\n"))], &[]);
+    for (path, by_name, by_path) in [
+        (".python-version", "3.12.1\npypy3\n", "./bin/python\n"),
+        (".tool-versions", "python 3.12.1 # comment/1\n", "python path:./x\n"),
+    ] {
+        judged(&[("x", "")], &[(path, by_name)], &[]);
+        judged(&[(path, by_name)], &[(path, by_path)], &[(path, Protected, "build_tool")]);
+        judged(&[(path, by_path)], &[(path, &format!("{by_name}{by_path}"))], &[]);
+    }
+}
+
+#[test]
+fn what_an_installed_hook_reads_counts_as_the_hook() {
+    const COPIED: &str = "#!/bin/sh\nexec pre-commit hook-impl\n";
+    let plain: Files<'_> =
+        &[(".git/HEAD", HEAD), (".git/objects/", ""), (".git/refs/", ""), (".git/hooks/pre-commit.sample", HOOK)];
+    let with = |more: (&'static str, &'static str)| plain.iter().copied().chain([more]).collect::<Vec<_>>();
+    let installed = with((".git/hooks/pre-commit", COPIED));
+    let husky = with((".git/config", "[core]\n\thooksPath = .husky/_\n"));
+    for path in [".pre-commit-config.yaml", "lefthook.yml", ".husky/pre-commit", "sub/.lintstagedrc.json"] {
+        judged(plain, &[(path, "x")], &[(path, Flagged, "hook_manager")]);
+        for before in [&installed, &husky] {
+            judged(before, &[(path, "x")], &[(path, Protected, "hook_manager")]);
+        }
+    }
+    // In a worktree or a submodule the hooks are where `.git` leads; out of sight they may be there.
+    let path = "tree/.pre-commit-config.yaml";
+    for (more, level) in [(&[][..], Flagged), (&[(".git/hooks/post-merge", COPIED)][..], Protected)] {
+        let before: Vec<(&str, &str)> = [
+            (".git/worktrees/tree/HEAD", HEAD),
+            (".git/worktrees/tree/commondir", "../..\n"),
+            ("tree/.git", "gitdir: ../.git/worktrees/tree\n"),
+        ]
+        .into_iter()
+        .chain(plain.iter().copied().skip(1))
+        .chain(more.iter().copied())
+        .collect();
+        judged(&before, &[(path, "x")], &[(path, level, "hook_manager")]);
+    }
+    judged(&[("tree/.git", "gitdir: /elsewhere/.git\n")], &[(path, "x")], &[(path, Protected, "hook_manager")]);
+}
+
+#[test]
+fn what_git_keeps_of_a_worktree_is_judged() {
+    let before: Files<'_> = &[
+        (".git/HEAD", HEAD),
+        (".git/objects/", ""),
+        (".git/refs/", ""),
+        (".git/worktrees/tree/HEAD", HEAD),
+        (".git/worktrees/tree/commondir", "../..\n"),
+    ];
+    let config = ".git/worktrees/tree/config.worktree";
+    judged(before, &[(config, EVIL)], &[(config, Protected, "git_config")]);
+    judged(before, &[(config, PLAIN)], &[]);
+    let gitdir = ".git/worktrees/tree/gitdir";
+    judged(before, &[(gitdir, "/elsewhere/tree/.git\n")], &[(gitdir, Flagged, "git_link")]);
+    let (world, attempt) = stepped(before, &[]);
+    let inside = format!("{}\n", world.root.join("tree/.git").display());
+    put(&upper(&attempt, 0), &[(gitdir, &inside)]);
+    assert_eq!(told(&attempt.change_set().unwrap(), &world.root), []);
 }
 
 #[test]

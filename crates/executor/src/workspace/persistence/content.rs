@@ -96,11 +96,29 @@ const LOADER: &[&str] = &[
 const CARGO_BUILD: &[&str] =
     &["rustc", "rustc-wrapper", "rustc-workspace-wrapper", "rustdoc", "rustflags", "rustdocflags"];
 
-/// What the file at `path` means for its group, given what it says; `None` when nothing.
-pub(super) fn judge(group: &Group, path: &Path, sight: &Sight<'_>) -> io::Result<Option<(Level, String)>> {
+/// Tables of pyproject.toml that say where packages and plugins come from, by tool: the manuals of uv, Poetry and PDM.
+const PYPROJECT: &[(&str, &[&str])] = &[
+    ("uv", &["index", "index-url", "extra-index-url", "find-links", "pip"]),
+    ("poetry", &["source", "requires-plugins"]),
+    ("pdm", &["source", "plugins"]),
+];
+
+/// What the file at `path` means for its group, given what it says; `None` when nothing. `hooked`: a repository around it
+/// has hooks installed.
+pub(super) fn judge(
+    group: &Group,
+    path: &Path,
+    sight: &Sight<'_>,
+    hooked: bool,
+) -> io::Result<Option<(Level, String)>> {
     let plain = |level| Some((level, group.reason.to_owned()));
-    if group.check == Check::Place {
-        return Ok(plain(group.level));
+    match group.check {
+        Check::Place => return Ok(plain(group.level)),
+        Check::HookManager if hooked => {
+            return Ok(Some((Protected, format!("{}, and hooks are installed", group.reason))));
+        }
+        Check::HookManager => return Ok(plain(group.level)),
+        _ => {}
     }
     let now = match sight.read_after(path)? {
         Content::Bytes(bytes) => bytes,
@@ -118,7 +136,14 @@ pub(super) fn judge(group: &Group, path: &Path, sight: &Sight<'_>) -> io::Result
         _ => Vec::new(),
     };
     Ok(match group.check {
-        Check::Place => plain(group.level),
+        Check::Place | Check::HookManager => plain(group.level),
+        Check::Version => {
+            let (now, before) = (by_path(&now), by_path(&before));
+            (!now.is_subset(&before)).then(|| (Protected, group.reason.to_owned()))
+        }
+        Check::Pyproject => {
+            news(&sources(&now), &sources(&before)).map(|names| (Flagged, format!("{} ({names})", group.reason)))
+        }
         Check::PackageScripts => {
             news(&scripts(&now), &scripts(&before)).map(|names| (Flagged, format!("{} ({names})", group.reason)))
         }
@@ -193,6 +218,25 @@ fn settings(bytes: &[u8], wanted: &[&str]) -> BTreeSet<String> {
         wanted.contains(&&*name).then(|| format!("{name}={}", value.trim()))
     });
     lines.collect()
+}
+
+/// Lines that name a version by a path: pyenv and uv take one, asdf and mise one after `path:`.
+fn by_path(bytes: &[u8]) -> BTreeSet<String> {
+    let text = String::from_utf8_lossy(bytes);
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    lines.filter(|line| line.contains(['/', '\\'])).map(str::to_owned).collect()
+}
+
+fn sources(bytes: &[u8]) -> BTreeSet<String> {
+    let table = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    // What is no TOML none of these tools reads.
+    let Some(table) = table else { return BTreeSet::new() };
+    let tables = PYPROJECT.iter().flat_map(|(tool, keys)| keys.iter().map(move |key| (tool, key)));
+    let found = tables.filter_map(|(tool, key)| {
+        let value = table.get("tool")?.get(tool)?.get(key)?;
+        Some(format!("tool.{tool}.{key}={value}"))
+    });
+    found.collect()
 }
 
 fn variables(bytes: &[u8]) -> BTreeSet<String> {

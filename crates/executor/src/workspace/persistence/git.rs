@@ -14,7 +14,7 @@ use rustix::fs::FileType;
 use super::super::reading::{Act, Item};
 use super::super::view::kind;
 use super::Found;
-use super::Level::Protected;
+use super::Level::{Flagged, Protected};
 use super::content;
 use super::git_config;
 use super::sight::{Content, Sight};
@@ -31,6 +31,8 @@ pub(super) struct Repositories<'a> {
     hooks: BTreeSet<PathBuf>,
     /// Files that a repository's configuration includes, beneath the root.
     included: BTreeSet<PathBuf>,
+    /// Working trees whose repository has hooks installed, or lies where that cannot be seen.
+    hooked: BTreeSet<PathBuf>,
 }
 
 impl<'a> Repositories<'a> {
@@ -44,13 +46,22 @@ impl<'a> Repositories<'a> {
                 }
             }
         }
-        let mut found = Self { sight, folders: BTreeSet::new(), hooks: BTreeSet::new(), included: BTreeSet::new() };
+        let mut found = Self {
+            sight,
+            folders: BTreeSet::new(),
+            hooks: BTreeSet::new(),
+            included: BTreeSet::new(),
+            hooked: BTreeSet::new(),
+        };
         for folder in &above {
             if is_git(folder) || sight.is_repository(folder)? {
                 found.folders.insert(folder.clone());
                 found.configured(folder, folder.parent().filter(|_| is_git(folder)).unwrap_or(folder))?;
             }
             let inner = folder.join(".git");
+            if !is_git(folder) && found.has_hooks(&inner)? {
+                found.hooked.insert(folder.clone());
+            }
             if !is_git(folder) && !above.contains(&inner) && sight.is_repository(&inner)? {
                 found.configured(&inner, folder)?;
             }
@@ -79,6 +90,42 @@ impl<'a> Repositories<'a> {
             self.hooks.extend(self.sight.leads(folder, &text)?);
         }
         Ok(())
+    }
+    /// Whether hooks are installed in the repository that `.git` at this path is, or leads to.
+    fn has_hooks(&self, git: &Path) -> io::Result<bool> {
+        let Some(stat) = self.sight.after(git)? else { return Ok(false) };
+        let mut folder = match kind(&stat) {
+            FileType::Directory => git.to_owned(),
+            _ => match self.redirected(git)? {
+                Some(Some(target)) => target,
+                Some(None) => return Ok(true),
+                None => return Ok(false),
+            },
+        };
+        // A worktree has its hooks and its configuration where the repository is.
+        if let Content::Bytes(text) = self.sight.read_after(&folder.join("commondir"))? {
+            let text = PathBuf::from(String::from_utf8_lossy(&text).trim());
+            let Some(common) = self.sight.leads(&folder, &text)? else { return Ok(true) };
+            folder = common;
+        }
+        for name in ["config", "config.worktree"] {
+            if let Content::Bytes(bytes) = self.sight.read_after(&folder.join(name))? {
+                let entries = git_config::parse(&bytes).unwrap_or_default();
+                if entries.iter().any(|entry| (&*entry.section, &*entry.key) == ("core", "hookspath")) {
+                    return Ok(true);
+                }
+            }
+        }
+        let hooks = folder.join("hooks");
+        Ok(match self.sight.after(&hooks)?.map(|stat| kind(&stat)) {
+            None => false,
+            Some(FileType::Directory) => self.sight.list_after(&hooks)?.iter().any(|(path, _)| !is_sample(path)),
+            Some(_) => true,
+        })
+    }
+    /// Whether a working tree around the path has a repository with hooks installed.
+    pub(super) fn hooked(&self, path: &Path) -> bool {
+        path.ancestors().skip(1).any(|folder| self.hooked.contains(folder))
     }
     /// Whether a path lies in a repository's own folder, whose files no other rule concerns.
     pub(super) fn holds(&self, path: &Path) -> bool {
@@ -134,6 +181,19 @@ impl<'a> Repositories<'a> {
                     found.push(Found::new(path, "git_link", Protected, reason));
                 }
             }
+            ["worktrees", _, "gitdir"] if put => {
+                let leads = match self.sight.read_after(path)? {
+                    Content::Bytes(text) => {
+                        self.sight.names(Path::new(""), Path::new(String::from_utf8_lossy(&text).trim())).is_some()
+                    }
+                    Content::Missing => true,
+                    _ => false,
+                };
+                if !leads {
+                    let reason = "names a working tree out of the workspace, which git repairs and removes";
+                    found.push(Found::new(path, "git_link", Flagged, reason));
+                }
+            }
             ["rebase-merge" | "rebase-apply", "git-rebase-todo"] if put => {
                 let runs = match self.sight.read_after(path)? {
                     Content::Bytes(bytes) => String::from_utf8_lossy(&bytes)
@@ -167,20 +227,7 @@ impl<'a> Repositories<'a> {
     }
     /// A file or link called `.git`: where the repository of the folder around it really is.
     fn redirect(&self, path: &Path, found: &mut Vec<Found>) -> io::Result<()> {
-        let from = path.parent().unwrap_or(Path::new(""));
-        let text = match self.sight.read_after(path)? {
-            Content::Link(text) => Some(text),
-            Content::Bytes(bytes) => {
-                let text = String::from_utf8_lossy(&bytes);
-                text.strip_prefix("gitdir:").map(|target| PathBuf::from(target.trim()))
-            }
-            Content::Missing | Content::Other => return Ok(()),
-            Content::TooLarge(_) => None,
-        };
-        let target = match text {
-            Some(text) => self.sight.leads(from, &text)?,
-            None => None,
-        };
+        let Some(target) = self.redirected(path)? else { return Ok(()) };
         match target {
             None => found.push(Found::new(
                 path,
@@ -192,6 +239,23 @@ impl<'a> Repositories<'a> {
             Some(target) => self.whole(&target, path, found)?,
         }
         Ok(())
+    }
+    /// Where a file or link called `.git` leads, beneath the root; `Some(None)`: elsewhere; `None`: it is neither.
+    fn redirected(&self, path: &Path) -> io::Result<Option<Option<PathBuf>>> {
+        let text = match self.sight.read_after(path)? {
+            Content::Link(text) => Some(text),
+            Content::Bytes(bytes) => {
+                let text = String::from_utf8_lossy(&bytes);
+                text.strip_prefix("gitdir:").map(|target| PathBuf::from(target.trim()))
+            }
+            Content::Missing | Content::Other => return Ok(None),
+            Content::TooLarge(_) => None,
+        };
+        let from = path.parent().unwrap_or(Path::new(""));
+        Ok(Some(match text {
+            Some(text) => self.sight.leads(from, &text)?,
+            None => None,
+        }))
     }
     /// The folders that this step made into repositories, each judged as a whole.
     pub(super) fn made(&self, found: &mut Vec<Found>) -> io::Result<()> {

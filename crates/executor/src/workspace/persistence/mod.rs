@@ -225,7 +225,7 @@ pub(super) fn examine(
             continue;
         }
         let replaces = item.lower.is_some() || removed.contains(&*item.path);
-        by_place(&item.path, upper, &sight, &aliases, &mut found)?;
+        by_place(&item.path, upper, &sight, &repositories, &aliases, &mut found)?;
         python::judge(&item.path, upper, replaces, &sight, &|path| put.contains(path), &mut found)?;
         if kind(upper) == FileType::Symlink {
             link(&item.path, replaces, &sight, &mut found)?;
@@ -246,17 +246,19 @@ fn by_place(
     path: &Path,
     upper: &Stat,
     sight: &Sight<'_>,
+    repositories: &Repositories<'_>,
     aliases: &[(PathBuf, PathBuf)],
     found: &mut Vec<Found>,
 ) -> io::Result<()> {
     let link = kind(upper) == FileType::Symlink;
+    let hooked = repositories.hooked(path);
     let other = aliases.iter().filter_map(|(target, name)| {
         let rest = path.strip_prefix(target).ok()?;
         Some(if rest.as_os_str().is_empty() { name.clone() } else { name.join(rest) })
     });
     for name in std::iter::once(path.to_owned()).chain(other) {
         for (group, packaged) in Places::get().groups(sight.root, &name, link) {
-            let Some((level, reason)) = content::judge(group, path, sight)? else { continue };
+            let Some((level, reason)) = content::judge(group, path, sight, hooked)? else { continue };
             let level = match (packaged && !group.in_packages, level) {
                 (false, level) => level,
                 (true, Level::Protected) => Level::Flagged,

@@ -20,6 +20,12 @@ pub(super) enum Check {
     Cargo,
     /// It names a toolchain by path.
     Toolchain,
+    /// A line of it names an interpreter by path.
+    Version,
+    /// A table of pyproject.toml says where uv, Poetry or PDM get packages and plugins from.
+    Pyproject,
+    /// Flagged; protected where a repository around has hooks installed: its next commit runs what the file says.
+    HookManager,
     /// It sets a variable that makes programs load or run something.
     Loader,
     /// It sends files through a filter, a diff or a merge driver.
@@ -61,21 +67,31 @@ pub(super) const GROUPS: &[Group] = &[
         ".config/nushell/**", ".config/environment.d/**",
     ]),
     group("folder_entry", Protected, "is run by a shell that enters the folder", &[
-        ".envrc*", ".autoenv", ".autoenv.zsh", ".mise.toml", "mise.toml", ".mise/**", ".config/mise/**",
+        ".envrc*", ".autoenv", ".autoenv.zsh", ".mise.toml", "mise.toml", ".mise.*.toml", "mise.*.toml", ".mise/**",
+        "mise/config.toml", ".config/mise.toml", ".config/mise/**", ".rtx.toml",
     ]),
     group("login", Protected, "is taken up at a login", &[
         ".config/autostart/**", ".config/systemd/user/**", ".local/share/systemd/user/**", ".ssh/**",
+    ]),
+    group("user_tools", Protected, "names programs that a tool of the user's starts by itself", &[
+        ".docker/config.json", ".docker/cli-plugins/**", ".kube/config", ".aws/config", ".gnupg/**", ".config/gh/**",
+        ".local/share/gh/extensions/**", ".wgetrc",
     ]),
     group("editor", Protected, "is taken up by an editor that opens the folder, and can name programs", &[
         ".vscode/settings.json", ".vscode/tasks.json", ".vscode/launch.json", ".vscode/mcp.json", "*.code-workspace",
         ".idea/**", ".fleet/**", ".zed/**", ".nova/**", ".vs/**", ".helix/**", "*.sublime-project", ".devcontainer/**",
         ".devcontainer.json", ".dir-locals.el", ".dir-locals-2.el", ".emacs", ".emacs.d/**", ".vimrc", ".gvimrc",
-        ".exrc", ".nvimrc", ".nvim.lua", ".lvimrc", ".kakrc", ".vim/**", ".config/nvim/**",
+        ".exrc", ".nvimrc", ".nvim.lua", ".lvimrc", ".kakrc", ".vim/**", ".config/nvim/**", ".theia/**",
+        ".externalToolBuilders/**", "rust-analyzer.toml", "rust-project.json",
+    ]),
+    group("editor", Protected, "is run by the machine that an online editor starts for the folder", &[
+        ".gitpod.yml", ".ona/**", ".codesandbox/**", ".idx/**", ".stackblitzrc", ".replit",
     ]),
     group("editor", Flagged, "recommends extensions to whoever opens the folder", &[".vscode/extensions.json"]),
     group("editor", Flagged, "is loaded by an editor's extension when the folder is opened", &[
         ".eslintrc.js", ".eslintrc.cjs", "eslint.config.*", ".prettierrc.js", ".prettierrc.cjs", ".prettierrc.mjs",
-        "prettier.config.*", ".stylelintrc.js", "stylelint.config.*",
+        "prettier.config.*", ".stylelintrc.js", "stylelint.config.*", ".pylintrc", "pylintrc", ".flake8", ".rubocop.yml",
+        ".solargraph.yml", ".luarc.json",
     ]),
     group("agent", Protected, "tells an agent which programs to run or to connect to", &[
         ".mcp.json", ".claude/settings.json", ".claude/settings.local.json", ".claude/hooks/**", ".cursor/mcp.json",
@@ -83,6 +99,9 @@ pub(super) const GROUPS: &[Group] = &[
         ".codex/config.toml", ".codex/hooks.json", ".codex/hooks/**", ".codex/rules/**", ".gemini/settings.json",
         ".gemini/extensions/**", ".aider.conf.yml", ".continue/**", ".amazonq/**", ".qwen/settings.json", "opencode.json",
         "opencode.jsonc", ".opencode/**", ".kiro/**", ".roo/mcp.json", ".crush.json", "crush.json", ".junie/mcp/**",
+        ".claude.json", ".github/hooks/**", ".copilot/mcp-config.json", ".windsurf/hooks.json", ".kilocode/mcp.json",
+        ".factory/mcp.json", ".factory/settings.json", ".factory/hooks/**", ".trae/mcp.json", ".amp/settings.json",
+        ".openhands/setup.sh", ".openhands/pre-commit.sh", ".openhands/hooks.json", ".vibe/**",
     ]),
     group("agent_instructions", Flagged, "is read by an agent as its instructions", &[
         "AGENTS.md", "AGENTS.override.md", "CLAUDE.md", "CLAUDE.local.md", "GEMINI.md", ".cursorrules", ".windsurfrules",
@@ -90,7 +109,8 @@ pub(super) const GROUPS: &[Group] = &[
         ".claude/rules/**", ".claude/output-styles/**", ".claude/plugins/**", ".agents/**", ".cursor/rules/**",
         ".cursor/commands/**", ".windsurf/**", ".roo/**", ".rules", ".goosehints", ".github/copilot-instructions.md",
         ".github/instructions/**", ".github/prompts/**", ".github/chatmodes/**", ".github/agents/**", ".gemini/commands/**",
-        ".codex/prompts/**", ".junie/**",
+        ".codex/prompts/**", ".junie/**", ".roomodes", ".kilocode/**", ".kilocodemodes", ".factory/**", ".trae/**",
+        ".augment/**", ".augment-guidelines", ".openhands/**", ".openhands_instructions", "AGENT.md", "WARP.md",
     ]),
     group("settings", Flagged, "holds settings of agentic for this folder (it can only narrow)", &["agentic.toml"]),
     group("program_startup", Protected, "is run by a debugger or interpreter that starts in the folder", &[
@@ -113,18 +133,25 @@ pub(super) const GROUPS: &[Group] = &[
         "bitbucket-pipelines.yml", ".buildkite/**", "appveyor.yml", ".appveyor.yml", "cloudbuild.yaml", ".gitea/workflows/**",
         ".forgejo/workflows/**", ".cirrus.yml", ".semaphore/**", ".teamcity/**", "buildspec.yml", ".builds/**",
     ]),
-    group("hook_manager", Flagged, "names what a git hook runs", &[
-        ".pre-commit-config.yaml", ".pre-commit-config.yml", ".pre-commit-hooks.yaml", "lefthook.yml", "lefthook.yaml",
-        ".lefthook.yml", ".lefthook.yaml", "lefthook-local.yml", ".husky/**", ".huskyrc*", ".lintstagedrc*",
-        ".overcommit.yml", ".githooks/**", ".git-hooks/**",
+    checked("hook_manager", Check::HookManager, "names what a git hook runs", &[
+        ".pre-commit-config.yaml", ".pre-commit-config.yml", ".pre-commit-hooks.yaml", "prek.toml", "lefthook.*",
+        ".lefthook.*", "lefthook-local.*", ".lefthook-local.*", ".config/lefthook.*", ".lefthook/**", ".lefthook-local/**",
+        ".husky/**", ".huskyrc*", ".lintstagedrc*", "lint-staged.config.*", ".simple-git-hooks.*", "simple-git-hooks.*",
+        ".overcommit.yml", ".git-hooks.yml", ".githooks/**", ".git-hooks/**", "commitlint.config.*", ".commitlintrc*",
     ]),
     checked("package_scripts", Check::PackageScripts, "runs a script when packages are installed", &["package.json"]),
     checked("package_manager", Check::Npmrc, "steers npm", &[".npmrc"]),
     group("package_manager", Flagged, "steers a package manager", &[
         ".yarnrc", ".yarnrc.yml", ".yarn/releases/**", ".yarn/plugins/**", ".pnpmfile.cjs", ".pnpmfile.mjs", "bunfig.toml",
         "pip.conf", "pip.ini", ".pip/**", ".config/pip/**", ".config/uv/**", ".pypirc", ".condarc", ".gemrc",
-        ".bundle/config", "nuget.config", ".m2/**",
+        ".bundle/config", "nuget.config", ".m2/**", "uv.toml", "poetry.toml", "pdm.toml", ".config/pypoetry/**",
+        ".pydistutils.cfg",
     ]),
+    checked("package_manager", Check::Pyproject, "says where packages come from", &["pyproject.toml"]),
+    checked("build_tool", Check::Version, "names an interpreter by path", &[
+        ".python-version", ".tool-versions",
+    ]),
+    group("build_tool", Flagged, "names the interpreter that PDM runs", &[".pdm-python"]),
     checked("build_tool", Check::Cargo, "steers cargo, which editors start by themselves", &[".cargo/config.toml", ".cargo/config"]),
     checked("build_tool", Check::Toolchain, "names a Rust toolchain by path", &["rust-toolchain.toml", "rust-toolchain"]),
     group("build_tool", Flagged, "steers a build tool before the project's own files", &[
