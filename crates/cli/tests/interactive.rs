@@ -108,6 +108,70 @@ fn ctrl_c_at_the_question_ends_the_run_with_130() {
     assert_eq!(runs[0]["stop_reason"], "cancelled");
 }
 
+const LEAVES: &str = "\
+task: leave something that runs later
+steps:
+  - {id: leave, tool: shell, params: {command: \"echo a > .envrc; echo b > .bashrc; echo c > kept.txt\"}}
+  - {id: next, tool: file_write, params: {path: next.txt, content: '1'}}
+";
+
+/// The program at a terminal over the plan above, up to its question about what the step leaves behind: both paths have
+/// been shown by then.
+fn leave(scene: &Scene, first: &str) -> Option<Pty> {
+    scene.file("plan.yaml", LEAVES);
+    let pty = Pty::spawn(agentic_testkit::agentic_binary(), ["run", "plan.yaml", "--mode", "interactive"], |command| {
+        scene.surround(command);
+        command.env("TERM", "xterm");
+    });
+    let mut pty = pty.map_err(|error| agentic_testkit::report_skip(&error.to_string())).ok()?;
+    answer(&mut pty, "Run leave shell", first);
+    pty.expect("leave shell would leave behind what runs later outside:", SOON).unwrap_or_else(|e| panic!("{e}"));
+    pty.expect(".bashrc is read by a shell that starts (shell_startup)", SOON).unwrap_or_else(|e| panic!("{e}"));
+    pty.expect(".envrc is run by a shell that enters the folder (folder_entry)", SOON).unwrap();
+    pty.expect("Keep it? [y]es [n]o ", SOON).unwrap();
+    assert!(!scene.work(".envrc").exists() && !scene.work("kept.txt").exists(), "it was kept before the answer");
+    Some(pty)
+}
+
+#[test]
+fn what_would_run_later_is_kept_when_the_person_says_so() {
+    let scene = Scene::new();
+    let Some(mut pty) = leave(&scene, "y\n") else { return };
+    pty.send("perhaps\n").unwrap();
+    pty.expect("`perhaps` is not one of y, n", SOON).unwrap();
+    pty.expect("Keep it? [y]es [n]o ", SOON).unwrap();
+    pty.send("y\n").unwrap();
+    answer(&mut pty, "Run next", "y\n");
+    assert_eq!(end(&mut pty), 0, "{}", pty.output());
+    assert_eq!(
+        (scene.read(".envrc"), scene.read(".bashrc"), scene.read("kept.txt")),
+        ("a\n".into(), "b\n".into(), "c\n".into())
+    );
+}
+
+#[test]
+fn nothing_but_a_yes_keeps_what_would_run_later() {
+    // No, an empty line and the end of the input; an earlier "all" is asked all the same.
+    for (first, keys) in [("y\n", "n\n"), ("y\n", "\n"), ("y\n", "\x04"), ("a\n", "n\n")] {
+        let scene = Scene::new();
+        let Some(mut pty) = leave(&scene, first) else { return };
+        pty.send(keys).unwrap();
+        assert_eq!(end(&mut pty), 4, "{keys:?}: {}", pty.output());
+        for absent in [".envrc", ".bashrc", "kept.txt", "next.txt"] {
+            assert!(!scene.work(absent).exists(), "{keys:?}: {absent}");
+        }
+    }
+}
+
+#[test]
+fn ctrl_c_at_the_question_about_what_runs_later_keeps_nothing() {
+    let scene = Scene::new();
+    let Some(mut pty) = leave(&scene, "y\n") else { return };
+    pty.interrupt().unwrap();
+    assert_eq!(end(&mut pty), 130, "{}", pty.output());
+    assert!(!scene.work(".envrc").exists() && !scene.work("kept.txt").exists());
+}
+
 #[test]
 fn quit_and_end_of_input_end_the_run() {
     for keys in ["q\n", "\x04"] {
