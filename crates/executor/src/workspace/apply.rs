@@ -49,7 +49,9 @@ pub enum Moment<'a> {
     Before(&'a Path),
     /// The path (relative) was changed.
     After(&'a Path),
-    /// Every name was changed; originals are about to be removed.
+    /// Every name was changed and checked; originals are about to be removed. An error counts for nothing any more.
+    Clearing,
+    /// Every name was changed.
     Swapped,
 }
 
@@ -76,13 +78,41 @@ pub(super) struct Applied {
     pub(super) left: Vec<(PathBuf, String)>,
 }
 
+/// The hidden names of one transaction, by which what a crash leaves is found again.
+#[derive(Debug)]
+pub(super) struct Names {
+    layer: String,
+    next: u64,
+}
+
+impl Names {
+    /// Those of a layer.
+    pub(super) fn of(layer: &str) -> Self {
+        Self { layer: layer.to_owned(), next: 0 }
+    }
+    fn draw(&mut self) -> OsString {
+        self.next += 1;
+        format!("{}{}.tmp", Self::prefix(&self.layer), self.next).into()
+    }
+    /// What all of them begin with.
+    pub(super) fn prefix(layer: &str) -> String {
+        format!(".agentic-{layer}-")
+    }
+}
+
 /// Descriptors of folders kept open at once; more are opened when needed.
 const MOST_FOLDERS: usize = 256;
 
 /// Executes the plans, all or nothing.
-pub(super) fn apply(parts: &[Part<'_>], store: &Store, watcher: Option<&Watcher>) -> Result<Applied, WorkspaceError> {
+pub(super) fn apply(
+    parts: &[Part<'_>],
+    names: Names,
+    store: &Store,
+    watcher: Option<&Watcher>,
+) -> Result<Applied, WorkspaceError> {
     let mut transaction = Transaction {
         parts,
+        names,
         store,
         watcher,
         folders: HashMap::new(),
@@ -140,6 +170,7 @@ enum Done {
 
 struct Transaction<'a> {
     parts: &'a [Part<'a>],
+    names: Names,
     store: &'a Store,
     watcher: Option<&'a Watcher>,
     folders: HashMap<(usize, PathBuf), Rc<OwnedFd>>,
@@ -311,7 +342,7 @@ impl Transaction<'_> {
         over: &Stat,
         under: &[(PathBuf, Stat)],
     ) -> Result<(), Stop> {
-        let aside = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
+        let aside = self.names.draw();
         match rustix::fs::renameat_with(open, name, open, &aside, RenameFlags::NOREPLACE) {
             Err(Errno::NOENT) => return Err(self.conflict(part, path, "was removed meanwhile")),
             other => other.map_err(self.failed("move aside (renameat2)", part, path))?,
@@ -386,6 +417,9 @@ impl Transaction<'_> {
 
     /// Removes what was displaced. Nothing here can fail the step: it stands.
     fn clear(mut self) -> Applied {
+        if let Some(watcher) = self.watcher {
+            let _ = watcher(Moment::Clearing);
+        }
         for done in std::mem::take(&mut self.done) {
             let outcome = match &done {
                 Done::Exchanged { part, temp, .. } => self

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::apply::{Applied, Part, Watcher, apply};
+use super::apply::{Applied, Names, Part, Watcher, apply};
 use super::change_set::ChangeSet;
 use super::commit::{Check, Own, Plan};
 use super::error::{Aside, Conflict, WorkspaceError};
@@ -199,8 +199,7 @@ impl Board {
         // changed since with the layers below.
         self.guard(&finished.layers, &mut readings, &finished.terms, None)?;
         self.check(&finished.layers, &readings, &finished.terms.hidden, None)?;
-        let undo = finished.terms.undoable.then(|| name(&finished.folder));
-        self.apply(&finished.layers, &readings, ground, undo.as_deref())?;
+        self.apply(&finished.layers, &readings, ground, &name(&finished.folder), finished.terms.undoable)?;
         Ok(())
     }
     /// Finishes an attempt that has been unmounted: applies it at once or lets it wait, and takes its layers then.
@@ -242,8 +241,8 @@ impl Board {
         }
         let waits = self.is_busy(layers);
         if !waits {
-            let undo = terms.undoable.then(|| name(folder));
-            for (path, reason) in self.apply(layers, &readings, ground, undo.as_deref())?.left {
+            let applied = self.apply(layers, &readings, ground, &name(folder), terms.undoable)?;
+            for (path, reason) in applied.left {
                 set.left_out.push(super::change_set::LeftOut { path, reason });
             }
             let _ = super::tree::remove(folder);
@@ -270,10 +269,10 @@ impl Board {
         layers: &[Layer],
         readings: &[Reading],
         ground: &Ground<'_>,
-        undo: &str,
+        layer: &str,
     ) -> Result<Applied, WorkspaceError> {
         self.check(layers, readings, &[], None)?;
-        let applied = self.apply(layers, readings, ground, Some(undo))?;
+        let applied = self.apply(layers, readings, ground, layer, true)?;
         self.finished += 1;
         self.log.push(Logged { number: self.finished, paths: touches(layers, readings) });
         Ok(applied)
@@ -340,7 +339,8 @@ impl Board {
         layers: &[Layer],
         readings: &[Reading],
         ground: &Ground<'_>,
-        undo: Option<&str>,
+        layer: &str,
+        undoable: bool,
     ) -> Result<Applied, WorkspaceError> {
         let written: Vec<_> = layers.iter().map(Layer::dir).collect::<Result<_, _>>()?;
         let plans = readings.iter().zip(&written).zip(layers);
@@ -368,10 +368,10 @@ impl Board {
         let parts: Vec<_> =
             parts.map(|((layer, dir), plan)| Part { root: &layer.root.dir, layer: dir, plan }).collect();
         // What is replaced is kept first, and on the disk before the first name changes.
-        let record = undo.map(|layer| capture(layer, &parts, ground.store)).transpose()?;
+        let record = undoable.then(|| capture(layer, &parts, ground.store)).transpose()?;
         let record = record.filter(|record| !record.paths.is_empty());
         let pending = record.map(|record| ground.records.prepare(&record)).transpose()?;
-        let mut applied = apply(&parts, ground.store, ground.watcher)?;
+        let mut applied = apply(&parts, Names::of(layer), ground.store, ground.watcher)?;
         if let Some(Err(error)) = pending.map(Pending::settle) {
             let place = layers.first().map(|layer| layer.root.path.clone()).unwrap_or_default();
             applied.left.push((place, format!("what was replaced cannot be put back: {error}")));

@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use agentic_sandbox::{Sandbox, Tier};
@@ -55,7 +55,7 @@ pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use persistence::{AllowPersist, Level, Persistence};
 pub use state::state_outside;
 pub use store::{ContentHash, Store};
-pub use undo::{Bytes, Difference, Kept, Record, Records, RollBack, RolledBack, State, Time, differences};
+pub use undo::{Bytes, Difference, Kept, Record, Records, Recovered, RollBack, RolledBack, State, Time, differences};
 
 use crate::tools::Access;
 use board::{Board, Ground, Terms};
@@ -94,6 +94,7 @@ struct Shared {
     sandbox: Sandbox,
     store: Store,
     records: Records,
+    recovered: OnceLock<Vec<Recovered>>,
     board: Mutex<Board>,
     changed: Condvar,
     probes: Mutex<HashMap<(u64, u64), Option<String>>>,
@@ -149,12 +150,20 @@ impl Workspaces {
             sandbox,
             store,
             records,
+            recovered: OnceLock::new(),
             board: Mutex::default(),
             changed: Condvar::new(),
             probes: Mutex::default(),
             watcher: None,
         };
-        Ok(Self { shared: Arc::new(shared), limits: CopyLimits::default(), tier: Tier::Best })
+        let workspaces = Self { shared: Arc::new(shared), limits: CopyLimits::default(), tier: Tier::Best };
+        let recovered = undo::recover(&workspaces);
+        workspaces.shared.recovered.get_or_init(|| recovered);
+        Ok(workspaces)
+    }
+    /// The layers that were being applied when their processes ended: each was taken back when the state folder was opened.
+    pub fn recovered(&self) -> &[Recovered] {
+        self.shared.recovered.get().map_or(&[], Vec::as_slice)
     }
     /// The same for runs of this tier: without namespaces every layer that is written is a copy.
     #[must_use]

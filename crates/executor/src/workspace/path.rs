@@ -433,9 +433,14 @@ fn replace(folder: &OwnedFd, name: &OsStr, old: Option<&Stat>, bytes: &[u8], mod
 /// A new file in `folder` under a name that nobody uses, and the name.
 pub(super) fn temporary(folder: &OwnedFd, mode: u32) -> io::Result<(OsString, File)> {
     let name = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
+    let file = new_file(folder, &name, mode)?;
+    Ok((name, file))
+}
+
+/// A new file in `folder`.
+pub(super) fn new_file(folder: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-    let fd = open_for_write(folder.as_fd(), Path::new(&name), flags, Mode::from(mode))?;
-    Ok((name, fd.into()))
+    Ok(open_for_write(folder.as_fd(), Path::new(name), flags, Mode::from(mode))?.into())
 }
 
 /// Gives a new file what the old one had: owner and group where that is allowed, extended attributes.

@@ -1,7 +1,6 @@
 //! Phase 1: new content is written beside its target under a hidden name, and synced. No name is changed yet.
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,7 +12,7 @@ use super::{Stop, Temp, Transaction, split};
 use crate::workspace::attributes;
 use crate::workspace::commit::Op;
 use crate::workspace::copy::{copy_bytes, set_times};
-use crate::workspace::path::temporary;
+use crate::workspace::path::new_file;
 use crate::workspace::reading::BITS;
 use crate::workspace::resolve::{open_beneath, stat_in};
 use crate::workspace::stamp::Identity;
@@ -59,18 +58,19 @@ impl Transaction<'_> {
         let open = self.folder(part, folder)?;
         let layer = self.parts[part].layer;
         if let Some(first) = first {
-            let name = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
+            let name = self.names.draw();
             let from = self.folder(part, &first.folder)?;
             rustix::fs::linkat(&*from, &first.name, &*open, &name, AtFlags::empty())?;
             return Ok(Temp { folder: folder.to_owned(), name, identity: first.identity });
         }
         if kind(upper) == FileType::Symlink {
-            let name = OsString::from(format!(".agentic-{}.tmp", uuid::Uuid::now_v7().simple()));
+            let name = self.names.draw();
             rustix::fs::symlinkat(layer.read_link(path)?, &*open, &name)?;
             let stat = stat_in(&*open, &name)?;
             return Ok(Temp { folder: folder.to_owned(), name, identity: Identity::of(&stat) });
         }
-        let (name, file) = temporary(&open, 0o600)?;
+        let name = self.names.draw();
+        let file = new_file(&open, &name, 0o600)?;
         let outcome = self.fill(part, path, upper, over, &open, &file);
         match outcome {
             Ok(stat) => Ok(Temp { folder: folder.to_owned(), name, identity: Identity::of(&stat) }),

@@ -47,16 +47,18 @@ struct Capture<'a, 'b> {
 impl Capture<'_, '_> {
     fn op(&mut self, op: &Op) -> Result<(), WorkspaceError> {
         match op {
-            Op::MakeDir { path, mode, .. } => self.note(path, None, Some(State::Folder { mode: *mode })),
+            Op::MakeDir { path, mode, .. } => {
+                self.note(path, None, Some(State::Folder { mode: *mode }));
+            }
             Op::Put { path, upper, over } => {
                 let before = over.as_ref().map(|over| self.original(path, over)).transpose()?;
                 let after = self.placed(path, upper)?;
-                self.note(path, before, Some(after));
+                self.note(path, before.zip(over.as_ref()), Some(after));
             }
             Op::Rewrite { path, upper, over } => {
                 let before = self.original(path, over)?;
                 let after = self.placed(path, upper)?;
-                self.note(path, Some(before), Some(after));
+                self.note(path, Some((before, over)), Some(after)).in_place = true;
             }
             Op::Mode { path, mode, over } => {
                 // As it will be set: set-id bits that are there stay.
@@ -64,25 +66,27 @@ impl Capture<'_, '_> {
                 after.st_mode = over.st_mode & !0o1777 | mode;
                 let state = |stat: &Stat| State::other(stat, || self.part.root.read_link(path));
                 let (before, after) = (self.looked_at(path, state(over))?, self.looked_at(path, state(&after))?);
-                self.note(path, Some(before), Some(after));
+                self.note(path, Some((before, over)), Some(after));
             }
             Op::Delete { path, over, under } => {
                 for (path, over) in std::iter::once((path, over)).chain(under.iter().map(|(path, over)| (path, over))) {
                     let before = self.original(path, over)?;
-                    self.note(path, Some(before), None);
+                    self.note(path, Some((before, over)), None);
                 }
             }
         }
         Ok(())
     }
     /// One path; a removal and what takes its place are one entry.
-    fn note(&mut self, path: &Path, before: Option<State>, after: Option<State>) {
+    fn note(&mut self, path: &Path, before: Option<(State, &Stat)>, after: Option<State>) -> &mut Kept {
         let path = self.part.root.path().join(path);
-        let kept = self.paths.entry(path.clone()).or_insert(Kept { path, before: None, after: None });
-        if before.is_some() {
-            kept.before = before;
+        let new = Kept { path: path.clone(), before: None, after: None, inode: None, in_place: false };
+        let kept = self.paths.entry(path).or_insert(new);
+        if let Some((before, stat)) = before {
+            (kept.before, kept.inode) = (Some(before), Some((stat.st_dev, stat.st_ino)));
         }
         kept.after = after;
+        kept
     }
     /// What is there now, its bytes put into the store.
     fn original(&mut self, path: &Path, over: &Stat) -> Result<State, WorkspaceError> {

@@ -4,19 +4,23 @@
 //! bytes that are about to be replaced are in the store. It is on the disk before the first name changes (`records.rs`).
 //! [`Workspaces::roll_back`](super::Workspaces::roll_back) joins the records of the layers that are to be undone, compares
 //! the folder with what they left there, and applies the way back as one more layer: all or nothing, verified, and kept in
-//! a record of its own, so that a rollback can be rolled back (`restore.rs`). [`Difference`] tells records as a diff.
+//! a record of its own, so that a rollback can be rolled back (`restore.rs`, `roll_back.rs`). A layer that was being applied when
+//! its process ended is taken back in the same way when the state folder is opened again (`recover.rs`). [`Difference`] tells records as a diff.
 
 mod capture;
 mod difference;
 mod record;
 mod records;
+mod recover;
 mod restore;
 mod roll_back;
 
 pub use difference::{Bytes, Difference, differences};
 pub use record::{Kept, Record, State, Time};
 pub use records::Records;
+pub use recover::Recovered;
 pub use restore::{RollBack, RolledBack};
 
 pub(super) use capture::capture;
 pub(super) use records::Pending;
+pub(super) use recover::recover;

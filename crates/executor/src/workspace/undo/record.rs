@@ -44,6 +44,12 @@ pub struct Kept {
     pub before: Option<State>,
     /// What it became.
     pub after: Option<State>,
+    /// Device and inode number of what it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inode: Option<(u64, u64)>,
+    /// Whether its bytes were written in place, because it has several names: a crash can leave them half written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
 }
 
 /// A time of the file system: seconds and nanoseconds since 1970.

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FlockOperation;
+
 use super::record::{Record, VERSION};
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::store::Store;
@@ -33,23 +35,7 @@ impl Records {
     /// When it cannot be read, is not whole, or a later version wrote it.
     pub fn find(&self, layer: &str) -> Result<Option<Record>, WorkspaceError> {
         let Some(path) = self.file(layer) else { return Ok(None) };
-        let text = match std::fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(WorkspaceError::io("read the record", &path))?,
-        };
-        let broken = |why: String| WorkspaceError::Record { path: path.clone(), why };
-        let (sum, text) = text
-            .split_at_checked(65)
-            .filter(|(sum, _)| sum.ends_with(b"\n"))
-            .ok_or_else(|| broken("it is not whole".into()))?;
-        if blake3::hash(text).to_hex().as_bytes() != &sum[..64] {
-            return Err(broken("its bytes are not those that were written".into()));
-        }
-        let record: Record = serde_json::from_slice(text).map_err(|error| broken(error.to_string()))?;
-        if record.version > VERSION {
-            return Err(broken(format!("a later version of agentic wrote it (form {})", record.version)));
-        }
-        Ok(Some(record))
+        if path.exists() { read(&path).map(Some) } else { Ok(None) }
     }
     /// Writes a record as pending; on the disk when this returns.
     pub(in crate::workspace) fn prepare(&self, record: &Record) -> Result<Pending, WorkspaceError> {
@@ -59,24 +45,66 @@ impl Records {
         }
         let name = name(&record.layer);
         let (from, to) = (pending.join(&name), self.folder.join(&name));
-        let write = || -> io::Result<()> {
+        let write = || -> io::Result<File> {
             let text = serde_json::to_vec(record)?;
-            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&from)?;
+            let new = pending.join(format!("{}.new", record.layer));
+            let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+            // Held while the layer is applied: whoever can have it knows that our process has ended.
+            rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
             file.write_all(blake3::hash(&text).to_hex().as_bytes())?;
             file.write_all(b"\n")?;
             file.write_all(&text)?;
             file.sync_all()?;
-            File::open(&pending)?.sync_all()
+            std::fs::rename(&new, &from)?;
+            File::open(&pending)?.sync_all()?;
+            Ok(file)
         };
         let written = write().map_err(WorkspaceError::io("write the record", &from));
-        let prepared = Pending { from, to, settled: false };
-        written.map(|()| prepared)
+        let mut prepared = Pending { from, to, settled: false, held: None };
+        prepared.held = Some(written?);
+        Ok(prepared)
+    }
+    /// The records of layers that were being applied when their processes ended, each held as its process held it.
+    pub(super) fn cut_off(&self) -> Vec<(Pending, Result<Record, WorkspaceError>)> {
+        let entries = std::fs::read_dir(self.folder.join("pending")).into_iter().flatten().flatten();
+        let mut found = Vec::new();
+        for from in entries.map(|entry| entry.path()) {
+            // Also one that was not given its name: nothing had been changed then.
+            let Ok(file) = File::open(&from) else { continue };
+            let free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok();
+            // Settled, or taken back by somebody else, before we had it.
+            if !free || !from.exists() {
+                continue;
+            }
+            let to = self.folder.join(from.file_name().unwrap_or_default());
+            let record = read(&from);
+            found.push((Pending { from, to, settled: true, held: Some(file) }, record));
+        }
+        found
     }
     fn file(&self, layer: &str) -> Option<PathBuf> {
         // A name from a journal, which somebody may have written to.
         let plain = !layer.is_empty() && layer.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         plain.then(|| self.folder.join(name(layer)))
     }
+}
+
+/// Reads a record and checks that it is whole.
+fn read(path: &Path) -> Result<Record, WorkspaceError> {
+    let text = std::fs::read(path).map_err(WorkspaceError::io("read the record", path))?;
+    let broken = |why: String| WorkspaceError::Record { path: path.to_owned(), why };
+    let (sum, text) = text
+        .split_at_checked(65)
+        .filter(|(sum, _)| sum.ends_with(b"\n"))
+        .ok_or_else(|| broken("it is not whole".into()))?;
+    if blake3::hash(text).to_hex().as_bytes() != &sum[..64] {
+        return Err(broken("its bytes are not those that were written".into()));
+    }
+    let record: Record = serde_json::from_slice(text).map_err(|error| broken(error.to_string()))?;
+    if record.version > VERSION {
+        return Err(broken(format!("a later version of agentic wrote it (form {})", record.version)));
+    }
+    Ok(record)
 }
 
 fn name(layer: &str) -> String {
@@ -89,6 +117,8 @@ pub(in crate::workspace) struct Pending {
     from: PathBuf,
     to: PathBuf,
     settled: bool,
+    /// Locked for as long as it is pending.
+    held: Option<File>,
 }
 
 impl Pending {
@@ -101,6 +131,10 @@ impl Pending {
         let outcome = settle().map_err(WorkspaceError::io("keep the record", &self.to));
         self.settled = true;
         outcome
+    }
+    /// The layer is taken back, or nothing of it was applied.
+    pub(super) fn forget(mut self) {
+        self.settled = false;
     }
 }
 

@@ -51,6 +51,7 @@ struct Target {
     /// Every state that it had before and after each layer, in order: the first is where it goes back to, and a path that
     /// is none of them was changed by somebody else. What it is now is kept in any case.
     states: Vec<Option<State>>,
+    in_place: bool,
 }
 
 impl Target {
@@ -58,12 +59,19 @@ impl Target {
         self.states.first().and_then(Option::as_ref)
     }
     /// Whether the path is what one of the layers left or found.
-    fn is_known(&self, root: &Dir, path: &Path) -> io::Result<bool> {
-        let gone = lookup(root, path)?.is_none();
+    fn is_known(&self, root: &Dir, path: &Path, cut_off: bool) -> io::Result<bool> {
+        let now = lookup(root, path)?;
+        let is_kind = |wanted| now.as_ref().is_some_and(|now| kind(now) == wanted);
+        // Between what was taken away and what takes its place, and half written.
+        if cut_off && (now.is_none() || self.in_place && is_kind(FileType::RegularFile)) {
+            return Ok(true);
+        }
         for state in &self.states {
             let is = match state {
-                None => gone,
-                Some(state) => !gone && state.holds(root, path)?,
+                None => now.is_none(),
+                // It gets its permission bits last.
+                Some(State::Folder { .. }) if cut_off => is_kind(FileType::Directory),
+                Some(state) => now.is_some() && state.holds(root, path)?,
             };
             if is {
                 return Ok(true);
@@ -114,7 +122,8 @@ fn targets(records: &[Record], only: &[PathBuf]) -> BTreeMap<PathBuf, Target> {
         if !only.is_empty() && !only.iter().any(|path| beneath(&kept.path, path) || holds(path)) {
             continue;
         }
-        let target = targets.entry(kept.path.clone()).or_insert(Target { states: Vec::new() });
+        let target = targets.entry(kept.path.clone()).or_insert(Target { states: Vec::new(), in_place: false });
+        target.in_place |= kept.in_place;
         target.states.extend([kept.before.clone(), kept.after.clone()]);
     }
     targets.values_mut().for_each(Target::complete);
@@ -127,11 +136,13 @@ impl Way {
         records: &[Record],
         roots: &[Root],
         how: &RollBack,
+        cut_off: bool,
     ) -> Result<Self, WorkspaceError> {
         let targets = targets(records, &how.only);
         let mut way = Self::default();
         for root in roots {
-            let mut within = Within { root, targets: &targets, force: how.force, way: &mut way, items: Vec::new() };
+            let force = how.force;
+            let mut within = Within { root, targets: &targets, force, cut_off, way: &mut way, items: Vec::new() };
             within.find()?;
             let mut reading = Reading { items: within.items, left_out: Vec::new() };
             reading.items.sort_by(|a, b| (&a.path, a.act.rank()).cmp(&(&b.path, b.act.rank())));
@@ -201,6 +212,8 @@ struct Within<'a> {
     root: &'a Root,
     targets: &'a BTreeMap<PathBuf, Target>,
     force: bool,
+    /// The layer was being applied when its process ended: some of its paths are half-way.
+    cut_off: bool,
     way: &'a mut Way,
     items: Vec<Item>,
 }
@@ -238,7 +251,7 @@ impl Within<'_> {
             self.way.kept.push(Conflict { path: path.to_owned(), reason: why.clone() });
             return Ok(false);
         }
-        if !target.is_known(root, rest)? {
+        if !target.is_known(root, rest, self.cut_off)? {
             let reason = match (&now, target.states.last()) {
                 (None, _) => "was removed since",
                 (Some(_), Some(None)) => "was created since",
@@ -338,7 +351,9 @@ impl Within<'_> {
         let mut foreign = Vec::new();
         for (inner, _) in self.walk(rest)? {
             let ours = match self.targets.get(&self.root.path.join(&inner)) {
-                Some(target) if target.wanted().is_none() => self.force || target.is_known(&self.root.dir, &inner)?,
+                Some(target) if target.wanted().is_none() => {
+                    self.force || target.is_known(&self.root.dir, &inner, self.cut_off)?
+                }
                 _ => false,
             };
             if !ours {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Instant;
 
+use super::record::Record;
 use super::restore::{RollBack, RolledBack, Way};
 use crate::workspace::change_set::LeftOut;
 use crate::workspace::error::{Conflict, WorkspaceError};
@@ -30,6 +31,16 @@ impl Workspaces {
             let record = self.records().find(layer)?;
             records.push(record.ok_or_else(|| WorkspaceError::NotKept { layer: layer.clone() })?);
         }
+        self.take_back(records, how, false)
+    }
+    /// `cut_off`: the one record is of a layer that was being applied when its process ended. What others changed since is
+    /// left alone then.
+    pub(super) fn take_back(
+        &self,
+        mut records: Vec<Record>,
+        how: &RollBack,
+        cut_off: bool,
+    ) -> Result<RolledBack, WorkspaceError> {
         records.sort_by(|a, b| a.order.cmp(&b.order));
         let touched = |path: &PathBuf| records.iter().any(|one| one.paths.iter().any(|kept| beneath(&kept.path, path)));
         if let Some(path) = how.only.iter().find(|path| !touched(path)) {
@@ -50,11 +61,11 @@ impl Workspaces {
             staged.push(Layer::staged(root, place.0.join(index.to_string()), self.state())?);
         }
         let roots: Vec<Root> = staged.iter().map(|layer| layer.root.clone()).collect();
-        let mut way = Way::find(&records, &roots, how)?;
+        let mut way = Way::find(&records, &roots, how, cut_off)?;
         let told = |conflicts: &[Conflict]| -> Vec<LeftOut> {
             conflicts.iter().map(|one| LeftOut { path: one.path.clone(), reason: one.reason.clone() }).collect()
         };
-        if !way.changed_since.is_empty() && !how.force && !how.dry_run {
+        if !way.changed_since.is_empty() && !how.force && !how.dry_run && !cut_off {
             return Err(WorkspaceError::ChangedSince(way.changed_since));
         }
         let mut done =
