@@ -1,12 +1,12 @@
 //! Programs of every day under `agentic exec --allow-net`: git and pip fetch from the host that was allowed, by its
 //! name, as they are; without the rule they do not.
 
+mod published;
 mod scene;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use agentic_testkit::{find_program, skip};
 use scene::Scene;
@@ -40,29 +40,13 @@ fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     stream.write_all(&bytes)
 }
 
-/// Runs a program of the host, for what the test needs.
-fn prepare(command: &mut Command) {
-    let out = command.output().unwrap();
-    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
-}
-
 #[test]
 fn git_clones_from_an_allowed_host() {
     if find_program("git").is_none() {
         skip!("git is not installed");
     }
     let (scene, served) = (Scene::new(), tempfile::tempdir().unwrap());
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        command.current_dir(served.path()).args(["-c", "user.name=A", "-c", "user.email=a@api.test"]).args(args);
-        prepare(command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null"));
-    };
-    git(&["init", "-q", "-b", "main", "source"]);
-    std::fs::write(served.path().join("source/hello.txt"), "from afar\n").unwrap();
-    git(&["-C", "source", "add", "."]);
-    git(&["-C", "source", "commit", "-q", "-m", "one"]);
-    git(&["clone", "-q", "--bare", "source", "project.git"]);
-    git(&["-C", "project.git", "update-server-info"]);
+    published::repository(served.path(), "hello.txt", "from afar\n");
     let port = serve(served.path().into());
     let rule = format!("code.test:{port}=127.0.0.1");
     let script = format!("git clone -q http://code.test:{port}/project.git /tmp/project && cat /tmp/project/hello.txt");
@@ -79,20 +63,8 @@ fn pip_installs_from_an_allowed_index() {
         skip!("the Python of the sandbox has no pip");
     }
     let served = tempfile::tempdir().unwrap();
-    let folder = served.path().join("simple/greeting");
-    std::fs::create_dir_all(&folder).unwrap();
-    let wheel = "greeting-1.0-py3-none-any.whl";
-    std::fs::write(folder.join("index.html"), format!("<a href=\"{wheel}\">{wheel}</a>\n")).unwrap();
-    let make = r#"
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
-    wheel.writestr('greeting.py', 'WORD = "installed"\n')
-    about = 'greeting-1.0.dist-info/'
-    wheel.writestr(about + 'METADATA', 'Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n')
-    wheel.writestr(about + 'WHEEL', 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
-    wheel.writestr(about + 'RECORD', 'greeting.py,,\n' + ''.join(about + n + ',,\n' for n in ('METADATA', 'WHEEL', 'RECORD')))
-"#;
-    prepare(Command::new("python3").args(["-c", make]).arg(folder.join(wheel)));
+    published::index(served.path(), published::WHEEL);
+    published::wheel(&served.path().join("simple/greeting"), "installed");
     let port = serve(served.path().into());
     let rule = format!("index.test:{port}=127.0.0.1");
     let code = format!(

@@ -3,13 +3,14 @@
 
 mod https;
 mod internet;
+mod published;
 mod scene;
 
 use std::path::Path;
-use std::process::Command;
 
 use agentic_testkit::{find_program, skip};
 use internet::{Internet, PUBLIC};
+use published::WHEEL;
 use scene::Scene;
 use serde_json::json;
 
@@ -42,12 +43,6 @@ fn is(text: &str, shown: &str) -> bool {
     rest.is_empty()
 }
 
-fn prepare(command: &mut Command) -> Vec<u8> {
-    let out = command.output().unwrap();
-    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
-    out.stdout
-}
-
 /// What the servers of the guide's names serve.
 fn publish(files: &Path) {
     let write = |name: &str, bytes: &[u8]| {
@@ -57,41 +52,15 @@ fn publish(files: &Path) {
     };
     write("api.example.org/hello", b"hello from afar\n");
     write("api.example.org/v1/me", b"you sent: {authorization}\n");
-    let wheel = "greeting-1.0-py3-none-any.whl";
-    let link = format!("<a href=\"https://files.pythonhosted.org/packages/{wheel}\">{wheel}</a>\n");
-    write("pypi.org/simple/greeting/index.html", link.as_bytes());
-    write("files.pythonhosted.org/packages/none", b"");
-    let make = r#"
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
-    wheel.writestr('greeting.py', 'WORD = "installed from afar"\n')
-    about = 'greeting-1.0.dist-info/'
-    wheel.writestr(about + 'METADATA', 'Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n')
-    wheel.writestr(about + 'WHEEL', 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
-    wheel.writestr(about + 'RECORD', 'greeting.py,,\n' + ''.join(about + n + ',,\n' for n in ('METADATA', 'WHEEL', 'RECORD')))
-"#;
-    prepare(Command::new("python3").args(["-c", make]).arg(files.join("files.pythonhosted.org/packages").join(wheel)));
-    write("registry.npmjs.org/made/package/package.json", br#"{"name": "greeting", "version": "1.0.0"}"#);
-    write("registry.npmjs.org/made/package/index.js", b"module.exports = 'installed from afar'\n");
-    let (made, tarball) = (files.join("registry.npmjs.org/made"), files.join("registry.npmjs.org/greeting-1.0.0.tgz"));
-    prepare(Command::new("tar").arg("-czf").arg(&tarball).arg("-C").arg(made).arg("package"));
+    let (index, packages) = (files.join("pypi.org"), files.join("files.pythonhosted.org/packages"));
+    published::index(&index, &format!("https://files.pythonhosted.org/packages/{WHEEL}"));
+    published::wheel(&packages, "installed from afar");
+    published::tarball(&files.join("registry.npmjs.org"), "installed from afar");
     let at = "https://registry.npmjs.org/greeting-1.0.0.tgz";
     let version = json!({"name": "greeting", "version": "1.0.0", "dist": {"tarball": at}});
     let package = json!({"name": "greeting", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": version}});
     write("registry.npmjs.org/greeting", package.to_string().as_bytes());
-    write("code.example.org/source/README", b"cloned from afar\n");
-    let code = files.join("code.example.org");
-    for args in [
-        &["init", "-q", "-b", "main", "source"][..],
-        &["-C", "source", "add", "."],
-        &["-C", "source", "commit", "-q", "-m", "one"],
-        &["clone", "-q", "--bare", "source", "project.git"],
-        &["-C", "project.git", "update-server-info"],
-    ] {
-        let mut git = Command::new("git");
-        git.current_dir(&code).args(["-c", "user.name=A", "-c", "user.email=a@example.org"]).args(args);
-        prepare(git.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null"));
-    }
+    published::repository(&files.join("code.example.org"), "README", "cloned from afar\n");
 }
 
 #[test]

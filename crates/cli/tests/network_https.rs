@@ -3,6 +3,7 @@
 //! refused another, with the reason in the result. The authority of the test is trusted by `--trust-ca` alone.
 
 mod https;
+mod published;
 mod scene;
 
 use std::io::Write;
@@ -11,15 +12,9 @@ use std::process::{Command, Stdio};
 
 use agentic_testkit::{find_program, skip};
 use https::{Answer, Https, Request};
+use published::prepare;
 use scene::{Scene, Seen};
 use serde_json::Value;
-
-/// Runs a program of the host, for what the test needs.
-fn prepare(command: &mut Command) -> Vec<u8> {
-    let out = command.output().unwrap();
-    assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
-    out.stdout
-}
 
 /// The files of a folder; a folder's own page is its `index.html`.
 fn file(folder: &Path, request: &Request) -> Answer {
@@ -139,20 +134,11 @@ fn git_clones() {
         skip!("git is not installed");
     }
     let (scene, served) = (Scene::new(), tempfile::tempdir().unwrap());
-    let git = |args: &[&str]| {
-        let mut command = Command::new("git");
-        command.current_dir(served.path()).args(["-c", "user.name=A", "-c", "user.email=a@code.test"]).args(args);
-        prepare(command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_SYSTEM", "/dev/null"));
-    };
     let programs = String::from_utf8(prepare(Command::new("git").arg("--exec-path"))).unwrap();
     if !Path::new(programs.trim()).join("git-http-backend").exists() {
         skip!("git has no http-backend here");
     }
-    git(&["init", "-q", "-b", "main", "source"]);
-    std::fs::write(served.path().join("source/hello.txt"), "from afar\n").unwrap();
-    git(&["-C", "source", "add", "."]);
-    git(&["-C", "source", "commit", "-q", "-m", "one"]);
-    git(&["clone", "-q", "--bare", "source", "project.git"]);
+    published::repository(served.path(), "hello.txt", "from afar\n");
     let folder = served.path().to_owned();
     let server = Https::start(&["code.test"], move |request| git_backend(&folder, request));
     let script = format!(
@@ -171,20 +157,8 @@ fn pip_installs() {
         skip!("the Python of the sandbox has no pip");
     }
     let served = tempfile::tempdir().unwrap();
-    let folder = served.path().join("simple/greeting");
-    std::fs::create_dir_all(&folder).unwrap();
-    let wheel = "greeting-1.0-py3-none-any.whl";
-    std::fs::write(folder.join("index.html"), format!("<a href=\"{wheel}\">{wheel}</a>\n")).unwrap();
-    let make = r#"
-import sys, zipfile
-with zipfile.ZipFile(sys.argv[1], 'w') as wheel:
-    wheel.writestr('greeting.py', 'WORD = "from afar"\n')
-    about = 'greeting-1.0.dist-info/'
-    wheel.writestr(about + 'METADATA', 'Metadata-Version: 2.1\nName: greeting\nVersion: 1.0\n')
-    wheel.writestr(about + 'WHEEL', 'Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n')
-    wheel.writestr(about + 'RECORD', 'greeting.py,,\n' + ''.join(about + n + ',,\n' for n in ('METADATA', 'WHEEL', 'RECORD')))
-"#;
-    prepare(Command::new("python3").args(["-c", make]).arg(folder.join(wheel)));
+    published::index(served.path(), published::WHEEL);
+    published::wheel(&served.path().join("simple/greeting"), "from afar");
     let root = served.path().to_owned();
     let server = Https::start(&["index.test"], move |request| file(&root, request));
     let script = format!(
@@ -233,13 +207,7 @@ fn npm_installs() {
         }
     }
     let (scene, made) = (Scene::new(), tempfile::tempdir().unwrap());
-    let package = made.path().join("package");
-    std::fs::create_dir(&package).unwrap();
-    std::fs::write(package.join("package.json"), r#"{"name": "greeting", "version": "1.0.0", "main": "index.js"}"#)
-        .unwrap();
-    std::fs::write(package.join("index.js"), "module.exports = 'from afar'\n").unwrap();
-    let tarball = made.path().join("greeting-1.0.0.tgz");
-    prepare(Command::new("tar").arg("-czf").arg(&tarball).args(["-C"]).arg(made.path()).arg("package"));
+    let tarball = published::tarball(made.path(), "from afar");
     let hash = "console.log('sha512-' + require('crypto').createHash('sha512').update(require('fs').readFileSync(process.argv[1])).digest('base64'))";
     let integrity = String::from_utf8(prepare(Command::new("node").args(["-e", hash]).arg(&tarball))).unwrap();
     let server = Https::start(&["registry.test"], registry(tarball, integrity.trim().to_owned()));
