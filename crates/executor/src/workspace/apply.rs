@@ -449,6 +449,17 @@ impl Transaction<'_> {
                 rustix::fs::unlinkat(&*open, name, AtFlags::empty())?;
                 return Ok(None);
             }
+            // What its owner closed, its owner may still remove: parents first, so that the next one can be reached.
+            for inner in std::iter::once(Path::new("")).chain(under.iter().filter(|one| one.2).map(|one| &*one.0)) {
+                let whole = Path::new(name).join(inner);
+                let (above, last) = split(&whole);
+                let above = open_beneath(open.as_fd(), above, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+                let Some(stat) = stat_now(&above, last)? else { continue };
+                if kind(&stat) == FileType::Directory && stat.st_mode & 0o700 != 0o700 {
+                    let mode = Mode::from(stat.st_mode & 0o7777 | 0o700);
+                    rustix::fs::chmodat(&above, last, mode, AtFlags::empty())?;
+                }
+            }
             // Only what was checked is removed: a file that somebody puts in at the last moment stays.
             for (inner, _, is_folder) in under.iter().rev() {
                 let whole = Path::new(name).join(inner);
