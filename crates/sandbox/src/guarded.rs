@@ -1,7 +1,7 @@
 //! Parent side of a run without namespaces (tier B): its user, what its guard is told, and what its result says.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Command;
 use crate::allow_list::AllowList;
@@ -52,6 +52,33 @@ impl Guarded {
         let guard = Guard { user, readable: list.readable.clone(), layers, view, pid: 0 };
         Ok(Self { list, slot, guard })
     }
+}
+
+/// Adds to a program that was refused what is closed to the user it runs as: the kernel names no folder.
+pub(crate) fn explained(error: Error, own_user: Option<u32>) -> Error {
+    let (path, source, user) = match (error, own_user) {
+        (Error::NotExecutable { path, source }, Some(user)) if source.raw_os_error() == Some(libc::EACCES) => {
+            (path, source, user)
+        }
+        (error, _) => return error,
+    };
+    let Some(closed) = closed_to(&path, user) else { return Error::NotExecutable { path, source } };
+    let why = format!(
+        "{source}: {} is closed to user {user}, as whom it runs without namespaces; name one that everybody may reach \
+         (--runtime, python)",
+        closed.display()
+    );
+    Error::NotExecutable { path, source: std::io::Error::new(source.kind(), why) }
+}
+
+/// The first folder on the way to a program, or the program itself, that another user than its owner may not pass. What
+/// groups and access control lists open is not looked at: it only words an error.
+fn closed_to(program: &Path, user: u32) -> Option<PathBuf> {
+    let real = std::fs::canonicalize(program).ok();
+    let ways = [Some(program), real.as_deref()].into_iter().flatten();
+    ways.flat_map(|way| way.ancestors().collect::<Vec<_>>().into_iter().rev())
+        .find(|path| path.metadata().is_ok_and(|found| found.uid() != user && found.mode() & 0o001 == 0))
+        .map(Path::to_owned)
 }
 
 /// Hands a folder with all in it to the run's user, where it is not his.

@@ -385,6 +385,7 @@ impl Sandbox {
             group,
             enforced,
             killer,
+            own_user: without.and_then(|_| slot.identity.own_user()),
             _slot: slot,
             client: nest.client,
             passage,

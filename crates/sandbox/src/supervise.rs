@@ -21,6 +21,7 @@ use crate::denial::{self, MOST_DENIALS};
 use crate::error::{Error, Result};
 use crate::filters::Openings;
 use crate::gateway::Passage;
+use crate::guarded::explained;
 use crate::identity::Slot;
 use crate::launch::failure;
 use crate::limits::Limits;
@@ -79,6 +80,8 @@ pub(crate) struct Supervised {
     pub(crate) enforced: Enforced,
     pub(crate) killer: Killer,
     pub(crate) _slot: Slot,
+    /// The user that the program has without namespaces, where it is not the caller's.
+    pub(crate) own_user: Option<u32>,
     /// What answers inside, until the end.
     pub(crate) passage: Option<Box<dyn Passage>>,
     /// Held until the end.
@@ -194,7 +197,7 @@ pub(crate) fn supervise(mut run: Supervised) -> Result<Output> {
         for source in ready {
             match source {
                 Source::Control => {
-                    if let Some(end) = state.hear(&mut passage)? {
+                    if let Some(end) = state.hear(&mut passage).map_err(|error| explained(error, run.own_user))? {
                         let copy = duplicate(&end).map_err(|error| Error::stage("duplicate a terminal", error))?;
                         input = Input::new(Some(copy), &run.stdin);
                         terminal = Some(Terminal { end, size: (0, 0) });

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use agentic_sandbox::{
-    Command, Control, Enforcement, ExitReason, LimitKind, Limits, MB, Network, Output, Policy, Source, Tier, Workspace,
+    Command, Control, Enforcement, Error, ExitReason, LimitKind, Limits, MB, Network, Output, Policy, Source, Tier,
+    Workspace,
 };
 use agentic_testkit::{processes_with_marker, skip, wait_until_gone};
 use common::{Folder, code, printed, python, sandbox, seconds, shell, unconfined};
@@ -61,6 +62,45 @@ fn a_program_runs_and_the_result_names_every_control() {
     }
     if common::landlock_abi() >= 6 {
         assert_eq!(state(&output, Control::Landlock), &Enforcement::Active);
+    }
+}
+
+#[test]
+fn a_program_that_is_closed_to_the_runs_own_user_is_refused_with_what_closes_it() {
+    use std::os::unix::fs::PermissionsExt;
+    if !landlock() {
+        skip!("no Landlock of ABI 2 here");
+    }
+    let folder = Folder::new();
+    let (outer, closed) = (folder.beside().to_owned(), folder.beside().join("closed"));
+    let program = closed.join("bin/true");
+    std::fs::create_dir_all(closed.join("bin")).unwrap();
+    std::fs::copy("/bin/true", &program).unwrap();
+    let mode = |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let run = || {
+        let policy = Policy { read_only: vec![closed.clone()], ..tier_b() };
+        Command::new(&program).policy(policy).output(sandbox())
+    };
+    mode(&outer, 0o755);
+    mode(&closed, 0o700);
+    if agentic_sandbox::reserves_users() {
+        let refused = run().unwrap_err();
+        let why = refused.to_string();
+        assert!(matches!(refused, Error::NotExecutable { .. }), "{why}");
+        let says = format!("Permission denied (os error 13): {} is closed to user ", closed.display());
+        assert!(why.contains(&says) && why.contains("(--runtime, python)"), "{why}");
+    } else {
+        // Who runs as the caller's user is closed out of nothing of his.
+        assert!(run().unwrap().reason.success());
+    }
+    mode(&closed, 0o755);
+    assert!(run().unwrap().reason.success(), "the control");
+    // A file that nobody may execute is named itself.
+    mode(&program, 0o644);
+    let why = run().unwrap_err().to_string();
+    match agentic_sandbox::reserves_users() {
+        true => assert!(why.contains(&format!("{} is closed to user ", program.display())), "{why}"),
+        false => assert!(why.ends_with("Permission denied (os error 13)"), "{why}"),
     }
 }
 
