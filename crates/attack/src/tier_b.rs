@@ -44,9 +44,13 @@ const OTHERWISE: &[(Expectation, &[&str])] = &[
     ]),
     (ACCESS, &[
         "kernel/cgroup-files", "kernel/sysfs", "kernel/securityfs", "kernel/file-beside", "kernel/file-hidden",
-        "kernel/dev-kmsg", "kernel/dev-kvm", "kernel/dev-fuse", "kernel/dev-tun", "resources/scratch",
+        "kernel/dev-kmsg", "resources/scratch",
         "resources/scratch-by-allocation", "resources/scratch-by-many-files", "resources/scratch-across-folders",
         "resources/inodes", "python/own-memory",
+    ]),
+    // The host's folder is in sight, with the devices that the host has.
+    (Refused(&["refused EACCES", "refused ENOENT"]), &[
+        "kernel/dev-mem", "kernel/dev-kvm", "kernel/dev-fuse", "kernel/dev-tun",
     ]),
     (NOT_ALLOWED, &[
         "kernel/init-unfiltered", "kernel/host-process-environ", "kernel/keys", "kernel/dev-disks", "kernel/bypass-modes",

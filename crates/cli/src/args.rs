@@ -44,6 +44,8 @@ pub(crate) enum Subcommands {
     Diff(DiffArgs),
     /// Take back what a run did, or what it did after one of its steps.
     Rollback(RollbackArgs),
+    /// Free what undo keeps of old runs.
+    Gc(GcArgs),
     /// Try each sandbox control on this host; print runtimes and settings with where each came from.
     Doctor(DoctorArgs),
     /// Print the completion script of a shell.
@@ -382,6 +384,25 @@ pub(crate) struct RollbackArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// What was done as one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic gc
+  agentic gc --max-size 500 --dry-run
+
+What is freed first are the originals of the oldest calls: those cannot be rolled back any more. Events and outputs of
+the journal stay, and so does all that a run without an end needs. `agentic run` does the same once a day.")]
+pub(crate) struct GcArgs {
+    /// Megabytes that the originals and the journal's large outputs may take.
+    #[arg(long, value_name = "MB", default_value_t = crate::gc::MOST)]
+    pub(crate) max_size: u64,
+    /// Say what would be freed, and free nothing.
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// What was freed as one JSON object: bytes `before` and `after`, `records` and `entries` that are gone.
     #[arg(long)]
     pub(crate) json: bool,
 }

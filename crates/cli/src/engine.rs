@@ -11,7 +11,8 @@ use agentic_executor::journal::JournalError;
 use agentic_executor::planner::{Format, PlanError, PlanFile, render};
 use agentic_executor::tools::SchemaFormat as Shape;
 use agentic_executor::workspace::{
-    Difference, Records, RollBack, Store, WorkspaceError, differences as differences_of,
+    Collect, Collected, Difference, Records, Recovered, RollBack, Store, WorkspaceError, Workspaces,
+    differences as differences_of, path_on_a_line,
 };
 use agentic_executor::{
     AgenticExecutor, Cancel, Event, ExecutionMode, ExecutionPlan, ExecutionResult, Journal, RunId, ToolRegistry,
@@ -112,7 +113,8 @@ impl Engine {
         if let Some(prompt) = parts.prompt {
             builder = builder.prompt(prompt);
         }
-        builder.build().map(Self).map_err(|error| match error {
+        let built = builder.build().inspect(|executor| crate::warn(&cut_off(executor.workspaces())));
+        built.map(Self).map_err(|error| match error {
             ExecutorError::Journal(error) => journal_failure(error),
             ExecutorError::NoPrompt | ExecutorError::ZeroBudget(_) | ExecutorError::SocketsClosed(_) => {
                 Failure::bad_input(error.to_string())
@@ -164,6 +166,26 @@ impl Engine {
     }
 }
 
+/// What was found of runs that were killed while they changed the workspace.
+fn cut_off(workspaces: &Workspaces) -> Vec<String> {
+    let told = |one: &Recovered| match &one.outcome {
+        Ok(done) if done.changes.is_empty() && one.left.is_empty() && done.changed_since.is_empty() => None,
+        Ok(done) => {
+            let paths = crate::rollback::counted(done.changes.changes.len());
+            let mut text = format!("a run was killed while it changed the workspace; put back: {paths}");
+            let left = done.changed_since.iter().chain(&one.left);
+            for left in left {
+                text.push_str(&format!("; {} was left alone: {}", path_on_a_line(&left.path), left.reason));
+            }
+            Some(text)
+        }
+        Err(error) => Some(format!(
+            "a run was killed while it changed the workspace, and that could not be put back yet: {error}"
+        )),
+    };
+    workspaces.recovered().iter().filter_map(told).collect()
+}
+
 fn roll_back_failure(error: RollBackError) -> Failure {
     let message = format!("failed to roll back: {error}");
     match error {
@@ -200,6 +222,22 @@ pub(crate) fn differences(state: &Path, events: &[Event], step: Option<&str>) ->
         }
     }
     differences_of(&records, &list).map_err(failed)
+}
+
+/// Frees what undo keeps, down to so many megabytes.
+pub(crate) fn collect(state: &Path, megabytes: u64, dry_run: bool) -> Result<Collected> {
+    let journal = journal_path(state);
+    let mut how = Collect { most: megabytes.saturating_mul(agentic_sandbox::MB), dry_run, ..Collect::default() };
+    if journal.exists() {
+        let journal = Journal::open_read_only(&journal).map_err(journal_failure)?;
+        how.needed = journal.layers_without_end().map_err(journal_failure)?;
+        how.referenced = journal.stored().map_err(journal_failure)?;
+    } else if !state.exists() {
+        return Ok(Collected::default());
+    }
+    let failed = |error: WorkspaceError| Failure::failed(format!("failed to free what undo keeps: {error}"));
+    let store = Store::open(state.join("store")).map_err(failed)?;
+    Records::of(state, store).collect(&how).map_err(failed)
 }
 
 /// Planning alone needs nobody to ask.

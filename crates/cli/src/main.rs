@@ -19,6 +19,7 @@ mod exec;
 mod exit_code;
 mod findings;
 mod fix;
+mod gc;
 mod history;
 mod keep;
 mod network;
@@ -60,6 +61,7 @@ fn main() {
         Subcommands::Runs(args) => history::list(&args).map(i32::from),
         Subcommands::Show(args) => history::show(&args).map(i32::from),
         Subcommands::Diff(args) => diff::run(&args).map(i32::from),
+        Subcommands::Gc(args) => gc::run(&args).map(i32::from),
         Subcommands::Rollback(args) => rollback::run(&args).map(i32::from),
         Subcommands::Doctor(args) if args.attack => attack::run(&args).map(i32::from),
         Subcommands::Doctor(args) => doctor::run(&args).map(i32::from),

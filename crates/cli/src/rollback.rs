@@ -78,10 +78,7 @@ pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
     };
     list("kept", &rolled.done.kept)?;
     list(if args.force { "overwritten" } else { "in the way" }, &rolled.done.changed_since)?;
-    let count = match changes.len() {
-        1 => "1 path".to_owned(),
-        count => format!("{count} paths"),
-    };
+    let count = counted(changes.len());
     match (&rolled.run, args.dry_run) {
         (_, true) if refused => writeln!(out, "Refused as it is: {count} would change. Nothing was done.")?,
         (_, true) => writeln!(out, "{count} would change. Nothing was done.")?,
@@ -89,6 +86,11 @@ pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
         (None, _) => writeln!(out, "Everything is as it was; nothing to roll back.")?,
     }
     Ok(code)
+}
+
+/// So many paths, in words.
+pub(crate) fn counted(paths: usize) -> String {
+    if paths == 1 { "1 path".to_owned() } else { format!("{paths} paths") }
 }
 
 /// Without `.` and `..`, and links left alone: what is rolled back may be gone.

@@ -178,3 +178,66 @@ fn wrong_input_is_named() {
     scene.run(["diff", &id]).ends(1).says("what it replaced is not there any more");
     assert_eq!(listing(&scene), before);
 }
+
+#[test]
+fn what_undo_keeps_is_bounded_and_the_oldest_goes_first() {
+    let scene = Scene::new();
+    let write = |n: u32| {
+        // Bytes that no compression makes small.
+        let mut state = u64::from(n) + 1;
+        let bytes: Vec<u8> = (0..200_000)
+            .map(|_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) as u8
+            })
+            .collect();
+        scene.file("data", bytes).file(
+            "plan.yaml",
+            format!(
+                "task: t{n}\nsteps:\n  - id: a\n    tool: file_write\n    params: {{path: data, content: '{n}'}}\n"
+            ),
+        );
+        scene.run(["run", "plan.yaml"]).ends(0);
+    };
+    (0..8).for_each(write);
+    let ids: Vec<String> = scene
+        .run(["runs", "--json"])
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["id"].as_str().unwrap().to_owned())
+        .collect();
+    scene.run(["gc"]).ends(0).prints("0.0 MB freed");
+    let planned = scene.run(["gc", "--max-size", "1", "--dry-run", "--json"]).ends(0).json();
+    let done = scene.run(["gc", "--max-size", "1", "--json"]).ends(0).json();
+    assert_eq!(planned, done);
+    assert!(done["after"].as_u64().unwrap() <= 1 << 20 && done["records"].as_u64().unwrap() >= 3, "{done}");
+    scene.run(["diff", &ids[7]]).ends(1).says("what it replaced is not there any more");
+    scene.run(["rollback", &ids[0]]).ends(0);
+    assert_eq!(std::fs::read(scene.work("data")).unwrap().len(), 200_000);
+    scene.run(["show", &ids[7]]).ends(0).prints("succeeded");
+    scene.run(["gc", "--max-size", "many"]).ends(2).says("--max-size");
+}
+
+#[test]
+fn a_run_that_is_killed_while_it_changes_files_is_taken_back_by_the_next() {
+    let (scene, before, _) = changed();
+    let after = listing(&scene);
+    // As the process would leave it: the record of the last call is pending again.
+    let undo = scene.path("state/agentic/undo");
+    let records: Vec<_> = std::fs::read_dir(&undo)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some())
+        .collect();
+    let last = records.iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap()).unwrap();
+    std::fs::rename(last, undo.join("pending").join(last.file_name().unwrap())).unwrap();
+    scene.file("plan.yaml", "task: read\nsteps:\n  - id: a\n    tool: file_read\n    params: {path: app.py}\n");
+    scene
+        .run(["run", "plan.yaml"])
+        .ends(0)
+        .says("a run was killed while it changed the workspace; put back: 1 path");
+    assert_eq!(scene.read("app.py"), "# app\nVERSION = 2\n");
+    assert!(after != before && std::fs::read_dir(undo.join("pending")).unwrap().next().is_none());
+}

@@ -3,6 +3,7 @@
 //! What a later version wrote stays readable: an event of a kind that this build does not know arrives as
 //! [`EventBody::Unrecognized`], with its fields as they are.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use super::{Event, EventBody, Journal, JournalError, fork, lock};
 use crate::executor::{ExecutionMode, StopReason};
 use crate::id::{RunId, StepId};
+use crate::workspace::ContentHash;
 
 /// A run in a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -183,6 +185,38 @@ impl Journal {
         }
     }
 
+    /// The entries of the store that events speak of: outputs and metadata that were too large for them.
+    ///
+    /// # Errors
+    /// [`JournalError::Database`].
+    pub fn stored(&self) -> Result<BTreeSet<ContentHash>, JournalError> {
+        let bodies: Vec<String> =
+            self.query("SELECT body FROM events WHERE body LIKE '%stored\":%'", [], |row| self.column(row, 0))?;
+        let mut found = BTreeSet::new();
+        for body in bodies {
+            let body: Value = serde_json::from_str(&body).map_err(|_| self.corrupt("an event that is no JSON"))?;
+            hashes(&body, &mut found);
+        }
+        Ok(found)
+    }
+
+    /// The layers of runs that have no end: they run, or were cut off.
+    ///
+    /// # Errors
+    /// As [`Self::runs`].
+    pub fn layers_without_end(&self) -> Result<BTreeSet<String>, JournalError> {
+        let runs: Vec<String> =
+            self.query("SELECT run FROM runs WHERE finished IS NULL", [], |row| self.column(row, 0))?;
+        let mut layers = BTreeSet::new();
+        for run in runs {
+            layers.extend(self.events(&RunId(run))?.into_iter().filter_map(|event| match event.body {
+                EventBody::CallIntended { layer, .. } => layer,
+                _ => None,
+            }));
+        }
+        Ok(layers)
+    }
+
     /// The version of the newest event, to be compared with [`super::EVENT_VERSION`]; `None` without events.
     ///
     /// # Errors
@@ -246,5 +280,18 @@ impl Journal {
     fn time(&self, row: &Row<'_>, index: usize) -> Result<Option<Timestamp>, JournalError> {
         let text: Option<String> = row.get(index).optional().map_err(|source| self.database("read", source))?.flatten();
         text.map(|text| text.parse().map_err(|_| self.corrupt(format!("time `{text}`")))).transpose()
+    }
+}
+
+/// What is named `hash` anywhere in an event, as far as it is one.
+fn hashes(value: &Value, found: &mut BTreeSet<ContentHash>) {
+    match value {
+        Value::Object(members) => {
+            let hash = members.get("hash").and_then(Value::as_str);
+            found.extend(hash.and_then(|hash| ContentHash::try_from(hash.to_owned()).ok()));
+            members.values().for_each(|value| hashes(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| hashes(value, found)),
+        _ => {}
     }
 }

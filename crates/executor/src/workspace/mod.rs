@@ -55,7 +55,10 @@ pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use persistence::{AllowPersist, Level, Persistence};
 pub use state::state_outside;
 pub use store::{ContentHash, Store};
-pub use undo::{Bytes, Difference, Kept, Record, Records, Recovered, RollBack, RolledBack, State, Time, differences};
+pub use undo::{
+    Bytes, Collect, Collected, Difference, Kept, Record, Records, Recovered, RollBack, RolledBack, State, Time,
+    differences,
+};
 
 use crate::tools::Access;
 use board::{Board, Ground, Terms};

@@ -9,9 +9,11 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
 use super::error::WorkspaceError;
@@ -89,12 +91,13 @@ impl Store {
     fn put_reader(&self, from: impl Read) -> Result<ContentHash, WorkspaceError> {
         let failed = || WorkspaceError::io::<io::Error>("store bytes in", &self.folder);
         let top = open_folder(&self.folder).map_err(failed())?;
+        let _stays = self.lock_shared()?;
         let (name, file) = temporary(&top, 0o600).map_err(failed())?;
         let kept = self.folder.join(&name);
         let outcome = (|| {
             let hash = compress(from, &file)?;
             let target = self.entry(&hash);
-            if target.exists() {
+            if self.renew(&hash) {
                 std::fs::remove_file(&kept)?;
                 return Ok(hash);
             }
@@ -160,6 +163,48 @@ impl Store {
     pub fn contains(&self, hash: &ContentHash) -> bool {
         self.entry(hash).exists()
     }
+    /// Every entry with its file, bytes on the disk, and when it was put there last.
+    pub(super) fn entries(&self) -> Result<Vec<(ContentHash, PathBuf, u64, SystemTime)>, WorkspaceError> {
+        let list = || -> io::Result<_> {
+            let mut all = Vec::new();
+            for folder in std::fs::read_dir(&self.folder)? {
+                let folder = folder?;
+                if folder.file_name().len() != 2 || !folder.file_type()?.is_dir() {
+                    continue;
+                }
+                for entry in std::fs::read_dir(folder.path())? {
+                    let entry = entry?;
+                    let name = folder.file_name().to_string_lossy().into_owned() + &entry.file_name().to_string_lossy();
+                    let (Ok(hash), Ok(found)) = (ContentHash::try_from(name), entry.metadata()) else { continue };
+                    all.push((hash, entry.path(), found.len(), found.modified()?));
+                }
+            }
+            Ok(all)
+        };
+        list().map_err(WorkspaceError::io("list the store", &self.folder))
+    }
+    /// Nobody puts anything in while this is held.
+    pub(super) fn lock_alone(&self) -> Result<File, WorkspaceError> {
+        self.lock(FlockOperation::LockExclusive)
+    }
+    /// What is there stays there while this is held.
+    fn lock_shared(&self) -> Result<File, WorkspaceError> {
+        self.lock(FlockOperation::LockShared)
+    }
+    fn lock(&self, how: FlockOperation) -> Result<File, WorkspaceError> {
+        let path = self.folder.join("lock");
+        let open = || -> io::Result<File> {
+            let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+            rustix::io::retry_on_intr(|| rustix::fs::flock(&file, how))?;
+            Ok(file)
+        };
+        open().map_err(WorkspaceError::io("lock the store", &path))
+    }
+    /// Whether an entry is there; then it counts as put there just now.
+    fn renew(&self, hash: &ContentHash) -> bool {
+        let now = Timestamps { last_access: NOW, last_modification: NOW };
+        rustix::fs::utimensat(rustix::fs::CWD, self.entry(hash), &now, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
     fn entry(&self, hash: &ContentHash) -> PathBuf {
         self.folder.join(&hash.0[..2]).join(&hash.0[2..])
     }
@@ -172,7 +217,12 @@ pub(super) struct Batch {
     top: OwnedFd,
     /// Temporary names with the entries that they become.
     waiting: BTreeMap<ContentHash, OsString>,
+    /// What is there already stays.
+    _stays: File,
 }
+
+/// For `utimensat`: the kernel's own clock.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
 
 /// From so many entries on the file system is synced as a whole.
 const MANY: usize = 16;
@@ -181,7 +231,7 @@ impl Store {
     /// Begins a batch: a step may replace thousands of files, and a sync for each would take seconds.
     pub(super) fn batch(&self) -> Result<Batch, WorkspaceError> {
         let top = open_folder(&self.folder).map_err(WorkspaceError::io("store bytes in", &self.folder))?;
-        Ok(Batch { store: self.clone(), top, waiting: BTreeMap::new() })
+        Ok(Batch { store: self.clone(), top, waiting: BTreeMap::new(), _stays: self.lock_shared()? })
     }
 }
 
@@ -191,7 +241,7 @@ impl Batch {
         let mut put = || -> io::Result<ContentHash> {
             let (name, to) = temporary(&self.top, 0o600)?;
             let outcome = compress(file, &to);
-            if !outcome.as_ref().is_ok_and(|hash| !self.waiting.contains_key(hash) && !self.store.contains(hash)) {
+            if !outcome.as_ref().is_ok_and(|hash| !self.waiting.contains_key(hash) && !self.store.renew(hash)) {
                 rustix::fs::unlinkat(&self.top, &name, AtFlags::empty())?;
                 return outcome;
             }

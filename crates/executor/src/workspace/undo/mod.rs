@@ -5,9 +5,11 @@
 //! [`Workspaces::roll_back`](super::Workspaces::roll_back) joins the records of the layers that are to be undone, compares
 //! the folder with what they left there, and applies the way back as one more layer: all or nothing, verified, and kept in
 //! a record of its own, so that a rollback can be rolled back (`restore.rs`, `roll_back.rs`). A layer that was being applied when
-//! its process ended is taken back in the same way when the state folder is opened again (`recover.rs`). [`Difference`] tells records as a diff.
+//! its process ended is taken back in the same way when the state folder is opened again (`recover.rs`). [`Difference`] tells records as a diff; [`Records::collect`] bounds what
+//! all of it takes.
 
 mod capture;
+mod collect;
 mod difference;
 mod record;
 mod records;
@@ -15,6 +17,7 @@ mod recover;
 mod restore;
 mod roll_back;
 
+pub use collect::{Collect, Collected};
 pub use difference::{Bytes, Difference, differences};
 pub use record::{Kept, Record, State, Time};
 pub use records::Records;

@@ -29,6 +29,28 @@ impl Records {
     pub fn store(&self) -> &Store {
         &self.store
     }
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+    /// The files of all records that are not pending.
+    pub(super) fn files(&self) -> io::Result<Vec<PathBuf>> {
+        Self::files_in(&self.folder)
+    }
+    /// And of those that are.
+    pub(super) fn pending_files(&self) -> io::Result<Vec<PathBuf>> {
+        Self::files_in(&self.folder.join("pending"))
+    }
+    fn files_in(folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let entries = match std::fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+        Ok(paths.into_iter().filter(|path| path.extension().is_some_and(|end| end == "json")).collect())
+    }
+    pub(super) fn read_file(&self, path: &Path) -> Result<Record, WorkspaceError> {
+        read(path)
+    }
     /// The record of a layer; `None` when it changed nothing, was not applied, or its record is gone.
     ///
     /// # Errors
