@@ -234,10 +234,7 @@ fn a_run_that_is_killed_while_it_changes_files_is_taken_back_by_the_next() {
     let last = records.iter().max_by_key(|path| path.metadata().unwrap().modified().unwrap()).unwrap();
     std::fs::rename(last, undo.join("pending").join(last.file_name().unwrap())).unwrap();
     scene.file("plan.yaml", "task: read\nsteps:\n  - id: a\n    tool: file_read\n    params: {path: app.py}\n");
-    scene
-        .run(["run", "plan.yaml"])
-        .ends(0)
-        .says("a run was killed while it changed the workspace; put back: 1 path");
+    scene.run(["run", "plan.yaml"]).ends(0).says("a run was killed while it changed the workspace; put back: 1 path");
     assert_eq!(scene.read("app.py"), "# app\nVERSION = 2\n");
     assert!(after != before && std::fs::read_dir(undo.join("pending")).unwrap().next().is_none());
 }
