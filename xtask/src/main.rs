@@ -26,7 +26,7 @@ cargo xtask <chore>
             as root, the tests also as an ordinary user
   python    of these the Python package's alone
   compat    the compatibility matrix: installs packages of Python below the target folder, runs everyday
-            programs outside and inside, writes docs/reference/compatibility.md
+            programs outside and inside, writes docs/reference/compatibility.md (--page: from the last report)
   fuzz      the fuzz targets, 60 seconds each, or so many: cargo xtask fuzz --seconds N
   lint      formatting and lints of Rust and Python, and the rules of deny.toml
   attack    the attack corpus in both tiers, with every control and every barrier removed in turn; as root, as an ordinary
@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["python"] => test::run_python(),
         ["compat"] => compat::run(),
+        ["compat", "--page"] => compat::write_page(),
         ["lint"] => lint::run(),
         ["fuzz"] => fuzz::run(None),
         ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
