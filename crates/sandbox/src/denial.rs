@@ -160,14 +160,21 @@ pub(crate) fn of_network(traffic: &Traffic) -> Vec<Denial> {
 }
 
 /// The system calls that the filter refused, as the nest init counted them.
-pub(crate) fn of_calls(refused: &[Refused], open: Openings) -> Vec<Denial> {
-    refused.iter().filter_map(|refused| of_call(refused, open)).take(MOST_DENIALS).collect()
+pub(crate) fn of_calls(refused: &[Refused], open: Openings, without_namespaces: bool) -> Vec<Denial> {
+    let told = refused.iter().filter_map(|refused| of_call(refused, open, without_namespaces));
+    told.take(MOST_DENIALS).collect()
 }
+
+/// The type of the UNIX socket by which glibc asks for its cache of names (nscd(8)) before every look-up of a user, a
+/// group or a host. Hardly any machine has that cache, no view shows it, and the look-up goes on without it: the
+/// refusal is true of every program, and explains nothing. libuv makes its UNIX sockets so, too; Node's own message
+/// tells of those.
+pub(crate) const CACHE_OF_NAMES: u32 = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) as u32;
 
 /// What opens again what the strict profile closes.
 const DEFAULT_PROFILE: &str = "the default profile (--profile default, profile=\"default\")";
 
-fn of_call(refused: &Refused, open: Openings) -> Option<Denial> {
+fn of_call(refused: &Refused, open: Openings, without_namespaces: bool) -> Option<Denial> {
     let arch = Arch::native()?;
     let (name, reason) = arch.describe(refused.number, open.profile)?;
     let argument = |place: usize| refused.args[place];
@@ -183,6 +190,7 @@ fn of_call(refused: &Refused, open: Openings) -> Option<Denial> {
                 _ => "an import policy that leaves `subprocess` and `os.system` open (--block-import, blocked_imports)",
             }),
         ),
+        "socket" if argument(0) as i32 == libc::AF_UNIX && argument(1) as u32 == CACHE_OF_NAMES => return None,
         "socket" | "socketpair" => {
             let family = argument(0) as i32;
             let family_name = FAMILIES.iter().find(|(number, _)| *number == family).map(|(_, name)| *name);
@@ -190,12 +198,18 @@ fn of_call(refused: &Refused, open: Openings) -> Option<Denial> {
                 Some(known) => format!("{name}({known}, {}, {})", argument(1) as u32 & 0xF, argument(2) as u32),
                 None => format!("{name}({family}, {}, {})", argument(1) as u32 & 0xF, argument(2) as u32),
             };
-            let inet = matches!(family, libc::AF_INET | libc::AF_INET6 | libc::AF_NETLINK) && !open.inet;
-            let how = inet.then_some(match open.profile {
-                Profile::Strict => DEFAULT_PROFILE,
-                _ => "an import policy that leaves `socket` open (--block-import, blocked_imports)",
-            });
-            let rule = if inet { "INET sockets are closed" } else { reason };
+            let inet = matches!(family, libc::AF_INET | libc::AF_INET6 | libc::AF_NETLINK);
+            let (rule, how) = match open.profile {
+                Profile::Strict if inet || family == libc::AF_UNIX => ("no socket but a pair", Some(DEFAULT_PROFILE)),
+                _ if inet && !open.inet => (
+                    "INET sockets are closed",
+                    Some("an import policy that leaves `socket` open (--block-import, blocked_imports)"),
+                ),
+                _ if without_namespaces && name == "socket" && (inet || family == libc::AF_UNIX) => {
+                    ("no socket but a pair, without namespaces", Some("a run that has namespaces (--tier a)"))
+                }
+                _ => (reason, None),
+            };
             (object, rule.to_owned(), how)
         }
         "clone" => (format!("clone({:#x})", argument(0) as u32), reason.to_owned(), None),

@@ -385,6 +385,7 @@ impl Sandbox {
             group,
             enforced,
             killer,
+            without_namespaces: without.is_some(),
             own_user: without.and_then(|_| slot.identity.own_user()),
             _slot: slot,
             client: nest.client,

@@ -80,6 +80,8 @@ pub(crate) struct Supervised {
     pub(crate) enforced: Enforced,
     pub(crate) killer: Killer,
     pub(crate) _slot: Slot,
+    /// Whether the run has no namespaces of its own.
+    pub(crate) without_namespaces: bool,
     /// The user that the program has without namespaces, where it is not the caller's.
     pub(crate) own_user: Option<u32>,
     /// What answers inside, until the end.
@@ -397,7 +399,7 @@ fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capt
         limits_hit.push(LimitKind::Cpu);
     }
     let mut denials = denial::of_limits(&limits_hit, &run.limits);
-    denials.extend(denial::of_calls(&state.refused, Openings::of(run.profile, run.closed)));
+    denials.extend(denial::of_calls(&state.refused, Openings::of(run.profile, run.closed), run.without_namespaces));
     denials.truncate(MOST_DENIALS);
     Ok(Output {
         reason,

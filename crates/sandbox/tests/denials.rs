@@ -98,6 +98,24 @@ fn what_was_refused_is_told_of_a_run_that_is_ended_too() {
 }
 
 #[test]
+fn the_look_up_of_a_name_is_no_denial_and_a_unix_socket_of_the_programs_own_is() {
+    let strict = || Policy { profile: Profile::Strict, ..Policy::default() };
+    let look_up = "import ctypes, errno, pwd, socket\nlibc = ctypes.CDLL(None, use_errno=True)\ntry: pwd.getpwnam('nobody-of-this-name')\nexcept KeyError: pass\nprint(libc.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0), errno.errorcode.get(ctypes.get_errno()))\n";
+    let output = code(strict(), Limits::default(), look_up);
+    assert_eq!((printed(&output).as_str(), &*output.denials), ("-1 EAFNOSUPPORT\n", &[][..]), "refused, and not told");
+    let own =
+        format!("{look_up}try: socket.socket(socket.AF_UNIX)\nexcept OSError as e: print(errno.errorcode[e.errno])");
+    let output = code(strict(), Limits::default(), &own);
+    assert_eq!(printed(&output), "-1 EAFNOSUPPORT\nEAFNOSUPPORT\n");
+    let told = of(&output.denials, Refuser::Seccomp);
+    assert_eq!((told.len(), told[0].object.as_str(), told[0].count), (1, "socket(AF_UNIX, 1, 0)", 1), "{told:?}");
+    assert_eq!(told[0].rule, "no socket but a pair");
+    assert!(told[0].how_to_allow.as_ref().unwrap().contains("--profile default"), "{told:?}");
+    // The control: where such sockets are open the call is made.
+    assert!(!printed(&code(Policy::default(), Limits::default(), look_up)).starts_with("-1"));
+}
+
+#[test]
 fn a_program_that_does_nothing_but_be_refused_neither_outruns_its_limits_nor_grows_the_list() {
     // Many processes, each with refusals of many kinds, for ever.
     let text = "import ctypes, os\nlibc = ctypes.CDLL(None)\nfor _ in range(5):\n if os.fork() == 0: break\nn = 0\nwhile True:\n libc.prctl(n % 79, 0, 0, 0, 0); libc.mount(0, 0, 0, 0, 0); libc.socket(n % 200, 1, n % 7); n += 1";

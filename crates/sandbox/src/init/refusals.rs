@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Profile;
 use crate::channel;
+use crate::denial::CACHE_OF_NAMES;
 use crate::filters::{Arch, Program};
 use crate::linux::seccomp::{self, Asked};
 use crate::spec::{Refused, Status};
@@ -108,6 +109,8 @@ fn kind(asked: &Asked, read_path: bool) -> Refused {
         Arch::native().and_then(|arch| arch.describe(asked.number, Profile::Default)).map_or("", |(name, _)| name);
     let low = |place: usize| asked.args[place] & 0xFFFF_FFFF;
     let args = match name {
+        // Told apart from the program's own sockets: it is nothing to tell.
+        "socket" if low(0) == libc::AF_UNIX as u64 && low(1) as u32 == CACHE_OF_NAMES => [low(0), low(1), low(2)],
         "socket" | "socketpair" => [low(0), low(1) & 0xF, low(2)],
         "clone" | "prctl" | "personality" => [low(0), 0, 0],
         "kill" => [u64::from(u32::MAX), 0, 0],
