@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agentic_sandbox::{
-    Child, Command, Control, ExitReason, LimitKind, Limits, MB, Network, Policy, Sandbox, Source, Stdin, Stream, Tier,
-    Workspace,
+    Child, Command, Control, ExitReason, Gateway, LimitKind, Limits, MB, Network, Policy, Profile, Sandbox, Source,
+    Stdin, Stream, Tier, Workspace,
 };
 use tempfile::TempDir;
 
@@ -126,6 +126,8 @@ pub struct Cold {
     /// Controls whose absence is accepted, because they were taken away.
     allow_degraded: BTreeSet<Control>,
     tier: Tier,
+    /// What lets every run that has sockets reach some host.
+    gateway: Option<Arc<dyn Gateway>>,
     /// How many times the usual an emulated processor may take.
     slowness: u32,
     name: String,
@@ -134,11 +136,23 @@ pub struct Cold {
 impl Cold {
     /// Under every control, in tier A: never silently the one below.
     pub fn new(sandbox: Sandbox) -> Self {
-        Self { sandbox, allow_degraded: BTreeSet::new(), tier: Tier::A, slowness: 1, name: "cold".into() }
+        Self {
+            sandbox,
+            allow_degraded: BTreeSet::new(),
+            tier: Tier::A,
+            gateway: None,
+            slowness: 1,
+            name: "cold".into(),
+        }
     }
     /// In tier B, without a namespace.
     pub fn without_namespaces(sandbox: Sandbox) -> Self {
         Self { tier: Tier::B, name: "cold, tier B".into(), ..Self::new(sandbox) }
+    }
+    /// Where every run but those with the host's network, or without sockets, may also reach what this lets it.
+    #[must_use]
+    pub fn reaching(self, gateway: Arc<dyn Gateway>) -> Self {
+        Self { gateway: Some(gateway), name: format!("{}, with an allowed host", self.name), ..self }
     }
     /// On a processor that many times as slow as the one the corpus was written on: limits of ten seconds and more, which
     /// are to end a program that hangs and not to be met, are that much longer.
@@ -179,7 +193,14 @@ impl Cold {
             profile: setup.profile,
             closed: setup.closed,
             workspaces: folder.iter().map(|folder| folder.workspace(self.tier)).collect(),
-            network: if setup.host_network { Network::Host } else { Network::None },
+            network: match &self.gateway {
+                _ if setup.host_network => Network::Host,
+                Some(gateway) if setup.profile != Profile::Strict && !setup.closed.inet => {
+                    command.gateway(gateway.clone());
+                    Network::Proxied
+                }
+                _ => Network::None,
+            },
             allow_degraded: self.allow_degraded.clone(),
             tier: self.tier,
             ..Policy::default()

@@ -4,6 +4,7 @@
 mod cross_run;
 mod kernel;
 mod network;
+mod proxied;
 mod python;
 mod resources;
 mod reward_hacking;
@@ -29,6 +30,12 @@ pub fn corpus() -> Vec<&'static Attempt> {
     TABLES.iter().flat_map(|table| table.iter()).collect()
 }
 
+/// Those that ask the proxy of a run that may reach some host ([`Cold::reaching`](crate::Cold::reaching)); without one they
+/// mean nothing, so they are no part of [`corpus`].
+pub fn proxied() -> Vec<&'static Attempt> {
+    proxied::PROXIED.iter().collect()
+}
+
 /// The attempts of one group.
 pub fn of(group: Group) -> Vec<&'static Attempt> {
     corpus().into_iter().filter(|attempt| attempt.group() == Some(group)).collect()
@@ -48,7 +55,7 @@ mod tests {
     #[test]
     fn every_attempt_has_a_group_an_id_of_its_own_and_a_control() {
         let mut seen = BTreeSet::new();
-        for attempt in corpus() {
+        for attempt in corpus().into_iter().chain(proxied()) {
             assert!(attempt.group().is_some(), "{} names no group", attempt.id);
             assert!(seen.insert(attempt.id), "{} is there twice", attempt.id);
             assert!(!attempt.proofs.is_empty(), "{} has no control", attempt.id);
