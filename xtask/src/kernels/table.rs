@@ -141,6 +141,8 @@ fn attacks(logs: &[Log]) -> String {
 fn tier(test: &str, user: &str) -> &'static str {
     match (test, user) {
         ("tier_b", _) => "B",
+        ("allowed_host", "root") => "A', one host allowed",
+        ("allowed_host", _) => "A, one host allowed",
         (_, "root") => "A'",
         _ => "A",
     }
