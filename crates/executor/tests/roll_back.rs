@@ -183,6 +183,25 @@ fn one_path_comes_back_with_the_folders_above_it() {
 }
 
 #[test]
+fn names_of_one_file_are_names_of_one_file_again() {
+    let world = world();
+    world.put("tree/one", "bytes");
+    fs::hard_link(world.root.join("tree/one"), world.root.join("two")).unwrap();
+    world.put("alike", "bytes");
+    let layer = step(&world, |root| {
+        clear(&root.join("tree"));
+        clear(&root.join("two"));
+        clear(&root.join("alike"));
+    });
+    back(&world, &[&layer]);
+    let inode = |path: &str| world.root.join(path).metadata().unwrap().ino();
+    assert_eq!(inode("tree/one"), inode("two"));
+    assert_ne!(inode("alike"), inode("two"));
+    fs::write(world.root.join("two"), "new").unwrap();
+    assert_eq!(world.read("tree/one"), "new");
+}
+
+#[test]
 fn what_was_not_kept_is_said_and_a_record_that_was_changed_is_not_believed() {
     let world = world();
     world.put("a", "old");

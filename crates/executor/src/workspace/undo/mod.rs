@@ -16,6 +16,7 @@ mod records;
 mod recover;
 mod restore;
 mod roll_back;
+mod stage;
 
 pub use collect::{Collect, Collected};
 pub use difference::{Bytes, Difference, differences};

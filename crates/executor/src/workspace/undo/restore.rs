@@ -1,24 +1,20 @@
-//! The way back: joins records, compares the folders with what they left there, and builds the layer that undoes them.
+//! The way back: joins records, compares the folders with what they left there, and finds what is to be done.
+//! `stage.rs` writes what goes back.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::{self, Seek, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Stat, Timespec, Timestamps};
+use rustix::fs::{FileType, Stat};
 use serde::Serialize;
 
-use super::record::{Record, State, Time, hash_of};
-use crate::workspace::attributes;
+use super::record::{Record, State, hash_of};
 use crate::workspace::change_set::{ChangeSet, LeftOut};
 use crate::workspace::error::{Conflict, WorkspaceError};
 use crate::workspace::layer::Root;
 use crate::workspace::path::Dir;
 use crate::workspace::reading::{Act, Item, Reading, beneath};
-use crate::workspace::store::Store;
-use crate::workspace::tree::make_private;
 use crate::workspace::view::{View, kind, lookup};
 
 /// How to roll back.
@@ -52,6 +48,8 @@ struct Target {
     /// is none of them was changed by somebody else. What it is now is kept in any case.
     states: Vec<Option<State>>,
     in_place: bool,
+    /// Which file it was a name of, where that had several.
+    inode: Option<(u64, u64)>,
 }
 
 impl Target {
@@ -108,7 +106,16 @@ pub(in crate::workspace) struct Way {
     pub(in crate::workspace) kept: Vec<Conflict>,
     pub(in crate::workspace) changed_since: Vec<Conflict>,
     /// Files to be written, by folder, in the order of the paths.
-    wanted: Vec<(PathBuf, PathBuf, State)>,
+    pub(super) wanted: Vec<Wanted>,
+}
+
+/// A path that is to be staged.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) root: PathBuf,
+    pub(super) path: PathBuf,
+    pub(super) state: State,
+    pub(super) inode: Option<(u64, u64)>,
 }
 
 /// Joins records, the earliest first: each path goes back to what it was before the first of them.
@@ -122,7 +129,11 @@ fn targets(records: &[Record], only: &[PathBuf]) -> BTreeMap<PathBuf, Target> {
         if !only.is_empty() && !only.iter().any(|path| beneath(&kept.path, path) || holds(path)) {
             continue;
         }
-        let target = targets.entry(kept.path.clone()).or_insert(Target { states: Vec::new(), in_place: false });
+        let target = targets.entry(kept.path.clone()).or_insert(Target {
+            states: Vec::new(),
+            in_place: false,
+            inode: kept.inode,
+        });
         target.in_place |= kept.in_place;
         target.states.extend([kept.before.clone(), kept.after.clone()]);
     }
@@ -154,58 +165,6 @@ impl Way {
     pub(in crate::workspace) fn is_empty(&self) -> bool {
         self.readings.iter().all(|(_, reading)| reading.items.is_empty())
     }
-    /// Writes what is wanted into the folders of a layer, one a root, and completes the readings with what they hold.
-    pub(in crate::workspace) fn stage(&mut self, folders: &[PathBuf], store: &Store) -> Result<(), WorkspaceError> {
-        for ((root, reading), folder) in self.readings.iter_mut().zip(folders) {
-            let mut modes = Vec::new();
-            for (_, path, state) in self.wanted.iter().filter(|(of, ..)| of == root) {
-                let place = folder.join(path);
-                let failed = || WorkspaceError::io::<io::Error>("write what was kept to", &place);
-                make_private(place.parent().unwrap_or(folder)).map_err(failed())?;
-                match state {
-                    State::Folder { mode } => {
-                        make_private(&place).map_err(failed())?;
-                        modes.push((place.clone(), *mode));
-                    }
-                    State::Symlink { target } => std::os::unix::fs::symlink(target, &place).map_err(failed())?,
-                    State::File { hash: Some(hash), mode, mtime, .. } => {
-                        let file = File::options().write(true).read(true).create_new(true).open(&place);
-                        let mut file = Sparse::over(file.map_err(failed())?);
-                        store.copy(hash, &mut file)?;
-                        let file = file.end().map_err(failed())?;
-                        let finish = || -> io::Result<()> {
-                            attributes::set(&state.attributes(), &file)?;
-                            file.set_permissions(fs::Permissions::from_mode(*mode & 0o1777 | 0o600))?;
-                            Ok(rustix::fs::futimens(&file, &times(*mtime))?)
-                        };
-                        finish().map_err(failed())?;
-                    }
-                    State::File { .. } | State::Lost { .. } => {}
-                }
-            }
-            for (place, mode) in modes.into_iter().rev() {
-                let set = fs::set_permissions(&place, fs::Permissions::from_mode(mode & 0o1777 | 0o700));
-                set.map_err(WorkspaceError::io("set the mode of", &place))?;
-            }
-            let layer = Dir::open_root(folder)?;
-            for item in &mut reading.items {
-                if let Act::Put { upper, .. } = &mut item.act {
-                    let failed = WorkspaceError::io("look at", &folder.join(&item.path));
-                    let staged = lookup(&layer, &item.path).map_err(failed)?;
-                    if let Some(mut staged) = staged {
-                        staged.st_mode = staged.st_mode & !0o7777 | upper.st_mode & 0o7777;
-                        *upper = staged;
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn times((seconds, nanoseconds): Time) -> Timestamps {
-    let at = Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
-    Timestamps { last_access: at, last_modification: at }
 }
 
 struct Within<'a> {
@@ -255,6 +214,7 @@ impl Within<'_> {
             let reason = match (&now, target.states.last()) {
                 (None, _) => "was removed since",
                 (Some(_), Some(None)) => "was created since",
+                _ if path.ends_with(".git/index") => "was changed since, which `git status` is enough for",
                 _ => "was changed since",
             };
             self.way.changed_since.push(Conflict { path: path.to_owned(), reason: reason.to_owned() });
@@ -312,7 +272,12 @@ impl Within<'_> {
                     State::Lost { .. } => return Ok(false),
                 };
                 self.push(rest, act, over);
-                self.way.wanted.push((self.root.path.clone(), rest.to_owned(), wanted.clone()));
+                self.way.wanted.push(Wanted {
+                    root: self.root.path.clone(),
+                    path: rest.to_owned(),
+                    state: wanted.clone(),
+                    inode: target.inode,
+                });
                 // A folder that made way took all with it that lay in it.
                 return Ok(is_folder);
             }
@@ -332,7 +297,8 @@ impl Within<'_> {
                 self.way.changed_since.push(Conflict { path: path.to_owned(), reason });
             }
             self.push(above, Act::MakeDir { mode: 0o755, copied_up: false }, None);
-            self.way.wanted.push((self.root.path.clone(), above.to_owned(), State::Folder { mode: 0o755 }));
+            let (root, path) = (self.root.path.clone(), above.to_owned());
+            self.way.wanted.push(Wanted { root, path, state: State::Folder { mode: 0o755 }, inode: None });
         }
         Ok(())
     }
@@ -377,40 +343,4 @@ fn promised(mode: u32, size: u64) -> Stat {
     let mut any = rustix::fs::stat(OsStr::new("/")).unwrap_or_else(|_| unreachable!("there is a root"));
     (any.st_mode, any.st_size) = (mode.into(), i64::try_from(size).unwrap_or(i64::MAX));
     any
-}
-
-/// Writes bytes to a file and leaves holes where they are zero.
-struct Sparse {
-    file: File,
-    size: u64,
-}
-
-/// A hole is at least this long.
-const HOLE: usize = 64 << 10;
-
-impl Sparse {
-    fn over(file: File) -> Self {
-        Self { file, size: 0 }
-    }
-    fn end(self) -> io::Result<File> {
-        self.file.set_len(self.size)?;
-        Ok(self.file)
-    }
-}
-
-impl Write for Sparse {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        for piece in bytes.chunks(HOLE) {
-            if piece.len() == HOLE && piece.iter().all(|byte| *byte == 0) {
-                self.file.seek_relative(HOLE as i64)?;
-            } else {
-                self.file.write_all(piece)?;
-            }
-            self.size += piece.len() as u64;
-        }
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
 }
