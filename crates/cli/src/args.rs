@@ -34,7 +34,7 @@ pub(crate) enum Subcommands {
     Exec(Box<ExecArgs>),
     /// List the tools, print their schemas, or call one.
     Tool(ToolArgs),
-    /// Replace text in a file, exactly, or say why not.
+    /// Replace text in a file, or apply a patch to many: exactly, or say why not.
     Edit(EditArgs),
     /// List the runs of the journal, newest first.
     Runs(RunsArgs),
@@ -293,17 +293,40 @@ Exit status: 0 succeeded, 1 failed, 2 bad input, 4 denied, 5 limit, 6 the host c
 #[command(after_help = "Examples:
   agentic edit config.py --old 'DEBUG = False' --new 'DEBUG = True'
   agentic edit src/lib.rs --old \"$(cat before.txt)\" --new \"$(cat after.txt)\" --json
+  git diff | agentic edit -C ../other --patch -
 
-Every occurrence is replaced and the count reported. Exit status as of `agentic run`.")]
+--old and --new: every occurrence is replaced and the count reported.
+--patch: the `*** Begin Patch` envelope or a unified diff, over one file or many, all of it or
+nothing; every hunk must fit at exactly one place.
+Exit status as of `agentic run`.")]
 pub(crate) struct EditArgs {
     /// The file.
-    pub(crate) path: PathBuf,
+    #[arg(required_unless_present = "patch", conflicts_with = "patch")]
+    pub(crate) path: Option<PathBuf>,
     /// The text that is there now.
-    #[arg(long, value_name = "A", allow_hyphen_values = true)]
-    pub(crate) old: String,
+    #[arg(
+        long,
+        value_name = "A",
+        allow_hyphen_values = true,
+        required_unless_present = "patch",
+        conflicts_with = "patch"
+    )]
+    pub(crate) old: Option<String>,
     /// The text to put in its place.
-    #[arg(long, value_name = "B", allow_hyphen_values = true)]
-    pub(crate) new: String,
+    #[arg(
+        long,
+        value_name = "B",
+        allow_hyphen_values = true,
+        required_unless_present = "patch",
+        conflicts_with = "patch"
+    )]
+    pub(crate) new: Option<String>,
+    /// Apply this patch instead; `-` is standard input.
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) patch: Option<PathBuf>,
+    /// Let the patch change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
+    #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append, requires = "patch")]
+    pub(crate) allow_persist: Vec<String>,
     #[command(flatten)]
     pub(crate) place: Place,
     /// Print the result as JSON.

@@ -164,6 +164,10 @@ impl Engine {
             .ok_or_else(|| Failure::bad_input(format!("failed to edit {}: the path is not UTF-8", path.display())))?;
         Ok(self.0.edit_file(path, old, new))
     }
+    /// Applies a patch.
+    pub(crate) fn apply_patch(&self, patch: &str) -> ExecutionResult {
+        self.0.apply_patch(patch)
+    }
 }
 
 /// What was found of runs that were killed while they changed the workspace.

@@ -107,6 +107,16 @@ fn a_file_that_is_edited_by_name_was_asked_for() {
 }
 
 #[test]
+fn what_a_patch_names_was_not_asked_for() {
+    let scene = Scene::new();
+    scene.file("hook.patch", "--- /dev/null\n+++ b/.git/hooks/pre-commit\n@@ -0,0 +1 @@\n+x\n");
+    scene.run(["edit", "--patch", "hook.patch"]).ends(4).says("is a git hook");
+    assert!(!scene.work(".git").exists());
+    scene.run(["edit", "--patch", "hook.patch", "--allow-persist", ".git/hooks"]).ends(0);
+    assert_eq!(scene.read(".git/hooks/pre-commit"), "x\n");
+}
+
+#[test]
 fn git_works_in_steps() {
     if agentic_testkit::find_program("git").is_none() {
         agentic_testkit::skip!("git is not installed");

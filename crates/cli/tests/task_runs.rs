@@ -179,6 +179,28 @@ fn an_edit_is_exact_or_says_why_not() {
     assert_eq!(scene.read("config.py"), "DEBUG = True\n");
 }
 
+#[test]
+fn a_patch_is_applied_whole_or_says_why_not() {
+    let scene = Scene::new();
+    scene.file("a.py", "def f():\n    return 1\n");
+    scene.file("b.py", "x = 1\n");
+    let patch = |value: &str| {
+        format!(
+            "--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n def f():\n-    return 1\n+    return 2\n\
+             --- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x = {value}\n+x = 3\n"
+        )
+    };
+    scene.file("bad.patch", &patch("7"));
+    scene.run(["edit", "--patch", "bad.patch"]).ends(1).says("hunk 1 of 1 in b.py (line 9 of the patch)").says("x = 1");
+    assert_eq!(scene.read("a.py"), "def f():\n    return 1\n");
+    scene.file("good.patch", &patch("1"));
+    scene.run(["edit", "--patch", "good.patch"]).ends(0).prints("Updated b.py: 1 hunk");
+    assert_eq!((scene.read("a.py").as_str(), scene.read("b.py").as_str()), ("def f():\n    return 2\n", "x = 3\n"));
+    scene.run(["edit", "--patch", "no-such"]).ends(2).says("failed to read the patch no-such");
+    scene.run(["edit", "a.py", "--patch", "good.patch"]).ends(2).says("cannot be used with");
+    scene.run(["edit", "--patch", "a.py"]).ends(1).says("there is no patch");
+}
+
 /// A run whose step has started, and its process.
 fn sleeping(scene: &Scene) -> (std::process::Child, BufReader<ChildStdout>) {
     scene.file(

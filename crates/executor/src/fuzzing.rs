@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use crate::planner::{Format, PlanFile, render};
-use crate::tools::{ToolRegistry, commands};
+use crate::tools::{ToolRegistry, commands, patch};
 pub use crate::workspace::fuzzing::layer;
 
 /// A plan file: refused with its problems, or written and read back as itself and shown in every format.
@@ -34,6 +34,52 @@ pub fn command(bytes: &[u8]) {
     let allowed = commands::judge(text, Some(&list(&["git", "ls"])), &[]);
     let fewer = commands::judge(text, Some(&list(&["git"])), &[]);
     assert!(allowed.is_ok() || fewer.is_err(), "{text:?}");
+}
+
+/// A patch of either form: refused at a line of it, or read as files that each say something.
+///
+/// # Panics
+/// When what was read is none, or an error is at no line of the text.
+pub fn patch(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    match patch::parse(text) {
+        Ok(patch) => {
+            assert!(!patch.files.is_empty());
+            for file in &patch.files {
+                assert!(file.paths().all(|path| !path.is_empty()));
+                for hunk in &file.hunks {
+                    assert!(hunk.line > file.line && hunk.line <= text.lines().count(), "{hunk:?}");
+                    assert!(
+                        hunk.old().count() < hunk.lines.len() || hunk.renewed().count() < hunk.lines.len(),
+                        "{hunk:?}"
+                    );
+                }
+            }
+        }
+        Err(error) => assert!((1..=text.lines().count().max(1)).contains(&error.line), "{error} {text:?}"),
+    }
+}
+
+/// A patch of either form on a text: refused, or applied so that a text without any of its lines is refused.
+///
+/// # Panics
+/// When a patch whose every hunk has old lines is applied to an empty file.
+pub fn hunks(bytes: &[u8]) {
+    let Some(at) = bytes.windows(2).position(|pair| pair == b"\0\0") else { return };
+    let Ok(text) = std::str::from_utf8(&bytes[at + 2..]) else { return };
+    let Ok(patch) = patch::parse(text) else { return };
+    for file in &patch.files {
+        let placed = patch::place(&bytes[..at], patch.form, &file.hunks);
+        if let Some((changes, after)) = placed {
+            let removed: usize = changes.iter().map(|(range, _)| range.len()).sum();
+            let put: usize = changes.iter().map(|(_, new)| new.len()).sum();
+            assert_eq!(after.len(), at - removed + put);
+            assert!(changes.windows(2).all(|pair| pair[0].0.end <= pair[1].0.start), "{changes:?}");
+        }
+        let emptied = patch::place(b"", patch.form, &file.hunks);
+        let searching = file.hunks.iter().any(|hunk| hunk.old().next().is_some());
+        assert!(emptied.is_none() || !searching, "{text:?}");
+    }
 }
 
 /// Arguments of a built-in tool; the first byte says of which.
@@ -85,6 +131,29 @@ mod tests {
         ];
         seeds.iter().for_each(|seed| command(seed));
         mutations(seeds, 1_500).for_each(|bytes| command(&bytes));
+    }
+
+    const ENVELOPE: &[u8] = b"*** Begin Patch\n*** Update File: a.py\n*** Move to: b.py\n@@ class A:\n@@ def f():\n x\n-y\n+z\n*** End of File\n\
+        *** Add File: c\n+1\n*** Delete File: d\n*** End Patch\n";
+    const DIFF: &[u8] = b"diff --git a/f b/f\nold mode 100644\nnew mode 100755\nindex 1..2\n--- a/f\n+++ b/f\n@@ -1,3 +1,3 @@ x\n a\n-b\n+c\n d\n\
+        \\ No newline at end of file\ndiff --git \"a/\\303\\251\" \"b/\\303\\251\"\nrename from x\nrename to y\n--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+n\n-- \n2.40\n";
+
+    #[test]
+    fn a_patch_is_read_or_refused() {
+        let seeds: &[&[u8]] = &[ENVELOPE, DIFF, b"--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n-a\n+b\n c\n"];
+        seeds.iter().for_each(|seed| patch(seed));
+        mutations(seeds, 6_000).for_each(|bytes| patch(&bytes));
+    }
+
+    #[test]
+    fn hunks_are_placed_or_refused() {
+        let on = |text: &[u8], patch: &[u8]| [text, b"\0\0", patch].concat();
+        let envelope = b"*** Begin Patch\n*** Update File: f\n@@ g:\n a\n-b\n+c\n@@\n-d\n+e\n*** End Patch\n";
+        let diff = b"--- a/f\n+++ b/f\n@@ -1,2 +1,2 @@\n-a\n+b\n c\n@@ -4 +4,2 @@\n d\n+e\n";
+        let seeds = [on(b"g:\n\ta\n\tb \r\nd", envelope), on(b"a\nc\nx\nd\n", diff), on(b"\xEF\xBB\xBFa\r\nb", diff)];
+        let seeds: Vec<&[u8]> = seeds.iter().map(Vec::as_slice).collect();
+        seeds.iter().for_each(|seed| hunks(seed));
+        mutations(&seeds, 6_000).for_each(|bytes| hunks(&bytes));
     }
 
     #[test]

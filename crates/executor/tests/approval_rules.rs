@@ -37,6 +37,17 @@ fn the_last_rule_that_matches_decides() {
         ("file_read", json!({ "path": "src/../secrets/key" }), Action::Deny),
         ("file_read", json!({ "path": "src/../../etc/passwd" }), Action::Deny),
         ("edit", json!({ "edits": [{ "path": "a" }, { "path": "secrets/key" }] }), Action::Deny),
+        ("apply_patch", json!({ "patch": "--- a/src/a\n+++ b/src/a\n@@ -1 +1 @@\n-a\n+b\n" }), Action::Allow),
+        (
+            "apply_patch",
+            json!({ "patch": "--- a/secrets/key\n+++ b/secrets/key\n@@ -1 +1 @@\n-a\n+b\n" }),
+            Action::Deny,
+        ),
+        (
+            "apply_patch",
+            json!({ "patch": "*** Begin Patch\n*** Update File: a\n*** Move to: x/../secrets/key\n*** End Patch" }),
+            Action::Deny,
+        ),
         ("shell", json!({ "command": "ls" }), Action::Ask),
         ("shell", json!({ "command": "git status" }), Action::Allow),
         ("shell", json!({ "command": "git status && rm -rf ." }), Action::Ask),

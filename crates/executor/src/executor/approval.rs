@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::commands::simple_commands;
 use super::lock;
 use crate::planner::PlanStep;
+use crate::tools::patch;
 use crate::workspace::Persistence;
 
 /// What a rule says.
@@ -172,6 +173,7 @@ fn paths(params: &Map<String, Value>) -> Vec<PathBuf> {
             Value::String(text) if matches!(name, "path" | "paths" | "file" | "files" | "working_dir") => {
                 found.push(text.into());
             }
+            Value::String(text) if name == "patch" => found.extend(patch::paths(text).into_iter().map(PathBuf::from)),
             Value::Array(items) => items.iter().for_each(|item| collect(name, item, found)),
             Value::Object(members) => members.iter().for_each(|(name, member)| collect(name, member, found)),
             _ => {}

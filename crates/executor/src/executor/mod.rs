@@ -20,7 +20,7 @@ use crate::planner::{
 };
 use crate::runtime::Language;
 use crate::tools::code::{MOST_CODE, check_code};
-use crate::tools::{RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
+use crate::tools::{ApplyPatchTool, RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
 use crate::workspace::{Dir, Workspaces};
 
 mod approval;
@@ -293,6 +293,20 @@ impl AgenticExecutor {
         let params = params.map(|(name, text)| (name.to_owned(), escape(text).into()));
         let step = PlanStep::new("step_1", edit_file::NAME, Map::from_iter(params), task.as_str());
         in_its_own_words(self.run(&registry, one_step(&task, step), Map::new()))
+    }
+
+    /// Applies a patch (the `apply_patch` envelope or a unified diff) as a plan of one step: all of it or nothing. A hunk
+    /// that fits nowhere, or at two places, is a failure that names it.
+    #[must_use = "a failure is told in the result"]
+    pub fn apply_patch(&self, patch: &str) -> ExecutionResult {
+        let task = "Apply a patch";
+        let registry = match self.only("apply_patch", || Arc::new(ApplyPatchTool::new())) {
+            Ok(registry) => registry,
+            Err(error) => return ExecutionResult::bad_input(task, error.to_string()),
+        };
+        let params = Map::from_iter([("patch".to_owned(), escape(patch).into())]);
+        let step = PlanStep::new("step_1", "apply_patch", params, task);
+        in_its_own_words(self.run(&registry, one_step(task, step), Map::new()))
     }
 
     /// Runs a test command (default `pytest`) as a plan of one step; what it writes is kept when tests fail, too.

@@ -42,16 +42,22 @@ pub(crate) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// Takes the file in, if it is there. `encoding`: what the caller says that its text is in.
+    /// Takes a text file in, if it is there. `encoding`: what the caller says that its text is in.
     pub(crate) fn open(place: Place<'a>, encoding: Option<TextEncoding>) -> Result<Self, ToolResult> {
+        let draft = Self::open_bytes(place, encoding)?;
+        if draft.is_binary() {
+            let message = format!("{} is a binary file; edit changes text files only", draft.place.text());
+            return Err(ArgumentError::refused("/path", "a text file", message).into());
+        }
+        Ok(draft)
+    }
+
+    /// The same with any file, to be moved or removed.
+    pub(crate) fn open_bytes(place: Place<'a>, encoding: Option<TextEncoding>) -> Result<Self, ToolResult> {
         let (mut before, mut mode) = (None, None);
         if place.dir.exists(&place.rel) {
             mode = Some(place.file()?.mode);
             let bytes = place.dir.read(&place.rel, MOST_IN_MEMORY).map_err(|error| place.failed("edit", &error))?;
-            if is_binary(&bytes) && !encoding.is_some_and(TextEncoding::is_wide) {
-                let message = format!("{} is a binary file; edit changes text files only", place.text());
-                return Err(ArgumentError::refused("/path", "a text file", message).into());
-            }
             before = Some(bytes);
         } else {
             // What may not be looked at is not missing.
@@ -65,6 +71,10 @@ impl<'a> Draft<'a> {
         let (tier, ranges) = (Tier::Exact, Vec::new());
         let (from, removed, executable, occurrences) = (None, false, None, 0);
         Ok(Self { place, from, before, mode, after, removed, executable, encoding, tier, occurrences, ranges })
+    }
+
+    fn is_binary(&self) -> bool {
+        self.before.as_deref().is_some_and(is_binary) && !self.encoding.is_some_and(TextEncoding::is_wide)
     }
 
     /// The encoding of its text: what a mark or the caller says, else UTF-8.
@@ -94,7 +104,7 @@ impl<'a> Draft<'a> {
             return Err(omits(&path, "new", line, &format!("{at}/new")));
         }
         if edit.old.is_empty() {
-            return self.create(edit, at);
+            return self.create_by(edit, at);
         }
         if self.before.is_none() && self.occurrences == 0 {
             return Err(ToolResult::failure(Cause::NotFound, format!("File not found: {path}")));
@@ -189,19 +199,25 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn create(&mut self, edit: &Edit, at: &str) -> Result<(), ToolResult> {
+    /// A new file of this text.
+    pub(crate) fn create(&mut self, text: String) {
+        self.after = text.into_bytes();
+        self.occurrences = 1;
+        self.ranges.push("1:1-1:1".into());
+    }
+
+    fn create_by(&mut self, edit: &Edit, at: &str) -> Result<(), ToolResult> {
         let path = self.place.text();
         if self.before.is_some() || self.occurrences > 0 {
             let message =
                 format!("Refused to edit {path}: old is empty, which stands for a new file, but the file exists");
             return Err(ArgumentError::refused(format!("{at}/old"), "the text to replace", message).into());
         }
+        self.create(String::new());
         self.after = match self.encoding.unwrap_or(TextEncoding::Utf8).encode(&edit.new, true) {
             Ok(bytes) => bytes.into_owned(),
             Err(_) => self.encode(&edit.new, &format!("{at}/new"))?,
         };
-        self.occurrences = 1;
-        self.ranges.push("1:1-1:1".into());
         Ok(())
     }
 
@@ -229,6 +245,9 @@ impl<'a> Draft<'a> {
         let (old, new) = (text(self.before.as_deref().unwrap_or_default()), text(after.unwrap_or_default()));
         let name =
             |side: &str, path: &str, there: bool| if there { format!("{side}/{path}") } else { "/dev/null".into() };
+        if self.is_binary() {
+            return format!("Binary file {old_path}, {} bytes\n", self.before.as_ref().map_or(0, Vec::len));
+        }
         let (from, to) = (name("a", &old_path, self.before.is_some()), name("b", &path, after.is_some()));
         let diff = similar::TextDiff::configure().timeout(std::time::Duration::from_secs(1)).diff_lines(&old, &new);
         let mut text = diff.unified_diff().context_radius(3).header(&from, &to).to_string();

@@ -51,7 +51,6 @@ impl Tier {
 
 /// What ends a line that is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(dead_code, reason = "patches say these")]
 pub(crate) enum End {
     /// A line end, at the exact tier this one.
     Line(Vec<u8>),
@@ -106,7 +105,7 @@ impl<'a> Lines<'a> {
 
     /// How the wanted lines agree with those from `start` on, at a tier.
     pub(crate) fn fit_at(&self, start: usize, wanted: &[Wanted], tier: Tier) -> Option<Fit> {
-        let window = self.lines.get(start..start + wanted.len())?;
+        let window = self.lines.get(start..start.checked_add(wanted.len())?)?;
         let units = self.units;
         let same = |(line, wanted): (&Line, &Wanted)| {
             let (have, want) = (&self.text[line.content.clone()], wanted.content.as_slice());
@@ -120,7 +119,9 @@ impl<'a> Lines<'a> {
             };
             content && wanted.end.fits(&self.text[line.ending.clone()], tier.is_exact())
         };
-        if !window.iter().zip(wanted).all(same) {
+        // Blank lines alone are everywhere: but for blanks they would say nothing.
+        let blank = |wanted: &Wanted| units.trim_end(&wanted.content).is_empty();
+        if !window.iter().zip(wanted).all(same) || (tier >= Tier::TrailingWhitespace && wanted.iter().all(blank)) {
             return None;
         }
         if tier != Tier::Reindented {
@@ -135,8 +136,7 @@ impl<'a> Lines<'a> {
 
     /// Every window of lines that agrees at a tier, by its first line.
     pub(crate) fn windows(&self, wanted: &[Wanted], tier: Tier) -> Vec<(usize, Fit)> {
-        let blank = |wanted: &Wanted| self.units.trim_end(&wanted.content).is_empty();
-        if wanted.is_empty() || (tier >= Tier::TrailingWhitespace && wanted.iter().all(blank)) {
+        if wanted.is_empty() {
             return Vec::new();
         }
         let last = (self.lines.len() + 1).saturating_sub(wanted.len());

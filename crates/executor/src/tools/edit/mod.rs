@@ -27,9 +27,17 @@ mod placeholder;
 mod replacing;
 mod writing;
 
-use draft::Draft;
-use matching::Tier;
-use writing::write_all;
+pub(super) use draft::{Draft, Positions, omits};
+pub(super) use indent::Fit;
+#[cfg(any(test, fuzzing))]
+pub(super) use lines::Units;
+pub(super) use lines::line_end;
+pub(super) use matching::{End, Lines, Tier, Wanted};
+pub(super) use mismatch::{failure, listed, nearest};
+pub(super) use placeholder::placeholder;
+#[cfg(any(test, fuzzing))]
+pub(super) use replacing::replace;
+pub(super) use writing::write_all;
 
 /// The arguments of `edit`: one edit, or a list of them.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -205,7 +213,7 @@ fn report(drafts: &[Draft<'_>]) -> ToolResult {
 }
 
 /// What the text in the file was allowed to differ in.
-fn tolerated(tier: Tier) -> &'static str {
+pub(super) fn tolerated(tier: Tier) -> &'static str {
     match tier {
         Tier::Exact => "",
         Tier::LineEndings => "; it differed in its line ends",
@@ -243,5 +251,7 @@ impl Tool for EditTool {
     }
 }
 
+#[cfg(test)]
+pub(super) mod table;
 #[cfg(test)]
 mod tests;
