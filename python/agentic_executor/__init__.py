@@ -25,6 +25,7 @@ from .executor import AgenticExecutor, ExecutionMode, ExecutionResult, Execution
 from .planner import ExecutionPlan, PlanStep, RetryPolicy, StepStatus, TaskPlanner
 from .sandbox import CodeSandbox, HostReport, SandboxConfig, SandboxResult, SandboxStatus, doctor
 from .tools import (
+    ApplyPatchTool,
     EditTool,
     FileReadTool,
     FileWriteTool,
@@ -57,6 +58,7 @@ __all__ = [
     "SandboxConfig",
     # Beyond the names that programs have used from the start.
     "AgenticError",
+    "ApplyPatchTool",
     "EditTool",
     "Event",
     "HostReport",

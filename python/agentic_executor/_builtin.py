@@ -276,6 +276,51 @@ class EditTool(BuiltInTool):
         self.allowed_paths = allowed_paths
 
 
+class ApplyPatchTool(BuiltInTool):
+    """`apply_patch`: a patch over one file or many, all of it or nothing. Every hunk must fit at exactly one place.
+
+    Arguments of a call: `patch`, either the `*** Begin Patch` envelope or a unified diff. A hunk that fits nowhere, or
+    at two places, is ERROR with cause `edit_mismatch`; the error names file, hunk and lines. Result metadata: `files`
+    with each file's `action`, `hunks`, `tier`, `ranges`, `diff`, `before_hash`, `after_hash`.
+
+    Attributes:
+        allowed_paths: the folders it keeps to; relative ones are of the current directory at call time. Default: None,
+            the current directory.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: `allowed_paths` is no list of paths.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "config.py")
+    ...     _ = file.write_text("DEBUG = False\\n")
+    ...     lines = ["*** Begin Patch", f"*** Update File: {file}", "-DEBUG = False", "+DEBUG = True", "*** End Patch"]
+    ...     _ = ApplyPatchTool([folder]).execute(patch="\\n".join(lines))
+    ...     file.read_text()
+    'DEBUG = True\\n'
+    """
+
+    __module__ = "agentic_executor.tools"
+    _built_in_name = "apply_patch"
+    _built_in_description = (
+        "Apply a patch to the workspace: the `*** Begin Patch` envelope or a unified diff, over one file or many, "
+        "all of it or nothing. Every hunk must fit at exactly one place."
+    )
+    _built_in_parameters = (
+        ToolParameter(
+            "patch",
+            "string",
+            "A patch: `*** Begin Patch`, `*** Update File: PATH` (or Add, Delete; `*** Move to: PATH`), hunks that "
+            "begin with `@@` and hold lines with ` `, `-` or `+` before them, `*** End Patch`. "
+            "Or a unified diff as git writes it.",
+        ),
+    )
+    _attribute_checks = {"allowed_paths": _check_paths}
+
+    def __init__(self, allowed_paths: Sequence[StrPath] | None = None) -> None:
+        self.allowed_paths = allowed_paths
+
+
 class SearchTool(BuiltInTool):
     """`search`: the lines that match a regular expression, without regard to case.
 

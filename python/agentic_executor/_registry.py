@@ -13,6 +13,7 @@ import os
 from _thread import allocate_lock
 
 from ._builtin import (
+    ApplyPatchTool,
     EditTool,
     FileReadTool,
     FileWriteTool,
@@ -94,13 +95,13 @@ class ToolRegistry:
 
     @classmethod
     def full_registry(cls) -> ToolRegistry:
-        """A registry of every built-in tool: the default four, `edit`, `list_files` and `run_code`.
+        """A registry of every built-in tool: the default four, `edit`, `apply_patch`, `list_files` and `run_code`.
 
         >>> ToolRegistry.full_registry().list_tools()[4:]
-        ['edit', 'list_files', 'run_code']
+        ['edit', 'apply_patch', 'list_files', 'run_code']
         """
         registry = cls.default_registry()
-        for tool in (EditTool(), ListFilesTool(), RunCodeTool()):
+        for tool in (EditTool(), ApplyPatchTool(), ListFilesTool(), RunCodeTool()):
             registry.register(tool)
         return registry
 

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from ._builtin import EditTool, FileReadTool, FileWriteTool, ListFilesTool, RunCodeTool, SearchTool, ShellTool
+from ._builtin import (
+    ApplyPatchTool,
+    EditTool,
+    FileReadTool,
+    FileWriteTool,
+    ListFilesTool,
+    RunCodeTool,
+    SearchTool,
+    ShellTool,
+)
 from ._registry import ToolRegistry
 from ._tool import Enforcement, Tool, ToolParameter, ToolResult, ToolStatus, Usage
 
@@ -13,6 +22,7 @@ if TYPE_CHECKING:
     from ._function import FunctionTool
 
 __all__ = [
+    "ApplyPatchTool",
     "EditTool",
     "Enforcement",
     "FileReadTool",

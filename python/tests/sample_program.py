@@ -39,6 +39,7 @@ from agentic_executor.executor import AsyncEventStream, EventStream
 from agentic_executor.planner import RetryPolicy, StepStatus
 from agentic_executor.sandbox import HostReport, SandboxResult, SandboxStatus
 from agentic_executor.tools import (
+    ApplyPatchTool,
     EditTool,
     Enforcement,
     FunctionTool,
@@ -85,6 +86,7 @@ def tools() -> ToolRegistry:
     registry.register(WordCount())
     registry.register(FunctionTool(shout))
     for tool in (
+        ApplyPatchTool(),
         EditTool(),
         ListFilesTool(),
         RunCodeTool(),

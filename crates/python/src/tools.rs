@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agentic_executor::tools::{
-    Access, Attachment, EditTool, FileReadTool, FileWriteTool, Idempotency, ListFilesTool, Resources, RunCodeTool,
-    SchemaFormat, SearchTool, ShellTool,
+    Access, ApplyPatchTool, Attachment, EditTool, FileReadTool, FileWriteTool, Idempotency, ListFilesTool, Resources,
+    RunCodeTool, SchemaFormat, SearchTool, ShellTool,
 };
 use agentic_executor::{Cause, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult, ToolStatus};
 use pyo3::prelude::*;
@@ -104,6 +104,7 @@ enum Kind {
     FileRead(FileReadTool),
     FileWrite(FileWriteTool),
     Edit(EditTool),
+    ApplyPatch(ApplyPatchTool),
     Search(SearchTool),
     ListFiles(ListFilesTool),
     Shell(ShellTool),
@@ -116,6 +117,7 @@ impl Kind {
             Self::FileRead(tool) => tool,
             Self::FileWrite(tool) => tool,
             Self::Edit(tool) => tool,
+            Self::ApplyPatch(tool) => tool,
             Self::Search(tool) => tool,
             Self::ListFiles(tool) => tool,
             Self::Shell(tool) => tool,
@@ -133,6 +135,7 @@ impl Kind {
             Self::FileRead(tool) => tool.set_allowed_paths(folders("allowed_paths")?),
             Self::FileWrite(tool) => tool.set_allowed_paths(folders("allowed_paths")?),
             Self::Edit(tool) => tool.set_allowed_paths(folders("allowed_paths")?),
+            Self::ApplyPatch(tool) => tool.set_allowed_paths(folders("allowed_paths")?),
             Self::Search(tool) => tool.set_search_paths(folders("search_paths")?),
             Self::ListFiles(tool) => tool.set_search_paths(folders("search_paths")?),
             Self::Shell(tool) => configure_shell(tool, object)?,
@@ -170,6 +173,7 @@ impl BuiltIn {
             "file_read" => Kind::FileRead(FileReadTool::new()),
             "file_write" => Kind::FileWrite(FileWriteTool::new()),
             "edit" => Kind::Edit(EditTool::new()),
+            "apply_patch" => Kind::ApplyPatch(ApplyPatchTool::new()),
             "search" => Kind::Search(SearchTool::new()),
             "list_files" => Kind::ListFiles(ListFilesTool::new()),
             "shell" => Kind::Shell(ShellTool::new()),
