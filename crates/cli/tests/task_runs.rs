@@ -190,10 +190,10 @@ fn a_patch_is_applied_whole_or_says_why_not() {
              --- a/b.py\n+++ b/b.py\n@@ -1 +1 @@\n-x = {value}\n+x = 3\n"
         )
     };
-    scene.file("bad.patch", &patch("7"));
+    scene.file("bad.patch", patch("7"));
     scene.run(["edit", "--patch", "bad.patch"]).ends(1).says("hunk 1 of 1 in b.py (line 9 of the patch)").says("x = 1");
     assert_eq!(scene.read("a.py"), "def f():\n    return 1\n");
-    scene.file("good.patch", &patch("1"));
+    scene.file("good.patch", patch("1"));
     scene.run(["edit", "--patch", "good.patch"]).ends(0).prints("Updated b.py: 1 hunk");
     assert_eq!((scene.read("a.py").as_str(), scene.read("b.py").as_str()), ("def f():\n    return 2\n", "x = 3\n"));
     scene.run(["edit", "--patch", "no-such"]).ends(2).says("failed to read the patch no-such");
