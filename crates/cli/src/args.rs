@@ -417,7 +417,8 @@ pub(crate) struct RollbackArgs {
   agentic gc --max-size 500 --dry-run
 
 What is freed first are the originals of the oldest calls: those cannot be rolled back any more. Events and outputs of
-the journal stay, and so does all that a run without an end needs. `agentic run` does the same once a day.")]
+the journal stay, and so does all that a run without an end needs. A run does the same once an
+hour.")]
 pub(crate) struct GcArgs {
     /// Megabytes that the originals and the journal's large outputs may take.
     #[arg(long, value_name = "MB", default_value_t = crate::gc::MOST)]

@@ -11,7 +11,7 @@ use agentic_executor::journal::JournalError;
 use agentic_executor::planner::{Format, PlanError, PlanFile, render};
 use agentic_executor::tools::SchemaFormat as Shape;
 use agentic_executor::workspace::{
-    Collect, Collected, Difference, Records, Recovered, RollBack, Store, WorkspaceError, Workspaces,
+    Collected, Difference, Records, Recovered, RollBack, Store, WorkspaceError, Workspaces,
     differences as differences_of, path_on_a_line,
 };
 use agentic_executor::{
@@ -157,6 +157,13 @@ impl Engine {
     pub(crate) fn roll_back(&self, run: &RunId, to: Option<&str>, how: &RollBack) -> Result<RunRolledBack> {
         self.0.roll_back(run, to, how).map_err(roll_back_failure)
     }
+    /// Frees what undo keeps, down to so many megabytes.
+    pub(crate) fn collect(&self, megabytes: u64, dry_run: bool) -> Result<Collected> {
+        let most = megabytes.saturating_mul(agentic_sandbox::MB);
+        self.0
+            .collect(most, dry_run)
+            .map_err(|error| Failure::failed(format!("failed to free what undo keeps: {error}")))
+    }
     /// Replaces text in a file.
     pub(crate) fn edit(&self, path: &Path, old: &str, new: &str) -> Result<ExecutionResult> {
         let path = path
@@ -226,22 +233,6 @@ pub(crate) fn differences(state: &Path, events: &[Event], step: Option<&str>) ->
         }
     }
     differences_of(&records, &list).map_err(failed)
-}
-
-/// Frees what undo keeps, down to so many megabytes.
-pub(crate) fn collect(state: &Path, megabytes: u64, dry_run: bool) -> Result<Collected> {
-    let journal = journal_path(state);
-    let mut how = Collect { most: megabytes.saturating_mul(agentic_sandbox::MB), dry_run, ..Collect::default() };
-    if journal.exists() {
-        let journal = Journal::open_read_only(&journal).map_err(journal_failure)?;
-        how.needed = journal.layers_without_end().map_err(journal_failure)?;
-        how.referenced = journal.stored().map_err(journal_failure)?;
-    } else if !state.exists() {
-        return Ok(Collected::default());
-    }
-    let failed = |error: WorkspaceError| Failure::failed(format!("failed to free what undo keeps: {error}"));
-    let store = Store::open(state.join("store")).map_err(failed)?;
-    Records::of(state, store).collect(&how).map_err(failed)
 }
 
 /// Planning alone needs nobody to ask.

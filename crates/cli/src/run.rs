@@ -99,7 +99,6 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         return Ok(ExitCode::Succeeded);
     }
     let result = engine.execute(plan);
-    crate::gc::now_and_then(&settings.config.state);
     progress.end();
     match manner {
         Manner::Silent => unless_gone(writeln!(out, "{}", result.to_dict()))?,

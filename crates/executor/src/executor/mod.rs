@@ -27,6 +27,7 @@ mod approval;
 mod attempt;
 mod budget;
 mod call;
+mod collect;
 mod commands;
 mod coordinate;
 mod edit_file;
@@ -47,6 +48,7 @@ mod sight;
 mod wait;
 
 pub use approval::{Action, Answer, Approval, Judged, Pattern, Prompt, Rule};
+pub use collect::{CollectError, MOST_KEPT};
 pub use error::ExecutorError;
 pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
 pub use roll_back::{RollBackError, RunRolledBack, layers_of, layers_of_step};
@@ -433,7 +435,11 @@ impl AgenticExecutor {
         }
         // A tool that is missing is told by its step, so that a plan can go around it.
         match plan.validate(None) {
-            Ok(()) => Run::new(self, registry, plan, context).execute(),
+            Ok(()) => {
+                let result = Run::new(self, registry, plan, context).execute();
+                self.collect_now_and_then();
+                result
+            }
             Err(error) => ExecutionResult::bad_input(&plan.task, error.to_string()),
         }
     }
