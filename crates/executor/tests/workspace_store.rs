@@ -13,7 +13,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
         let top = top.unwrap().path();
         if top.is_dir() {
             found.extend(fs::read_dir(top).unwrap().map(|entry| entry.unwrap().path()));
-        } else {
+        } else if top.file_name() != Some("lock".as_ref()) {
             found.push(top);
         }
     }
