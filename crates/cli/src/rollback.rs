@@ -1,10 +1,10 @@
 //! `agentic rollback`: takes back what a run did.
 
 use std::io::Write;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use agentic_executor::EventBody;
-use agentic_executor::workspace::{ChangeKind, LeftOut, RollBack, path_on_a_line};
+use agentic_executor::workspace::{ChangeKind, LeftOut, RollBack, path_on_a_line, plain_path};
 use serde_json::json;
 
 use crate::args::RollbackArgs;
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
     };
     settings.config.workspace.clone_from(&workspace);
     let how = RollBack {
-        only: args.paths.iter().map(|path| plain(&here.join(path))).collect(),
+        only: args.paths.iter().map(|path| plain_path(&here.join(path))).collect(),
         dry_run: args.dry_run,
         force: args.force,
     };
@@ -91,17 +91,4 @@ pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
 /// So many paths, in words.
 pub(crate) fn counted(paths: usize) -> String {
     if paths == 1 { "1 path".to_owned() } else { format!("{paths} paths") }
-}
-
-/// Without `.` and `..`, and links left alone: what is rolled back may be gone.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    plain
 }

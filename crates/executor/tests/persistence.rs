@@ -1,5 +1,5 @@
 //! What a step leaves behind that runs later outside: refused, held back or told, by layout, place and content; and
-//! ordinary work passes.
+//! ordinary work passes. Long, because it is a table of cases for each kind of place, read one by one.
 
 mod workspace_support;
 

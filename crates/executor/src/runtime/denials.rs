@@ -4,7 +4,7 @@
 //! the host. Whether a file that a program named is there outside is none of the program's business, nor of whoever
 //! reads its result; that it is not in the view is.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use agentic_sandbox::{Denial, ExitReason, MOST_DENIALS, Network, Output, Policy, Refuser, Source};
@@ -13,6 +13,7 @@ use regex::Regex;
 use super::diagnose::{NETWORK, tail};
 use super::find::is_system;
 use super::imports::{Capability, EXEC_CLOSED, ImportPolicy};
+use crate::workspace::plain_path;
 
 /// Inferred denials of one run, at most: the last ones that were printed.
 const MOST_INFERRED: usize = 8;
@@ -129,7 +130,7 @@ fn files(text: &str, under: Under<'_>, known: &[Denial], found: &mut Vec<Denial>
     for (absent, form) in &COMPILED.paths {
         for captures in form.captures_iter(text) {
             if let Some(path) = captures.get(1) {
-                named.push((path.start(), *absent, plain(&under.dir.join(path.as_str()))));
+                named.push((path.start(), *absent, plain_path(&under.dir.join(path.as_str()))));
             }
         }
     }
@@ -201,19 +202,6 @@ fn visible(path: &Path, policy: &Policy) -> bool {
 /// Folders that every run has for itself.
 fn own(path: &Path) -> bool {
     ["/tmp", "/var/tmp", "/run", "/dev", "/proc", "/sys"].iter().any(|folder| path.starts_with(folder))
-}
-
-/// The path with `.` and `..` taken out by name.
-fn plain(path: &Path) -> PathBuf {
-    let mut plain = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    plain
 }
 
 #[cfg(test)]

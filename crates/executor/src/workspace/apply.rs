@@ -49,10 +49,10 @@ pub enum Moment<'a> {
     Before(&'a Path),
     /// The path (relative) was changed.
     After(&'a Path),
-    /// Every name was changed and checked; originals are about to be removed. An error counts for nothing any more.
-    Clearing,
     /// Every name was changed.
     Swapped,
+    /// It was checked, and originals are about to be removed. An error counts for nothing any more.
+    Clearing,
 }
 
 /// Called at each [`Moment`]; an error counts as a failure of the disk.

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -79,6 +79,19 @@ pub fn path_on_a_line(path: &Path) -> String {
         if character.is_control() { shown.extend(character.escape_debug()) } else { shown.push(character) }
     }
     shown
+}
+
+/// A path without `.` and `..`, taken out by name: links are not looked at, and nothing has to be there.
+pub fn plain_path(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 const ESCAPED: &str = "bytes:";

@@ -10,6 +10,8 @@
 //!                        Board: waits while a mount is open on the root ◄── Plan ────────┘──► apply (all or nothing)
 //! ```
 //!
+//! Longer than its neighbours: what opens an attempt and what ends it share all that is private to both.
+//!
 //! The one decision: a folder is never written while it is the lower of a mounted layer, and nobody's bytes are
 //! ever replaced unseen. A path that somebody else changed since the layer opened is a conflict, by name.
 
@@ -46,7 +48,9 @@ mod view;
 
 #[doc(hidden)]
 pub use apply::{Moment, Watcher};
-pub use change_set::{Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_on_a_line, path_to_text};
+pub use change_set::{
+    Change, ChangeKind, ChangeSet, LeftOut, path_from_text, path_on_a_line, path_to_text, plain_path,
+};
 pub use copy::CopyLimits;
 pub use error::{Aside, Conflict, WorkspaceError};
 use known::Known;
