@@ -44,6 +44,8 @@ pub(crate) enum Subcommands {
     Diff(DiffArgs),
     /// Take back what a run did, or what it did after one of its steps.
     Rollback(RollbackArgs),
+    /// Go on with a run that was cut off, or that ended before its plan did.
+    Resume(ResumeArgs),
     /// Free what undo keeps of old runs.
     Gc(GcArgs),
     /// Try each sandbox control on this host; print runtimes and settings with where each came from.
@@ -86,15 +88,22 @@ Exit status: 0 succeeded, 1 failed, 2 bad input, 3 partly done, 4 denied, 5 limi
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) task: TaskArgs,
-    /// How steps are scheduled. Default: sequential.
+    #[command(flatten)]
+    pub(crate) conduct: ConductArgs,
+    /// Show the plan and run nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How the steps of a run are conducted and shown.
+#[derive(Debug, Args)]
+pub(crate) struct ConductArgs {
+    /// How steps are scheduled. Default: what the plan says, else sequential; for `resume`: as before.
     #[arg(long, value_enum)]
     pub(crate) mode: Option<Mode>,
     /// Stop after this many steps (retries not counted). Default: 50.
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub(crate) max_steps: Option<String>,
-    /// Show the plan and run nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
     /// Which isolation tier the steps run in. Default: best.
     #[arg(long, value_enum)]
     pub(crate) tier: Option<TierName>,
@@ -113,6 +122,31 @@ pub(crate) struct RunArgs {
     /// Print each event as a line of JSON as it happens (docs/reference/event.schema.json), then the result.
     #[arg(long)]
     pub(crate) jsonl: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic resume 4f2a
+  agentic resume 4f2a --mode parallel --max-steps 200
+  agentic resume 4f2a --retry publish
+
+Steps that completed are not done again. A step that was cut off begins with the files as they were before it; one that
+may have done something outside the workspace is called again only with --retry. Flags of the run are not remembered:
+give again what it was given.
+
+Exit status: as of `agentic run`; 1 when it cannot go on, with the reason.")]
+pub(crate) struct ResumeArgs {
+    /// The run's id, its first characters, or its last.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) conduct: ConductArgs,
+    /// Call this step again although it may have done something outside the workspace when it was cut off.
+    #[arg(long, value_name = "STEP", action = ArgAction::Append)]
+    pub(crate) retry: Vec<String>,
+    /// Go on although plan, tools or files are not what the run left.
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

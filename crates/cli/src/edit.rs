@@ -7,10 +7,10 @@ use std::path::Path;
 use agentic_executor::{Cancel, ExecutionResult};
 
 use crate::args::EditArgs;
+use crate::conduct::writable;
 use crate::engine::{Engine, Parts};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
-use crate::run::writable;
 use crate::settings::{Settings, Surroundings, Typed};
 use crate::signals::Watch;
 use crate::terminal::Appearance;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agentic_executor::executor::{Action, Approval, ExecutorError, Pattern, Rule};
 pub(crate) use agentic_executor::executor::{Answer, Prompt};
-use agentic_executor::executor::{RollBackError, RunRolledBack, layers_of, layers_of_step};
+use agentic_executor::executor::{Resume, ResumeError, RollBackError, RunRolledBack, layers_of, layers_of_step};
 use agentic_executor::journal::JournalError;
 use agentic_executor::planner::{Format, PlanError, PlanFile, render};
 use agentic_executor::tools::SchemaFormat as Shape;
@@ -150,6 +150,10 @@ impl Engine {
     pub(crate) fn execute(&self, plan: ExecutionPlan) -> ExecutionResult {
         self.0.execute_plan(plan)
     }
+    /// Goes on with a run.
+    pub(crate) fn resume(&self, run: &RunId, how: &Resume) -> Result<ExecutionResult> {
+        self.0.resume(run, how).map_err(resume_failure)
+    }
     pub(crate) fn call(&self, tool: &str, params: Map<String, Value>) -> ToolResult {
         self.0.call(tool, params)
     }
@@ -195,6 +199,23 @@ fn cut_off(workspaces: &Workspaces) -> Vec<String> {
         )),
     };
     workspaces.recovered().iter().filter_map(told).collect()
+}
+
+fn resume_failure(error: ResumeError) -> Failure {
+    let message = format!("failed to go on: {error}");
+    match error {
+        ResumeError::Journal(error) => journal_failure(error),
+        ResumeError::Changed { .. } => Failure::failed(message).hint(
+            "nothing was done; put it back as it was, or --force goes on with what is there now; steps that completed \
+             are not done again",
+        ),
+        ResumeError::Unknown { ref step, .. } => {
+            let hint = format!("look whether it happened; `--retry {step}` calls it again");
+            Failure::failed(message).hint(hint)
+        }
+        ResumeError::Running { .. } => Failure::failed(message).hint("`agentic show RUN` says how far it has come"),
+        _ => Failure::failed(message),
+    }
 }
 
 fn roll_back_failure(error: RollBackError) -> Failure {

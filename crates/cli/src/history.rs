@@ -64,8 +64,14 @@ pub(crate) fn show(args: &ShowArgs) -> Result<ExitCode> {
             writeln!(out, "{line}")?;
         }
     }
-    if !events.iter().any(|event| matches!(event.body, EventBody::RunFinished { .. })) {
-        writeln!(out, "{}", look.paint(Colour::Yellow, "It has no end: it still runs, or was cut off."))?;
+    let last = events.iter().rev().find_map(|event| match event.body {
+        EventBody::RunFinished { .. } => Some(true),
+        EventBody::RunStarted { .. } | EventBody::RunResumed { .. } => Some(false),
+        _ => None,
+    });
+    if last != Some(true) {
+        let text = "It has no end: it still runs, or was cut off; `agentic resume` goes on with it then.";
+        writeln!(out, "{}", look.paint(Colour::Yellow, text))?;
     }
     Ok(ExitCode::Succeeded)
 }
@@ -88,6 +94,20 @@ fn lines(event: &Event, look: Appearance) -> Vec<String> {
                 foreign(&workspace.display().to_string()),
                 plan.steps.len()
             ));
+            lines
+        }
+        EventBody::RunResumed { again, taken_back, lost, changed, .. } => {
+            let word = look.paint(Colour::Bold, "Resumed");
+            let mut lines = vec![format!("{word} {}", event.time.strftime("%Y-%m-%d %H:%M:%S UTC"))];
+            if !again.is_empty() {
+                let steps: Vec<&str> = again.iter().map(|step| step.as_str()).collect();
+                lines.push(format!("  to do again: {}", steps.join(", ")));
+            }
+            for (layers, what) in [(taken_back, "of a call without an end was taken back"), (lost, "was never applied")]
+            {
+                lines.extend(layers.iter().map(|layer| format!("  layer {layer} {what}")));
+            }
+            lines.extend(changed.iter().map(|one| format!("  forced: {}", foreign(one))));
             lines
         }
         EventBody::PlanChanged { reason, .. } => vec![format!("  plan changed: {}", foreign(reason))],

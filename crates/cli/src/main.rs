@@ -10,6 +10,7 @@ mod args;
 mod attack;
 mod changes;
 mod completions;
+mod conduct;
 mod diff;
 mod doctor;
 mod edit;
@@ -30,6 +31,7 @@ mod prompt;
 #[cfg(test)]
 mod reference;
 mod render;
+mod resume;
 mod rollback;
 mod run;
 mod screen;
@@ -63,6 +65,7 @@ fn main() {
         Subcommands::Diff(args) => diff::run(&args).map(i32::from),
         Subcommands::Gc(args) => gc::run(&args).map(i32::from),
         Subcommands::Rollback(args) => rollback::run(&args).map(i32::from),
+        Subcommands::Resume(args) => resume::run(&args).map(i32::from),
         Subcommands::Doctor(args) if args.attack => attack::run(&args).map(i32::from),
         Subcommands::Doctor(args) => doctor::run(&args).map(i32::from),
         Subcommands::Completions(args) => completions::run(&args).map(i32::from),

@@ -77,6 +77,20 @@ impl Story {
                 self.know(plan);
                 opening(plan, look)
             }
+            EventBody::RunResumed { plan, again, taken_back, .. } => {
+                self.know(plan);
+                let mut lines = opening(plan, look);
+                let mark = self.mark("~", Colour::Cyan);
+                lines.push(format!("{mark} resumed; steps that completed are not done again"));
+                if !again.is_empty() {
+                    let steps: Vec<&str> = again.iter().map(|step| step.as_str()).collect();
+                    lines.push(format!("{mark} to do again: {}", steps.join(", ")));
+                }
+                if !taken_back.is_empty() {
+                    lines.push(format!("{mark} taken back first: what a step that was cut off had changed"));
+                }
+                lines
+            }
             EventBody::RunFinished { .. } => {
                 let lines = self.changes.line().into_iter().chain(self.changes.later());
                 lines.map(|line| look.foreign(&line).into_owned()).collect()

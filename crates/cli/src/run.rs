@@ -1,24 +1,18 @@
-//! `agentic run`: a task or plan file, executed, shown while it goes on, and reported truthfully.
+//! `agentic run`: a task or plan file, executed.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use agentic_executor::executor::ExecutionMode;
+use agentic_executor::ExecutionPlan;
 use agentic_executor::planner::FACTS;
-use agentic_executor::{Cancel, ExecutionPlan};
 use serde_json::{Map, Value};
 
-use crate::args::{Mode, Place, RunArgs, TaskArgs, TierName};
-use crate::engine::{Engine, Parts, PlanText, Prompt, show_plan};
-use crate::error::{Failure, Result, unless_gone};
+use crate::args::{Place, RunArgs, TaskArgs};
+use crate::conduct::Conduct;
+use crate::engine::{Engine, PlanText, show_plan};
+use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
-use crate::progress::{Manner, Progress};
-use crate::prompt::{AlwaysYes, TerminalPrompt};
-use crate::render;
-use crate::settings::approval::Action;
-use crate::settings::{Settings, Surroundings, Typed, home_is_open};
-use crate::signals::Watch;
+use crate::settings::{Surroundings, Typed};
 use crate::terminal::Appearance;
 use crate::warn;
 
@@ -29,94 +23,21 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let asked = Asked::parse(&args.task)?;
     let found = Surroundings::find(asked.directory(&args.task.place).as_deref())?;
     let mut typed = Typed::default();
-    let mode = args.mode.map(|mode| match mode {
-        Mode::Sequential => "sequential",
-        Mode::Parallel => "parallel",
-        Mode::Interactive => "interactive",
-    });
     match &asked {
-        Asked::Plan(plan, _) if mode.is_none() => typed.text("mode", "the plan's `mode`", plan.mode())?,
-        _ => typed.text("mode", "--mode", mode)?,
+        Asked::Plan(plan, _) if args.conduct.mode.is_none() => typed.text("mode", "the plan's `mode`", plan.mode())?,
+        _ => typed.text("mode", "--mode", args.conduct.mode())?,
     };
-    typed.text("max_steps", "--max-steps", args.max_steps.as_deref())?;
-    typed.text("sandbox.tier", "--tier", args.tier.map(TierName::as_str))?;
-    typed.allow_persist(&args.allow_persist)?;
-    for rule in &args.approve {
-        typed.rule(rule)?;
-    }
-    let editor = ["VISUAL", "EDITOR"]
-        .into_iter()
-        .find_map(|name| found.variable(name))
-        .map(|editor| editor.to_string_lossy().into_owned());
-    let settings = Settings::decide(found, typed)?;
-    warn(&settings.warnings);
-    let interactive = settings.mode == ExecutionMode::Interactive && !args.dry_run;
-    let person = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if interactive && args.yes {
-        return Err(Failure::bad_input("--yes answers every question that interactive mode would ask")
-            .hint("leave out one of the two"));
-    }
-    if interactive && !person {
-        return Err(Failure::bad_input("failed to start interactive mode: stdin and stderr are not a terminal")
-            .hint("run it in a terminal, or choose --mode sequential"));
-    }
-    if !args.dry_run {
-        writable(&settings)?;
-        warn(home_is_open(&settings.config).as_slice());
-    }
-
-    let look = Appearance::of_stdout();
-    // A question and a line that is drawn over would fight for the same place.
-    let look = Appearance { live: look.live && !interactive, ..look };
-    let manner = match (args.json, args.jsonl) {
-        (true, _) => Manner::Silent,
-        (_, true) => Manner::JsonLines,
-        _ => Manner::Lines,
-    };
-    let progress = Arc::new(Progress::new(manner, look));
-    let cancel = Cancel::new();
-    let noted = progress.clone();
-    let watch = Watch::start(&cancel, move || noted.note("ending the run (again to end it at once)"))?;
-    let asks = settings.rules.iter().any(|rule| rule.action == Action::Ask);
-    let prompt: Option<Arc<dyn Prompt>> = if args.yes {
-        Some(Arc::new(AlwaysYes))
-    } else if interactive || (asks && person) {
-        Some(Arc::new(TerminalPrompt::new(cancel.clone(), watch, editor)))
-    } else {
-        None
-    };
-    let shown = progress.clone();
-    let engine = Engine::new(
-        &settings,
-        Parts { on_event: Box::new(move |event| shown.event(event)), prompt, cancel, journal: !args.dry_run },
-    )?;
-    let plan = asked.plan(&engine, &args.task.context)?;
-    let mut out = std::io::stdout();
+    let conduct = Conduct::decide(&args.conduct, found, typed)?;
     if args.dry_run {
-        let format =
-            if args.json || args.jsonl { crate::args::PlanFormat::Json } else { crate::args::PlanFormat::Text };
-        writeln!(out, "{}", look.foreign(show_plan(&plan, format).trim_end()))?;
+        let engine = conduct.planner()?;
+        let plan = asked.plan(&engine, &args.task.context)?;
+        let json = args.conduct.json || args.conduct.jsonl;
+        let format = if json { crate::args::PlanFormat::Json } else { crate::args::PlanFormat::Text };
+        let look = Appearance::of_stdout();
+        writeln!(std::io::stdout(), "{}", look.foreign(show_plan(&plan, format).trim_end()))?;
         return Ok(ExitCode::Succeeded);
     }
-    let result = engine.execute(plan);
-    progress.end();
-    match manner {
-        Manner::Silent => unless_gone(writeln!(out, "{}", result.to_dict()))?,
-        Manner::JsonLines => {
-            let mut line = Map::new();
-            line.insert("event".into(), "result".into());
-            if let Value::Object(fields) = result.to_dict() {
-                line.extend(fields);
-            }
-            unless_gone(writeln!(out, "{}", Value::Object(line)))?;
-        }
-        Manner::Lines => {
-            for line in render::closing(&result, look) {
-                unless_gone(writeln!(out, "{line}"))?;
-            }
-        }
-    }
-    Ok(ExitCode::of_run(&result))
+    conduct.run(|engine| Ok(engine.execute(asked.plan(engine, &args.task.context)?)))
 }
 
 /// What is to be planned.
@@ -205,13 +126,4 @@ fn read(from: impl Read, name: &str) -> Result<String> {
     }
     String::from_utf8(bytes)
         .map_err(|error| refuse(format!("it is not UTF-8 (byte {})", error.utf8_error().valid_up_to())))
-}
-
-/// Refuses a workspace that no step could write to, before anything is done.
-pub(crate) fn writable(settings: &Settings) -> Result<()> {
-    let workspace = &settings.config.workspace;
-    rustix::fs::access(workspace, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).map_err(|error| {
-        Failure::bad_input(format!("failed to work in {}: it is not writable: {error}", workspace.display()))
-            .hint("choose another folder with -C, or change its permissions")
-    })
 }

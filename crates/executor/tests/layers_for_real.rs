@@ -131,6 +131,41 @@ fn a_step_that_makes_a_hidden_path_conflicts_and_overwrites_nothing() {
 }
 
 #[test]
+fn what_is_moved_into_new_folders_is_applied_unless_somebody_took_the_folder_away() {
+    let real = Real::new();
+    real.workspace.file("data", "bytes\n").file("tree/deep/file", "x\n").file("kept/file", "1\n");
+    let moved = "mkdir -p new/a && mv data new/a/data && chmod 600 new/a/data && mv tree new/tree";
+    let ran = real.run([shell("a", moved)]);
+    assert!(ran.result.success, "{}", ran.result.summary());
+    assert_eq!((real.read("new/a/data"), real.read("new/tree/deep/file")), ("bytes\n".into(), "x\n".into()));
+    assert!(!real.workspace.join("data").exists() && !real.workspace.join("tree").exists());
+    // The control: a folder that was there, and is gone when the step that wrote into it has ended.
+    let gone = real.outside.join("gone");
+    let wait = format!("echo 2 > kept/file; : > {0}; while [ -e {0} ]; do sleep 0.05; done", gone.display());
+    let kept = real.workspace.join("kept");
+    let ran = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !gone.exists() {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            std::fs::remove_dir_all(&kept).unwrap();
+            std::fs::remove_file(&gone).unwrap();
+        });
+        real.run([shell("a", real.first_then(&wait, "true"))])
+    });
+    let events = ran.executor.journal().events(&ran.result.run_id).unwrap();
+    let said: Vec<String> = events
+        .into_iter()
+        .filter_map(|event| match event.body {
+            EventBody::CallFinished { error, .. } => error,
+            _ => None,
+        })
+        .collect();
+    assert!(said.len() == 1 && said[0].contains("removed or moved meanwhile"), "{said:?}");
+    assert!(!kept.exists(), "nothing is half-applied");
+}
+
+#[test]
 fn our_own_commands_work_on_any_registry() {
     let real = Real::new();
     real.workspace.file("a.txt", "one one\n").file("sub/b.txt", "");

@@ -150,6 +150,9 @@ impl<'r, 'a> Coordinator<'r, 'a> {
     fn started(&mut self, step: &PlanStep, at: usize) {
         self.states[at].began = Some((now(), Instant::now()));
         lock(&self.run.plan).steps[at].status = StepStatus::Running;
+        if self.run.past.has_ended(&step.id) {
+            return;
+        }
         self.run.record(EventBody::StepStarted {
             step: step.id.clone(),
             tool: step.tool.clone(),
@@ -195,6 +198,11 @@ impl<'r, 'a> Coordinator<'r, 'a> {
         };
         if let Err(spent) = self.run.budget.call(&step.tool, &call::params_hash(&step.params)) {
             self.run.stop(Stop::Limit(spent));
+            return None;
+        }
+        // Done by an earlier process of the run: its answer stands.
+        if let Some(done) = self.run.past.done(at, &step) {
+            self.settle(Some((at, done)));
             return None;
         }
         if self.run.executor.mode == ExecutionMode::Interactive {
@@ -447,6 +455,9 @@ impl<'r, 'a> Coordinator<'r, 'a> {
             step.error = Some(reason.to_owned());
             step.id.clone()
         };
+        if self.run.past.has(&step, StepStatus::Skipped) {
+            return;
+        }
         self.run.record(EventBody::StepFinished {
             step,
             status: StepStatus::Skipped,
@@ -467,13 +478,16 @@ impl<'r, 'a> Coordinator<'r, 'a> {
             step.error.clone_from(&done.result.error);
             step.result = Some(done.result.clone());
         }
-        self.run.record(EventBody::StepFinished {
-            step: done.step.id.clone(),
-            status,
-            attempts: done.attempts,
-            error: done.result.error.clone(),
-            duration: done.duration,
-        });
+        let known = self.run.past.has(&done.step.id, status);
+        if !known {
+            self.run.record(EventBody::StepFinished {
+                step: done.step.id.clone(),
+                status,
+                attempts: done.attempts,
+                error: done.result.error.clone(),
+                duration: done.duration,
+            });
+        }
         if self.states[at].parent.is_some() {
             return;
         }
@@ -486,7 +500,9 @@ impl<'r, 'a> Coordinator<'r, 'a> {
             end_time: done.end_time,
             retries: done.attempts.saturating_sub(1),
         };
-        self.run.executor.subscribers.tell_step(&step);
+        if !known {
+            self.run.executor.subscribers.tell_step(&step);
+        }
         self.executed.push(step);
     }
 }

@@ -75,6 +75,12 @@ impl Recorder {
             broken: OnceLock::new(),
         }
     }
+    /// The same for a run whose first events are in the journal already.
+    pub(super) fn of(mut self, run: RunId, next: u64) -> Self {
+        self.run = run;
+        self.line = Mutex::new(Line { next, durable: next, ..Line::default() });
+        self
+    }
     pub(super) fn run(&self) -> &RunId {
         &self.run
     }

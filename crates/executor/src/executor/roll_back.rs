@@ -113,6 +113,7 @@ fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
                 }
             }
             EventBody::LayerNotApplied { layer, .. } => layers.retain(|(.., known)| known != layer),
+            EventBody::RunResumed { lost, .. } => layers.retain(|(.., known)| !lost.contains(known)),
             _ => {}
         }
     }

@@ -17,10 +17,13 @@ use super::budget::{Budget, Spent};
 use super::call::{Answered, Door, Request};
 use super::coordinate::Coordinator;
 use super::late::Kept;
+use super::past::Past;
 use super::record::Recorder;
+use super::running::Running;
 use super::{AgenticExecutor, ExecutionMode, ExecutionResult, lock};
 use crate::cancel::Cancel;
 use crate::cause::Cause;
+use crate::id::RunId;
 use crate::journal::{EventBody, JournalError};
 use crate::planner::{ExecutionPlan, PlanStep};
 use crate::tools::{ToolRegistry, ToolResult};
@@ -52,6 +55,8 @@ pub(super) struct Run<'a> {
     pub(super) context: Map<String, Value>,
     pub(super) recoveries: Mutex<Vec<Value>>,
     pub(super) kept: Kept,
+    /// What earlier processes of the run had done.
+    pub(super) past: Past,
     /// Held alone by a call that met a conflict with another step, so that it cannot meet the next.
     floor: RwLock<()>,
     cancel: Cancel,
@@ -65,15 +70,33 @@ impl<'a> Run<'a> {
         plan: ExecutionPlan,
         context: Map<String, Value>,
     ) -> Self {
+        let recorder = Recorder::new(Arc::clone(&executor.journal), executor.subscribers.clone());
+        Self::with(executor, registry, (plan, context), recorder, Past::default())
+    }
+    /// A run that goes on where earlier processes of it had ended.
+    pub(super) fn again(executor: &'a AgenticExecutor, registry: &'a ToolRegistry, run: RunId, mut past: Past) -> Self {
+        let recorder = Recorder::new(Arc::clone(&executor.journal), executor.subscribers.clone()).of(run, past.next);
+        let plan = (std::mem::take(&mut past.plan), std::mem::take(&mut past.context));
+        Self::with(executor, registry, plan, recorder, past)
+    }
+    fn with(
+        executor: &'a AgenticExecutor,
+        registry: &'a ToolRegistry,
+        (plan, context): (ExecutionPlan, Map<String, Value>),
+        recorder: Recorder,
+        mut past: Past,
+    ) -> Self {
+        let recoveries = Mutex::new(std::mem::take(&mut past.recoveries));
         Self {
             executor,
             registry,
-            recorder: Arc::new(Recorder::new(Arc::clone(&executor.journal), executor.subscribers.clone())),
+            recorder: Arc::new(recorder),
+            past,
             asking: Asking::new(executor.prompt.clone()),
             budget: Budget::new(executor.config.budgets.clone()),
             plan: Mutex::new(plan),
             context,
-            recoveries: Mutex::default(),
+            recoveries,
             kept: Kept::default(),
             floor: RwLock::default(),
             cancel: Cancel::new(),
@@ -148,13 +171,24 @@ impl<'a> Run<'a> {
 
     /// Runs the plan to its end.
     pub(super) fn execute(self) -> ExecutionResult {
+        let running = Running::take(&self.executor.journal, self.recorder.run());
+        let started = match &running {
+            Ok(Some(Err(owner))) => Err(format!("{} runs this run", owner.0)),
+            Ok(_) => self.started().map_err(|error| error.to_string()),
+            Err(error) => Err(format!("failed to take the run for this process: {error}")),
+        };
+        self.go_on(started)
+    }
+
+    /// Runs what is left of the plan, once the journal has its beginning.
+    pub(super) fn go_on(self, started: Result<(), String>) -> ExecutionResult {
         let began = Instant::now();
         let linked = {
             let cancel = self.cancel.clone();
             self.executor.cancel.on_cancel(move || cancel.cancel())
         };
-        if let Err(error) = self.started() {
-            self.stop(Stop::Unrecorded(error.to_string()));
+        if let Err(why) = started {
+            self.stop(Stop::Unrecorded(why));
         }
         let parallel = match self.executor.mode {
             ExecutionMode::Parallel => self.executor.config.budgets.parallel.max(1),
@@ -200,28 +234,37 @@ impl<'a> Run<'a> {
 
     fn started(&self) -> Result<(), JournalError> {
         let plan = without_results(&mut lock(&self.plan));
-        let text = serde_json::to_vec(&plan).map_err(|source| JournalError::Encode { kind: "run_started", source })?;
-        let mut tools = BTreeMap::new();
-        for step in &plan.steps {
-            if !tools.contains_key(&step.tool) {
-                let schema = self
-                    .registry
-                    .get(&step.tool)
-                    .and_then(|tool| catch_unwind(AssertUnwindSafe(|| tool.schema())).ok());
-                if let Some(schema) = schema {
-                    tools.insert(step.tool.clone(), blake3::hash(schema.to_string().as_bytes()).to_hex().to_string());
-                }
-            }
-        }
         self.recorder.record(EventBody::RunStarted {
             task: plan.task.clone(),
             mode: self.executor.mode,
             workspace: self.executor.config.workspace.clone(),
-            plan_hash: blake3::hash(&text).to_hex().to_string(),
+            plan_hash: plan_hash(&plan)?,
+            tools: schema_hashes(self.registry, &plan),
             plan,
-            tools,
+            context: self.context.clone(),
         })
     }
+}
+
+/// BLAKE3 of a plan's JSON.
+pub(super) fn plan_hash(plan: &ExecutionPlan) -> Result<String, JournalError> {
+    let text = serde_json::to_vec(plan).map_err(|source| JournalError::Encode { kind: "run_started", source })?;
+    Ok(blake3::hash(&text).to_hex().to_string())
+}
+
+/// BLAKE3 of the schema of each tool that a plan calls, by tool; those that are not registered are left out.
+pub(super) fn schema_hashes(registry: &ToolRegistry, plan: &ExecutionPlan) -> BTreeMap<String, String> {
+    let mut tools = BTreeMap::new();
+    for step in &plan.steps {
+        if !tools.contains_key(&step.tool) {
+            let schema =
+                registry.get(&step.tool).and_then(|tool| catch_unwind(AssertUnwindSafe(|| tool.schema())).ok());
+            if let Some(schema) = schema {
+                tools.insert(step.tool.clone(), blake3::hash(schema.to_string().as_bytes()).to_hex().to_string());
+            }
+        }
+    }
+    tools
 }
 
 /// A copy of the plan without what its steps produced, which the journal has already.

@@ -76,6 +76,26 @@ pub enum EventBody {
         plan_hash: String,
         /// BLAKE3 of each tool's schema, by tool.
         tools: BTreeMap<String, String>,
+        /// What its `${{ context.… }}` references see besides what the plan itself brings.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        context: Map<String, Value>,
+    },
+    /// A run that had ended before its plan did, or was cut off, goes on.
+    RunResumed {
+        /// How steps are scheduled from here on.
+        mode: ExecutionMode,
+        /// The plan as it goes on: the one of the beginning, with what was changed on the way.
+        plan: ExecutionPlan,
+        /// BLAKE3 of each tool's schema, by tool.
+        tools: BTreeMap<String, String>,
+        /// Steps that had ended, and are to do again.
+        again: Vec<StepId>,
+        /// Layers of calls without an end that had been applied, and were taken back.
+        taken_back: Vec<String>,
+        /// Layers of finished calls that the end of the process took before they were applied.
+        lost: Vec<String>,
+        /// What is not as it was, in words; empty unless it was to go on all the same.
+        changed: Vec<String>,
     },
     /// The plan was edited while running: steps expanded, replaced or added.
     PlanChanged {
@@ -221,6 +241,7 @@ impl EventBody {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::RunStarted { .. } => "run_started",
+            Self::RunResumed { .. } => "run_resumed",
             Self::PlanChanged { .. } => "plan_changed",
             Self::StepStarted { .. } => "step_started",
             Self::CallIntended { .. } => "call_intended",
@@ -237,7 +258,7 @@ impl EventBody {
     /// Whether it is on the disk before the run goes on. The others follow with the next one that is: the start of a run
     /// with the intent of its first call, before which nothing has happened that could be lost.
     pub fn is_durable(&self) -> bool {
-        matches!(self, Self::CallIntended { .. } | Self::CallFinished { .. })
+        matches!(self, Self::CallIntended { .. } | Self::CallFinished { .. } | Self::RunResumed { .. })
     }
     /// Whether it is handed to the system before the run goes on, without waiting for the disk: the end of a run survives
     /// the process, and after a power loss follows from the outcomes before it.

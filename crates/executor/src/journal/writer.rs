@@ -59,6 +59,7 @@ enum Projection {
     Step { step: String, tool: String, description: String },
     StepEnd { step: String, status: &'static str, attempts: u32, error: Option<String> },
     RunEnd { stop_reason: String, error: Option<String> },
+    Resumed { mode: String, steps: i64, again: Vec<String> },
 }
 
 impl Disk {
@@ -321,6 +322,22 @@ fn project(transaction: &rusqlite::Transaction<'_>, row: &Row) -> rusqlite::Resu
         Projection::RunEnd { stop_reason, error } => transaction
             .prepare_cached("UPDATE runs SET finished = ?, stop_reason = ?, error = ? WHERE run = ?")?
             .execute(params![row.time, stop_reason, error, row.run]),
+        Projection::Resumed { mode, steps, again } => {
+            for step in again {
+                transaction
+                    .prepare_cached("DELETE FROM steps WHERE run = ? AND step = ?")?
+                    .execute([&row.run, step])?;
+            }
+            transaction
+                .prepare_cached(
+                    "UPDATE runs SET finished = NULL, stop_reason = NULL, error = NULL, mode = ?2, steps = ?3,
+                         completed = (SELECT count(*) FROM steps WHERE run = ?1 AND status = 'completed'),
+                         failed = (SELECT count(*) FROM steps WHERE run = ?1 AND status = 'failed'),
+                         skipped = (SELECT count(*) FROM steps WHERE run = ?1 AND status = 'skipped')
+                     WHERE run = ?1",
+                )?
+                .execute(params![row.run, mode, steps])
+        }
     };
     changed.map(drop)
 }
@@ -341,6 +358,11 @@ fn row(event: &Event) -> Result<Row, JournalError> {
             mode: word(serde_json::to_value(mode)),
             workspace: workspace.to_string_lossy().into_owned(),
             steps: number(plan.steps.len() as u64),
+        },
+        EventBody::RunResumed { mode, plan, again, .. } => Projection::Resumed {
+            mode: word(serde_json::to_value(mode)),
+            steps: number(plan.steps.len() as u64),
+            again: again.iter().map(|step| step.0.clone()).collect(),
         },
         EventBody::PlanChanged { plan, .. } => Projection::Steps(number(plan.steps.len() as u64)),
         EventBody::StepStarted { step, tool, description } => {

@@ -178,7 +178,9 @@ impl Check<'_> {
     /// Whether somebody else added or removed names beside `path`.
     fn names_changed(&self, path: &Path, stamp: Stamp) -> io::Result<bool> {
         let parent = path.parent().unwrap_or(Path::new(""));
-        let Some(found) = self.view.find(parent)? else { return Ok(true) };
+        // A folder that the layer made, and moved a file into: nobody else has names there. One that was there and is
+        // gone is itself an item that was copied up, and a conflict.
+        let Some(found) = self.view.find(parent)? else { return Ok(false) };
         Ok(Stamp::written(&found.stat) >= stamp && !self.own.is(&self.root.join(parent), &found.stat))
     }
     /// What happened to the folders above `path`, if anything: a folder that was swapped for another holds files

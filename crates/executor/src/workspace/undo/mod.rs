@@ -11,6 +11,7 @@
 mod capture;
 mod collect;
 mod difference;
+mod left;
 mod record;
 mod records;
 mod recover;

@@ -43,10 +43,10 @@ pub struct RolledBack {
 
 /// Where one path is to go back to, and what the layers knew it as.
 #[derive(Debug)]
-struct Target {
+pub(super) struct Target {
     /// Every state that it had before and after each layer, in order: the first is where it goes back to, and a path that
     /// is none of them was changed by somebody else. What it is now is kept in any case.
-    states: Vec<Option<State>>,
+    pub(super) states: Vec<Option<State>>,
     in_place: bool,
     /// Which file it was a name of, where that had several.
     inode: Option<(u64, u64)>,
@@ -119,7 +119,7 @@ pub(super) struct Wanted {
 }
 
 /// Joins records, the earliest first: each path goes back to what it was before the first of them.
-fn targets(records: &[Record], only: &[PathBuf]) -> BTreeMap<PathBuf, Target> {
+pub(super) fn targets(records: &[Record], only: &[PathBuf]) -> BTreeMap<PathBuf, Target> {
     let mut targets: BTreeMap<PathBuf, Target> = BTreeMap::new();
     for kept in records.iter().flat_map(|record| &record.paths) {
         // What is put back needs the folders that it lay in.

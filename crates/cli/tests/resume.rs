@@ -1,0 +1,144 @@
+//! `agentic resume`: a run that was killed, interrupted or failed goes on.
+
+mod scene;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use agentic_testkit::wait_until_gone;
+use scene::Scene;
+use serde_json::Value;
+
+const PLAN: &str = "\
+task: four steps
+steps:
+  - {id: one, tool: shell, params: {command: 'echo ran >> one'}}
+  - {id: two, tool: shell, depends_on: [one], params: {command: 'echo ran >> two'}}
+  - {id: three, tool: shell, depends_on: [two], params: {command: 'echo ran >> three; while [ -e wait ]; do sleep 0.05; done # MARK'}}
+  - {id: four, tool: shell, depends_on: [three], params: {command: 'echo ran >> four; cat one two three'}}
+";
+
+/// A run that is at its third step, and its id.
+fn waiting(scene: &Scene) -> (Child, String) {
+    // The step is found among the processes by it.
+    let plan = PLAN.replace("MARK", &scene.path("").display().to_string());
+    scene.file("plan.yaml", plan).file("wait", "");
+    let mut child = scene
+        .command(["run", "plan.yaml", "--jsonl"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let run = lines.find_map(|line| {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let there = event["event"] == "call_intended" && event["step"] == "three";
+        there.then(|| event["run"].as_str().unwrap().to_owned())
+    });
+    let Some(run) = run else { panic!("the third step never began: {:?}", child.wait()) };
+    (child, run)
+}
+
+fn marks(scene: &Scene) -> Vec<String> {
+    let read = |name| std::fs::read_to_string(scene.work(name)).unwrap_or_else(|_| "none".into());
+    ["one", "two", "three", "four"].map(read).to_vec()
+}
+
+#[test]
+fn a_killed_run_goes_on_where_it_was() {
+    let scene = Scene::new();
+    let (mut child, run) = waiting(&scene);
+    // While it lives it is nobody else's.
+    scene.run(["resume", &run]).ends(1).says("goes on in another process: agentic (process ").says("hint:");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(marks(&scene), ["ran\n", "ran\n", "none", "none"]);
+    scene.run(["show", &run]).ends(0).prints("It has no end");
+    std::fs::remove_file(scene.work("wait")).unwrap();
+    // By the end of its id, as everywhere, and from another folder.
+    let mut command = scene.command(["resume", &run[run.len() - 8..]]);
+    let output = command.current_dir("/").output().unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}{errors}");
+    assert!(said.contains("resumed; steps that completed are not done again"), "{said}");
+    assert!(!said.contains("start    one") && said.contains("start    three"), "{said}");
+    assert_eq!(marks(&scene), ["ran\n"; 4]);
+    scene.run(["resume", &run]).ends(1).says("has succeeded: nothing is left to do");
+    let shown = scene.run(["show", &run]);
+    shown.ends(0).prints("Resumed ").prints("succeeded");
+    assert!(!shown.stdout.contains("It has no end"), "{}", shown.stdout);
+    assert_eq!(scene.run(["runs", "--json"]).json()[0]["stop_reason"], "succeeded");
+    // One run, and taken back as one.
+    scene.run(["rollback", &run]).ends(0);
+    assert_eq!(marks(&scene), ["none"; 4]);
+}
+
+#[test]
+fn an_interrupted_run_goes_on() {
+    let scene = Scene::new();
+    let (mut child, run) = waiting(&scene);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    std::fs::remove_file(scene.work("wait")).unwrap();
+    let result = scene.run(["resume", &run, "--json"]).ends(0).json();
+    assert_eq!((&result["success"], result["steps"].as_array().unwrap().len()), (&Value::Bool(true), 4), "{result}");
+    assert_eq!(result["run_id"], run.as_str());
+    assert_eq!(marks(&scene), ["ran\n"; 4]);
+}
+
+#[test]
+fn what_was_changed_meanwhile_is_named() {
+    let scene = Scene::new();
+    let (mut child, run) = waiting(&scene);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(scene.work("wait")).unwrap();
+    scene.file("one", "mine");
+    scene.run(["resume", &run]).ends(1).says("one was changed since").says("--force");
+    assert_eq!(marks(&scene), ["mine", "ran\n", "none", "none"]);
+    scene.run(["resume", &run, "--force"]).ends(0);
+    assert_eq!(marks(&scene), ["mine", "ran\n", "ran\n", "ran\n"]);
+    scene.run(["show", &run]).ends(0).prints("forced: ");
+}
+
+#[test]
+fn the_spawner_that_is_killed_ends_the_step_and_the_run_goes_on() {
+    let scene = Scene::new();
+    let (mut child, run) = waiting(&scene);
+    let spawner = children(child.id());
+    assert!(!spawner.is_empty(), "a step runs");
+    for pid in spawner {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    std::fs::remove_file(scene.work("wait")).unwrap();
+    let code = child.wait().unwrap().code();
+    let left = wait_until_gone(&format!("done # {}", scene.path("").display()), std::time::Duration::from_secs(20));
+    assert!(left.is_empty(), "processes of the step live on: {left:?}");
+    if code != Some(0) {
+        scene.run(["resume", &run]).ends(0);
+    }
+    assert_eq!(marks(&scene), ["ran\n"; 4], "the run ended with {code:?}");
+}
+
+fn children(pid: u32) -> Vec<rustix::process::Pid> {
+    let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    list.split_whitespace().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)).collect()
+}
+
+#[test]
+fn a_run_that_is_not_there_is_named() {
+    let scene = Scene::new();
+    scene.run(["resume", "4f2a"]).ends(2).says("no run matches `4f2a`");
+    scene.run(["resume", ""]).ends(2).says("the run's id is empty");
+    scene.run(["resume"]).ends(2);
+    scene.file("plan.yaml", "task: fails\nsteps:\n  - {tool: shell, params: {command: 'exit 1'}}\n");
+    scene.run(["run", "plan.yaml"]).ends(1);
+    let run = scene.run(["runs", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
+    std::fs::rename(scene.work(""), scene.path("moved")).unwrap();
+    let mut command = scene.command(["resume", &run]);
+    let output = command.current_dir("/").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is no folder any more"));
+}
