@@ -460,7 +460,7 @@ pub(crate) struct GcArgs {
     /// Say what would be freed, and free nothing.
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// What was freed as one JSON object: bytes `before` and `after`, `records` and `entries` that are gone.
+    /// What was freed as one JSON object: bytes `before` and `after`, `records`, `entries` and `layers` that are gone.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -109,6 +109,7 @@ impl Engine {
             .approval(approval(&settings.rules)?)
             .journal(Arc::new(journal.map_err(journal_failure)?))
             .on_event(parts.on_event)
+            .on_wait(waits)
             .cancel(parts.cancel);
         if let Some(prompt) = parts.prompt {
             builder = builder.prompt(prompt);
@@ -179,6 +180,11 @@ impl Engine {
     pub(crate) fn apply_patch(&self, patch: &str) -> ExecutionResult {
         self.0.apply_patch(patch)
     }
+}
+
+/// Says that what was written waits for another process.
+pub(crate) fn waits(why: &str) {
+    crate::warn(&[why.to_owned()]);
 }
 
 /// What was found of runs that were killed while they changed the workspace.

@@ -20,6 +20,7 @@ use serde_json::json;
 
 use crate::args::{ExecArgs, Language, NetworkReach, ProfileName, TierName, ViewName};
 use crate::changes::Changes;
+use crate::engine;
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
 use crate::program::{self, Program, Source};
@@ -60,7 +61,8 @@ pub(crate) fn run(args: &ExecArgs) -> Result<i32> {
     let config = &settings.config;
     let sandbox = Sandbox::new(config.spawner.clone()).map_err(|error| program::refusal(&error))?;
     let _preparations = sandbox.warm_up();
-    let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?.with_tier(config.sandbox.tier);
+    let workspaces = Workspaces::new(&config.state, sandbox.clone()).map_err(workspace)?;
+    let workspaces = workspaces.with_tier(config.sandbox.tier).on_wait(Arc::new(engine::waits));
     if !args.discard {
         program::writable(&config.workspace)?;
     }

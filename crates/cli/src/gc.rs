@@ -41,5 +41,9 @@ fn told(done: &Collected, dry_run: bool) -> String {
         let cannot = if dry_run { "could not" } else { "cannot" };
         text.push_str(&format!(" The {} oldest calls {cannot} be rolled back any more.", done.records));
     }
+    if done.layers > 0 {
+        let layers = if done.layers == 1 { "1 layer".to_owned() } else { format!("{} layers", done.layers) };
+        text.push_str(&format!(" {layers} that killed processes left {would}."));
+    }
     text
 }

@@ -122,6 +122,66 @@ fn the_spawner_that_is_killed_ends_the_step_and_the_run_goes_on() {
     assert_eq!(marks(&scene), ["ran\n"; 4], "the run ended with {code:?}");
 }
 
+#[test]
+fn what_another_process_writes_meanwhile_waits_for_the_step_and_says_for_whom() {
+    let scene = Scene::new();
+    let (mut child, _) = waiting(&scene);
+    let other = scene
+        .command(["exec", "--lang", "bash", "-e", "echo mine > mine; ls"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Told after a second; the step lets go only then.
+    let pid = child.id();
+    let mut other = other;
+    let mut said = BufReader::new(other.stderr.take().unwrap()).lines();
+    let told = said.next().and_then(Result::ok);
+    // Without an overlay layers are applied at once.
+    if let Some(told) = told {
+        assert!(told.contains(&format!("finished layers wait for agentic (process {pid})")), "{told}");
+        assert!(!scene.work("mine").exists(), "nothing is written beneath a mounted layer");
+    }
+    std::fs::remove_file(scene.work("wait")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(other.wait().unwrap().code(), Some(0));
+    assert_eq!(scene.read("mine"), "mine\n");
+    assert_eq!(marks(&scene), ["ran\n"; 4]);
+}
+
+#[test]
+fn layers_of_killed_processes_are_swept_and_no_others() {
+    let scene = Scene::new();
+    let (mut child, _) = waiting(&scene);
+    let folder = scene.path("state/agentic/layers");
+    let age = || {
+        let mut count = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let folder = std::fs::File::open(entry.unwrap().path()).unwrap();
+            folder.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(120)).unwrap();
+            count += 1;
+        }
+        count
+    };
+    // A copy lies elsewhere when root works for programs of another user.
+    if age() == 0 {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        agentic_testkit::skip!("the layers of this host do not lie in the state folder");
+    }
+    assert_eq!(scene.run(["gc", "--json"]).ends(0).json()["layers"], 0, "it is somebody's");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = wait_until_gone(&format!("done # {}", scene.path("").display()), std::time::Duration::from_secs(20));
+    assert!(left.is_empty(), "processes of the step live on: {left:?}");
+    let found = age();
+    assert!(found > 0);
+    scene.run(["gc", "--dry-run"]).ends(0).prints("that killed processes left would be freed");
+    assert_eq!(scene.run(["gc", "--json"]).ends(0).json()["layers"], found);
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+}
+
 fn children(pid: u32) -> Vec<rustix::process::Pid> {
     let list = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     list.split_whitespace().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)).collect()

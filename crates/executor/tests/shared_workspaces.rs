@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use agentic_executor::executor::ExecutionMode;
 use agentic_executor::sandbox::Sandbox;
+use agentic_executor::tools::Access;
 use agentic_executor::workspace::Backend;
 use agentic_executor::{AgenticExecutor, ExecutionPlan, ExecutionResult, PlanStep, Workspaces};
 use agentic_testkit::skip;
@@ -90,10 +91,47 @@ fn a_folder_that_the_other_has_mounted_is_not_written() {
     if real.backend() != Backend::Overlay {
         skip!("without an overlay layers are applied at once");
     }
-    assert!(applied_beneath_the_other(&real, None, None), "the control: each with a board of its own");
+    let state = tempfile::tempdir().unwrap();
+    let stranger = Workspaces::new(&state.path().join("state"), Sandbox::new(real.config.spawner.clone()).unwrap());
+    assert!(applied_beneath_the_other(&real, None, Some(stranger.unwrap())), "the control: a state folder of its own");
     std::fs::remove_file(real.workspace.join("made")).unwrap();
     let workspaces = shared(&real);
     assert!(!applied_beneath_the_other(&real, Some(workspaces.clone()), Some(workspaces)));
+    std::fs::remove_file(real.workspace.join("made")).unwrap();
+    // Nor by one that knows of the other only through the state folder, as another process does.
+    assert!(!applied_beneath_the_other(&real, None, None));
+}
+
+#[test]
+fn who_has_the_folder_for_too_long_is_named_and_nothing_is_lost() {
+    let real = Real::new();
+    if real.backend() != Backend::Overlay {
+        skip!("without an overlay layers are applied at once");
+    }
+    let one = shared(&real);
+    let roots = [real.workspace.path().to_owned()];
+    let open = one.open(&roots, Access::Write).unwrap();
+    open.locate(&roots[0].join("x")).unwrap();
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let other = shared(&real).with_patience(std::time::Duration::from_millis(1500)).on_wait(Arc::new(move |text| {
+        heard.lock().unwrap().push(text.to_owned());
+    }));
+    let result = run(&real.builder().workspaces(other).build().unwrap(), [shell("late", "echo mine > made")]);
+    let me = format!("(process {})", std::process::id());
+    assert!(!result.success, "{}", result.summary());
+    let error = result.error.unwrap();
+    assert!(error.contains(&me) && error.contains("kept in"), "{error}");
+    assert!(told.lock().unwrap().len() == 1 && told.lock().unwrap()[0].contains(&me), "{told:?}");
+    assert!(!real.workspace.join("made").exists());
+    let kept = result.metadata["not_applied"][0]["folder"].as_str().unwrap().to_owned();
+    let made = std::process::Command::new("find").args([kept.as_str(), "-name", "made"]).output().unwrap();
+    assert!(!made.stdout.is_empty(), "what it wrote is in {kept}");
+    // The control: once the folder is let go it is applied.
+    drop(open);
+    let again = run(&real.builder().build().unwrap(), [shell("now", "echo mine > made")]);
+    assert!(again.success, "{}", again.summary());
+    assert_eq!(real.read("made"), "mine\n");
 }
 
 #[test]

@@ -25,13 +25,15 @@ pub enum CollectError {
 
 impl AgenticExecutor {
     /// Frees what undo keeps, the originals of the oldest calls first, until no more than `most` bytes are taken by it and by the
-    /// journal's large outputs. What a run without an end needs stays, and so does what the journal speaks of.
+    /// journal's large outputs. What a run without an end needs stays, and so does what the journal speaks of. Layers that killed
+    /// processes left are removed.
     ///
     /// # Errors
     /// When the state folder cannot be read or changed.
     pub fn collect(&self, most: u64, dry_run: bool) -> Result<Collected, CollectError> {
         let (needed, referenced) = (self.journal.layers_without_end()?, self.journal.stored()?);
-        Ok(self.workspaces.records().collect(&Collect { most, needed, referenced, dry_run })?)
+        let done = self.workspaces.records().collect(&Collect { most, needed, referenced, dry_run })?;
+        Ok(Collected { layers: self.workspaces.sweep(dry_run)?, ..done })
     }
 
     /// The same to [`MOST_KEPT`], when it was not done for a while. What goes wrong is told to whoever asks for it by name.

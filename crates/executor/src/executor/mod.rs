@@ -127,6 +127,12 @@ impl Builder {
         self.workspaces = Some(workspaces);
         self
     }
+    /// Told, in words, when what a step wrote has waited for another process on the same folder for a second. Default:
+    /// nobody. Of workspaces that are given it is theirs to say ([`Workspaces::on_wait`]).
+    pub fn on_wait(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.subscribers.on_wait = Some(Arc::new(tell));
+        self
+    }
     /// Where runs are recorded. Default: `journal.sqlite3` in the state folder.
     pub fn journal(mut self, journal: Arc<Journal>) -> Self {
         self.journal = Some(journal);
@@ -185,8 +191,14 @@ impl Builder {
         }
         let workspaces = match self.workspaces {
             Some(workspaces) => workspaces,
-            None => Workspaces::new(&self.config.state, Sandbox::new(self.config.spawner.clone())?)?
-                .with_tier(self.config.sandbox.tier),
+            None => {
+                let made = Workspaces::new(&self.config.state, Sandbox::new(self.config.spawner.clone())?)?;
+                let made = made.with_tier(self.config.sandbox.tier);
+                match self.subscribers.on_wait.clone() {
+                    Some(tell) => made.on_wait(tell),
+                    None => made,
+                }
+            }
         };
         self.config.state = workspaces.state().to_owned();
         let journal = match self.journal {

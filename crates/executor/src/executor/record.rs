@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::{ExecutionStep, lock};
 use crate::id::RunId;
 use crate::journal::{EVENT_VERSION, Event, EventBody, Journal, JournalError};
+use crate::workspace::OnWait;
 
 type OnEvent = dyn Fn(&Event) + Send + Sync;
 type OnStep = dyn Fn(&ExecutionStep) + Send + Sync;
@@ -23,6 +24,8 @@ type OnStep = dyn Fn(&ExecutionStep) + Send + Sync;
 pub(super) struct Subscribers {
     pub(super) events: Vec<Arc<OnEvent>>,
     pub(super) steps: Vec<Arc<OnStep>>,
+    /// Told of a wait for another process.
+    pub(super) on_wait: Option<OnWait>,
 }
 
 impl fmt::Debug for Subscribers {

@@ -11,6 +11,7 @@ use super::apply::{Applied, Names, Part, Watcher, apply};
 use super::change_set::ChangeSet;
 use super::commit::{Check, Own, Plan};
 use super::error::{Aside, Conflict, WorkspaceError};
+use super::folder_lock::{FolderLocks, Held};
 use super::layer::{Layer, Root, dirs};
 use super::persistence::{AllowPersist, Examined, examine};
 use super::reading::{Act, Reading, beneath};
@@ -92,6 +93,22 @@ pub(super) struct Ground<'a> {
     pub(super) watcher: Option<&'a Watcher>,
     pub(super) asides: &'a Path,
     pub(super) records: &'a Records,
+    pub(super) locks: &'a FolderLocks,
+    /// Whether folders are written to only while nobody else has them mounted.
+    pub(super) alone: bool,
+}
+
+impl Ground<'_> {
+    /// Takes folders alone; `None` while another process has one.
+    fn alone(&self, roots: &[PathBuf]) -> Option<Result<Option<Held>, WorkspaceError>> {
+        if !self.alone {
+            return Some(Ok(None));
+        }
+        match self.locks.alone(roots) {
+            Ok(None) => None,
+            other => Some(other),
+        }
+    }
 }
 
 fn overlap(a: &Path, b: &Path) -> bool {
@@ -130,6 +147,24 @@ impl Board {
     /// Whether a finished layer waits that is one of these.
     pub(super) fn is_waiting(&self, one_of: &dyn Fn(&str) -> bool) -> bool {
         self.waiting.iter().any(|finished| one_of(&name(&finished.folder)))
+    }
+    /// The process that has the folder of one of these layers.
+    pub(super) fn held_up_by(&self, locks: &FolderLocks, one_of: &dyn Fn(&str) -> bool) -> Option<String> {
+        let waiting = self.waiting.iter().find(|finished| one_of(&name(&finished.folder)));
+        let layers = waiting.into_iter().flat_map(|one| &one.layers);
+        locks.owner(&layers.map(|layer| layer.root.path.clone()).collect::<Vec<_>>())
+    }
+    /// Sets these layers aside, and those that stand on them fail when their turn comes.
+    pub(super) fn give_up(&mut self, one_of: &dyn Fn(&str) -> bool, why: &str, asides: &Path) {
+        let (given_up, left) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|finished| one_of(&name(&finished.folder)));
+        self.waiting = left;
+        for finished in Vec::<Finished>::from_iter(given_up) {
+            let roots: Vec<PathBuf> = finished.layers.iter().map(|layer| layer.root.path.clone()).collect();
+            let conflicts = roots.iter().map(|root| Conflict { path: root.clone(), reason: why.to_owned() }).collect();
+            self.failed.push((finished.number, roots));
+            self.asides.push(set_aside(&finished, WorkspaceError::Conflict(conflicts), asides));
+        }
     }
     /// Takes the layers among these that could not be applied.
     pub(super) fn take_asides(&mut self, one_of: &dyn Fn(&str) -> bool) -> Vec<Aside> {
@@ -173,8 +208,13 @@ impl Board {
                 index += 1;
                 continue;
             }
+            // A lock that cannot be had at all is told as the layer's failure.
+            let Some(alone) = ground.alone(&mine) else {
+                index += 1;
+                continue;
+            };
             let finished = self.waiting.remove(index);
-            let outcome = self.apply_waiting(&finished, ground);
+            let outcome = alone.and_then(|_alone| self.apply_waiting(&finished, ground));
             if let Err(error) = outcome {
                 self.failed.push((finished.number, mine));
                 self.asides.push(set_aside(&finished, error, ground.asides));
@@ -239,8 +279,11 @@ impl Board {
             conflicts.dedup_by(|a, b| a.path == b.path);
             return Err(WorkspaceError::Conflict(conflicts));
         }
-        let waits = self.is_busy(layers);
-        if !waits {
+        let roots: Vec<PathBuf> = layers.iter().map(|layer| layer.root.path.clone()).collect();
+        let alone = if self.is_busy(layers) { None } else { ground.alone(&roots) };
+        let waits = alone.is_none();
+        if let Some(alone) = alone {
+            let _alone = alone?;
             let applied = self.apply(layers, &readings, ground, &name(folder), terms.undoable)?;
             for (path, reason) in applied.left {
                 set.left_out.push(super::change_set::LeftOut { path, reason });
@@ -263,19 +306,23 @@ impl Board {
             waiting.filter(|earlier| layers.iter().any(|layer| overlap(&layer.root.path, &earlier.root.path)));
         self.is_mounted(layers) || waiting.next().is_some()
     }
-    /// Applies layers that were filled by us, on roots that are not busy.
+    /// Applies layers that were filled by us; `None` while their roots are busy, here or in another process.
     pub(super) fn apply_staged(
         &mut self,
         layers: &[Layer],
         readings: &[Reading],
         ground: &Ground<'_>,
         layer: &str,
-    ) -> Result<Applied, WorkspaceError> {
+    ) -> Result<Option<Applied>, WorkspaceError> {
+        let roots: Vec<PathBuf> = layers.iter().map(|layer| layer.root.path.clone()).collect();
+        let alone = if self.is_busy(layers) { None } else { ground.alone(&roots) };
+        let Some(alone) = alone else { return Ok(None) };
+        let _alone = alone?;
         self.check(layers, readings, &[], None)?;
         let applied = self.apply(layers, readings, ground, layer, true)?;
         self.finished += 1;
         self.log.push(Logged { number: self.finished, paths: touches(layers, readings) });
-        Ok(applied)
+        Ok(Some(applied))
     }
     /// What layers did so far, as it is told.
     pub(super) fn change_set(&self, layers: &[Layer], attempt: u64) -> Result<ChangeSet, WorkspaceError> {

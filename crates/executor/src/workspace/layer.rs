@@ -4,11 +4,13 @@
 //! with the same meaning and a higher price; a call that only reads gets the folder itself, read-only.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use agentic_sandbox::{Sandbox, Source};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::commit::Base;
@@ -59,6 +61,8 @@ pub(super) struct Layer {
     /// Uppers of finished layers below this one, topmost first.
     lowers: Vec<PathBuf>,
     merged: OnceLock<Dir>,
+    /// Locked for as long as the layer is somebody's.
+    _mine: OwnedFd,
 }
 
 impl Layer {
@@ -73,6 +77,7 @@ impl Layer {
         why: &str,
     ) -> Result<Self, WorkspaceError> {
         super::tree::make_private(&folder).map_err(WorkspaceError::io("make the layer", &folder))?;
+        let mine = claim(&folder)?;
         let stamp = || Stamp::now(&root.dir, state).map_err(WorkspaceError::io("read the clock of", &root.path));
         let base = match backend {
             Backend::Direct => Base::ReadOnly,
@@ -90,7 +95,7 @@ impl Layer {
                 Base::Manifest(copy_tree(&view, &Dir::open_root(&copy)?, since, limits, why)?)
             }
         };
-        Ok(Self { root, backend, base, folder, lowers, merged: OnceLock::new() })
+        Ok(Self { root, backend, base, folder, lowers, merged: OnceLock::new(), _mine: mine })
     }
     /// One that is filled by us and never mounted, in the new folder `folder`: what differs from now on was changed by
     /// somebody else.
@@ -98,9 +103,10 @@ impl Layer {
         for place in [&folder, &folder.join("upper")] {
             super::tree::make_private(place).map_err(WorkspaceError::io("make the layer", place))?;
         }
+        let mine = claim(&folder)?;
         let stamp = Stamp::now(&root.dir, state).map_err(WorkspaceError::io("read the clock of", &root.path))?;
         let (backend, base) = (Backend::Overlay, Base::Stamp(stamp));
-        Ok(Self { root, backend, base, folder, lowers: Vec::new(), merged: OnceLock::new() })
+        Ok(Self { root, backend, base, folder, lowers: Vec::new(), merged: OnceLock::new(), _mine: mine })
     }
     /// Where its bytes come from and where its writes go.
     pub(super) fn source(&self) -> Source {
@@ -169,6 +175,15 @@ impl Layer {
             Base::Manifest(_) | Base::ReadOnly => None,
         }
     }
+}
+
+/// Locks a layer's folder, so that nobody takes it for one that a process left (`sweep.rs`).
+fn claim(folder: &Path) -> Result<OwnedFd, WorkspaceError> {
+    let claimed = super::sweep::open(folder).and_then(|fd| {
+        rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(fd)
+    });
+    claimed.map_err(WorkspaceError::io("lock the layer", folder))
 }
 
 /// Folders by descriptor.

@@ -31,6 +31,7 @@ mod change_set;
 mod commit;
 mod copy;
 mod error;
+mod folder_lock;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
 mod known;
@@ -42,6 +43,7 @@ mod resolve;
 mod stamp;
 mod state;
 mod store;
+mod sweep;
 mod tree;
 mod undo;
 mod view;
@@ -66,6 +68,7 @@ pub use undo::{
 
 use crate::tools::Access;
 use board::{Board, Ground, Terms};
+use folder_lock::{AGAIN, FolderLocks, Held};
 use layer::{Layer, Root};
 
 /// Roots as they were given, and without links.
@@ -82,8 +85,13 @@ enum Why {
     Uncovered(String),
 }
 
-/// How long opening waits for mounts to end where it must.
+/// How long is waited for mounts to end where it must be.
 const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// How long before somebody is told.
+const UNTOLD: Duration = Duration::from_secs(1);
+
+/// Told of a wait for another process, in words.
+pub type OnWait = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// The workspace roots of an executor, with the layers that are open on them or wait to be applied. Clones share them.
 ///
@@ -102,10 +110,13 @@ struct Shared {
     store: Store,
     records: Records,
     recovered: OnceLock<Vec<Recovered>>,
+    locks: FolderLocks,
     board: Mutex<Board>,
     changed: Condvar,
     probes: Mutex<HashMap<(u64, u64), Option<String>>>,
     watcher: Option<Watcher>,
+    patience: Duration,
+    on_wait: Option<OnWait>,
 }
 
 impl fmt::Debug for Workspaces {
@@ -123,10 +134,24 @@ impl Shared {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn ground<'a>(&'a self, asides: &'a Path) -> Ground<'a> {
-        Ground { store: &self.store, watcher: self.watcher.as_ref(), asides, records: &self.records }
+        Ground {
+            store: &self.store,
+            watcher: self.watcher.as_ref(),
+            asides,
+            records: &self.records,
+            locks: &self.locks,
+            alone: true,
+        }
     }
     fn asides(&self) -> PathBuf {
         self.state.join("aside")
+    }
+    /// Waits until something has changed on the board, or another process may have let a folder go, and applies what waits.
+    fn wait<'b>(&self, board: MutexGuard<'b, Board>, most: Duration) -> MutexGuard<'b, Board> {
+        let waited = self.changed.wait_timeout(board, most.min(AGAIN));
+        let mut board = waited.unwrap_or_else(PoisonError::into_inner).0;
+        board.drain(&self.ground(&self.asides()));
+        board
     }
     /// Ends an attempt, however it ended.
     fn close(&self, attempt: u64) {
@@ -136,6 +161,22 @@ impl Shared {
         board.close(attempt);
         drop(board);
         self.changed.notify_all();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // What finished is not lost because another process has the folder mounted to the end: nobody is left to wait.
+        let asides = self.state.join("aside");
+        let ground = Ground { alone: false, ..self.ground(&asides) };
+        self.board.lock().unwrap_or_else(PoisonError::into_inner).drain(&ground);
+    }
+}
+
+fn waits_for(owner: Option<String>) -> String {
+    match owner {
+        Some(owner) => format!("finished layers wait for {owner}, which works in the folder"),
+        None => "finished layers wait for other steps on the same folder to end".to_owned(),
     }
 }
 
@@ -152,16 +193,20 @@ impl Workspaces {
         }
         let store = Store::open(state.join("store"))?;
         let records = Records::of(&state, store.clone());
+        let locks = FolderLocks::of(&state);
         let shared = Shared {
             state,
             sandbox,
             store,
             records,
             recovered: OnceLock::new(),
+            locks,
             board: Mutex::default(),
             changed: Condvar::new(),
             probes: Mutex::default(),
             watcher: None,
+            patience: LONGEST_WAIT,
+            on_wait: None,
         };
         let workspaces = Self { shared: Arc::new(shared), limits: CopyLimits::default(), tier: Tier::Best };
         let recovered = undo::recover(&workspaces);
@@ -190,6 +235,24 @@ impl Workspaces {
     pub fn with_watcher(mut self, watcher: Watcher) -> Self {
         if let Some(shared) = Arc::get_mut(&mut self.shared) {
             shared.watcher = Some(watcher);
+        }
+        self
+    }
+    /// The same, waiting this long at most for other processes that work in a folder. Default: ten minutes. Before the first
+    /// clone.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.patience = patience;
+        }
+        self
+    }
+    /// The same, with somebody who is told when a finished layer has waited for another process for a second. Before
+    /// the first clone.
+    #[must_use]
+    pub fn on_wait(mut self, tell: OnWait) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.on_wait = Some(tell);
         }
         self
     }
@@ -231,15 +294,22 @@ impl Workspaces {
         let (roots, spellings) = self.roots(given)?;
         let paths: Vec<_> = roots.iter().map(|root| root.path.clone()).collect();
         let mut board = self.shared.board();
-        let started = Instant::now();
+        let (started, mut told) = (Instant::now(), false);
         board.drain(&self.shared.ground(&self.shared.asides()));
         while let Some(busy) = paths.iter().find(|path| board.must_wait(path)) {
-            let left = LONGEST_WAIT.saturating_sub(started.elapsed());
+            let left = self.shared.patience.saturating_sub(started.elapsed());
             if left.is_zero() {
-                let reason = "finished layers wait for other steps on the same folder to end".to_owned();
+                let reason = waits_for(self.shared.locks.owner(std::slice::from_ref(busy)));
                 return Err(WorkspaceError::Busy { path: busy.clone(), reason });
             }
-            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
+            if !told
+                && started.elapsed() >= UNTOLD
+                && let Some(tell) = &self.shared.on_wait
+            {
+                told = true;
+                tell(&waits_for(self.shared.locks.owner(std::slice::from_ref(busy))));
+            }
+            board = self.shared.wait(board, left);
         }
         let id = board.register(paths);
         let seen = board.seen(id);
@@ -266,9 +336,18 @@ impl Workspaces {
             terms: Mutex::default(),
             degraded: None,
             covered,
+            held: None,
         };
         if reachable {
             tree::make_passable(&folder).map_err(WorkspaceError::io("make the layer", &folder))?;
+        }
+        let mounts: Vec<&Path> = chosen
+            .iter()
+            .filter(|(_, _, backend, _)| *backend == Backend::Overlay)
+            .map(|(root, ..)| root.path.as_path())
+            .collect();
+        if !mounts.is_empty() {
+            attempt.held = Some(self.shared.locks.share(&mounts, self.shared.patience)?);
         }
         for (index, (root, lowers, backend, why)) in chosen.into_iter().enumerate() {
             let why = why.map(|(Why::NoOverlay(why) | Why::Uncovered(why))| why);
@@ -400,23 +479,30 @@ impl Workspaces {
     /// As [`Self::settle`], of the layers whose [`Attempt::name`] is one of these: several runs share a workspace.
     ///
     /// # Errors
-    /// As [`Self::settle`]; [`WorkspaceError::Busy`] when other attempts on the folder did not end in ten minutes.
+    /// As [`Self::settle`]; layers that wait for another process for longer than ten minutes could not be applied.
     pub fn settle_only(&self, one_of: &dyn Fn(&str) -> bool) -> Result<(), WorkspaceError> {
         let started = Instant::now();
         let mut board = self.shared.board();
-        loop {
-            board.drain(&self.shared.ground(&self.shared.asides()));
-            if !board.is_waiting(one_of) {
-                let asides = board.take_asides(one_of);
-                return if asides.is_empty() { Ok(()) } else { Err(WorkspaceError::NotApplied(asides)) };
+        board.drain(&self.shared.ground(&self.shared.asides()));
+        let mut told = false;
+        while board.is_waiting(one_of) {
+            let waited = started.elapsed();
+            if waited >= self.shared.patience {
+                let owner = board.held_up_by(&self.shared.locks, one_of);
+                board.give_up(one_of, &waits_for(owner), &self.shared.asides());
+                break;
             }
-            let left = LONGEST_WAIT.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                let reason = "finished layers wait for other steps on the same folder to end".to_owned();
-                return Err(WorkspaceError::Busy { path: self.shared.state.join("layers"), reason });
+            if !told
+                && waited >= UNTOLD
+                && let Some(tell) = &self.shared.on_wait
+            {
+                told = true;
+                tell(&waits_for(board.held_up_by(&self.shared.locks, one_of)));
             }
-            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
+            board = self.shared.wait(board, self.shared.patience - waited);
         }
+        let asides = board.take_asides(one_of);
+        if asides.is_empty() { Ok(()) } else { Err(WorkspaceError::NotApplied(asides)) }
     }
 }
 
@@ -433,6 +519,8 @@ pub struct Attempt {
     degraded: Option<String>,
     /// Whether the sandbox can cover hidden paths: where it has no mounts they are left out of the copy.
     covered: bool,
+    /// The folders over which it has layers mounted.
+    held: Option<Held>,
 }
 
 impl fmt::Debug for Attempt {
@@ -565,6 +653,7 @@ impl Attempt {
     pub fn try_commit(&mut self) -> Result<ChangeSet, WorkspaceError> {
         let Some(folder) = self.folder.clone() else { return Ok(ChangeSet::default()) };
         self.layers.iter_mut().for_each(Layer::unmount);
+        self.held = None;
         let terms = self.terms.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut board = self.shared.board();
         board.unmount(self.id);
@@ -596,6 +685,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.layers.clear();
+        self.held = None;
         if let Some(folder) = self.folder.take() {
             // What cannot be removed is swept later; a drop has nobody to tell.
             let _ = tree::remove(&folder);

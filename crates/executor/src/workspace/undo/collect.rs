@@ -42,6 +42,8 @@ pub struct Collected {
     pub records: u64,
     /// Entries of the store that are gone.
     pub entries: u64,
+    /// Layers of killed processes that are gone.
+    pub layers: u64,
 }
 
 impl Records {

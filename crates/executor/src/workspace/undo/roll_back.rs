@@ -1,17 +1,17 @@
 //! Rolling back, as one more layer that is applied.
 
 use std::path::PathBuf;
-use std::sync::PoisonError;
 use std::time::Instant;
 
 use super::record::Record;
 use super::restore::{RollBack, RolledBack, Way};
+use crate::workspace::board::Ground;
 use crate::workspace::change_set::LeftOut;
 use crate::workspace::error::{Conflict, WorkspaceError};
 use crate::workspace::layer::{Layer, Root};
 use crate::workspace::path::Dir;
 use crate::workspace::reading::beneath;
-use crate::workspace::{LONGEST_WAIT, Workspaces, tree};
+use crate::workspace::{Workspaces, tree};
 
 impl Workspaces {
     /// Takes back what layers did ([`Attempt::name`](super::super::Attempt::name)): files, links, folders and their
@@ -83,18 +83,25 @@ impl Workspaces {
         }
         let readings: Vec<_> = way.readings.into_iter().map(|(_, reading)| reading).collect();
         let (started, asides) = (Instant::now(), self.shared.asides());
-        let ground = self.shared.ground(&asides);
+        // What was cut off half-way is not left so until others have ended.
+        let ground = Ground { alone: !cut_off, ..self.shared.ground(&asides) };
         let mut board = self.shared.board();
         board.drain(&ground);
-        while board.is_busy(&staged) {
-            let left = LONGEST_WAIT.saturating_sub(started.elapsed());
+        let applied = loop {
+            if let Some(applied) = board.apply_staged(&staged, &readings, &ground, &name)? {
+                break applied;
+            }
+            let left = self.shared.patience.saturating_sub(started.elapsed());
             if left.is_zero() {
-                let reason = "steps that run on the same folder did not end".to_owned();
+                let paths: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
+                let reason = match self.shared.locks.owner(&paths) {
+                    Some(owner) => format!("{owner} works in it and did not end"),
+                    None => "steps that run on the same folder did not end".to_owned(),
+                };
                 return Err(WorkspaceError::Busy { path: roots[0].path.clone(), reason });
             }
-            board = self.shared.changed.wait_timeout(board, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        let applied = board.apply_staged(&staged, &readings, &ground, &name)?;
+            board = self.shared.wait(board, left);
+        };
         drop(board);
         done.kept.extend(applied.left.into_iter().map(|(path, reason)| LeftOut { path, reason }));
         done.layer = Some(name);
