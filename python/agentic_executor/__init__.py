@@ -17,11 +17,12 @@ from .errors import (
     InvalidValueError,
     PlanFileError,
     PlanningError,
+    RollbackError,
     SandboxUnavailableError,
     StateError,
 )
 from .events import Event
-from .executor import AgenticExecutor, ExecutionMode, ExecutionResult, ExecutionStep
+from .executor import AgenticExecutor, ExecutionMode, ExecutionResult, ExecutionStep, RollbackResult
 from .planner import ExecutionPlan, PlanStep, RetryPolicy, StepStatus, TaskPlanner
 from .sandbox import CodeSandbox, HostReport, SandboxConfig, SandboxResult, SandboxStatus, doctor
 from .tools import (
@@ -68,6 +69,8 @@ __all__ = [
     "PlanFileError",
     "PlanningError",
     "RetryPolicy",
+    "RollbackError",
+    "RollbackResult",
     "RunCodeTool",
     "SandboxResult",
     "SandboxStatus",

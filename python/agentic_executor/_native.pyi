@@ -61,6 +61,8 @@ __all__ = [
     "Tools",
     "run",
     "call",
+    "roll_back",
+    "diff",
     "doctor",
     "check_sandbox",
     "result_summary",
@@ -133,6 +135,31 @@ def call(
     prompt: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Calls one tool, through the same door as a step, and answers with its result."""
+
+def roll_back(
+    settings: dict[str, Any],
+    tools: Tools,
+    request: dict[str, Any],
+    cancel: Cancel | None = None,
+    on_step: Callable[[dict[str, Any]], object] | None = None,
+    on_event: Callable[[dict[str, Any]], object] | None = None,
+    prompt: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Takes back what a run did, in the run's own workspace.
+
+    The request is `{"run": str, "to": step | None, "paths": [path], "dry_run": bool, "force": bool}`, relative paths
+    those of the settings' workspace. The answer is `{"run": id, "dry_run": bool, "rollback": id | None, "changes":
+    [(path, kind, size)], "kept": [(path, reason)], "changed_since": [(path, reason)]}`.
+
+    Raises:
+        RollbackError: it was not done.
+        InvalidValueError: there is no such run, step or path in it.
+    """
+
+def diff(
+    settings: dict[str, Any], run: str, step: str | None = None, stat: bool = False, cancel: Cancel | None = None
+) -> str:
+    """What a run or a step changed: a unified diff, or with `stat` a table. Raises as `roll_back`."""
 
 def plan(task: str, context: dict[str, Any], available_tools: list[str], workspace: str) -> dict[str, Any]:
     """The plan that the rules make of a task.

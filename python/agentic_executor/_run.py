@@ -9,9 +9,10 @@ import os
 import time
 
 from . import _fork
-from ._checks import count, mapping, seconds, text, type_name, word
+from ._checks import count, flag, mapping, seconds, text, type_name, word
 from ._folder import make, remove_tree
 from ._plan_form import context_dict, plan_dict, plan_task, read_file
+from ._rollback import RollbackResult
 from ._sandbox_form import config_or_default, sandbox_now, working_folder
 from ._sandbox_run import LANGUAGES
 from ._settings import base_settings, check_path
@@ -166,6 +167,53 @@ def run_tests(
     return _Run(executor, "Run tests").go(_settings(executor, executor.workspace), request, cancel)
 
 
+def rollback(
+    executor: AgenticExecutor,
+    run: Any,
+    to: Any,
+    paths: Any,
+    dry_run: Any,
+    force: Any,
+    cancel: Cancel | None = None,
+) -> RollbackResult:
+    """Takes back what a run did."""
+    request: dict[str, Any] = {
+        "run": _run_id(run),
+        "to": None if to is None else text(to, "to"),
+        "paths": [] if paths is None else _paths(paths),
+        "dry_run": flag(dry_run, "dry_run"),
+        "force": flag(force, "force"),
+    }
+    told = _settings(executor, executor.workspace)
+    return RollbackResult._from_native(_Run(executor, "Roll back").roll_back(told, request, cancel), request["to"])
+
+
+def diff(executor: AgenticExecutor, run: Any, step: Any, stat: Any, cancel: Cancel | None = None) -> str:
+    """What a run changed."""
+    from . import _native
+
+    run, step = _run_id(run), None if step is None else text(step, "step")
+    flag(stat, "stat")
+    return _native.diff(_settings(executor, executor.workspace), run, step, stat, cancel)
+
+
+def _run_id(run: Any) -> str:
+    if not text(run, "run").strip():
+        raise InvalidValueError("run: is empty; a result whose run was never started has no id")
+    return str(run)
+
+
+def _paths(paths: Any) -> list[str]:
+    if isinstance(paths, (str, bytes, os.PathLike)) or not hasattr(paths, "__iter__"):
+        raise InvalidTypeError(f"paths: must be a list of paths, not {type_name(paths)}")
+    listed = list(paths)
+    if not listed:
+        raise InvalidValueError("paths: is empty; None takes all of the run back")
+    for index, path in enumerate(listed):
+        check_path(f"paths[{index}]", path)
+    return [os.fspath(path) for path in listed]
+
+
 class _Run:
     """Who listens to one run, and what has been heard of it."""
 
@@ -214,6 +262,20 @@ class _Run:
             if not ended:
                 self._settle()
         return self._result(answer)
+
+    def roll_back(self, told: dict[str, Any], request: dict[str, Any], cancel: Cancel | None) -> dict[str, Any]:
+        """Takes a run back. What a listener raises is raised: there is no result yet to tell of it."""
+        from . import _native
+
+        return _native.roll_back(
+            told,
+            self.executor.registry._engine_tools(),
+            request,
+            cancel,
+            on_step=self._on_step if self.on_step_complete or self.listeners else None,
+            on_event=self._on_event if self.listeners else None,
+            prompt=self._prompt(told["mode"]),
+        )
 
     def _result(self, answer: dict[str, Any]) -> ExecutionResult:
         return ExecutionResult(

@@ -10,12 +10,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from .executor import LeftOut
+
 __all__ = [
     "AgenticError",
     "InvalidTypeError",
     "InvalidValueError",
     "PlanFileError",
     "PlanningError",
+    "RollbackError",
     "SandboxUnavailableError",
     "StateError",
 ]
@@ -56,6 +59,21 @@ class PlanFileError(AgenticError, ValueError):
     def __init__(self, message: str, problems: Iterable[tuple[int, int, str]] = ()) -> None:
         super().__init__(message)
         self.problems = list(problems)
+
+
+class RollbackError(AgenticError, RuntimeError):
+    """A run cannot be rolled back, or what it changed cannot be shown. Nothing was done.
+
+    Attributes:
+        changed_since: the paths that somebody else changed since the run, each with the reason. Empty when something
+            else is in the way: what the run replaced is not kept any more, a rule denies the rollback, a full disk.
+    """
+
+    changed_since: list[LeftOut]
+
+    def __init__(self, message: str, changed_since: Iterable[LeftOut] = ()) -> None:
+        super().__init__(message)
+        self.changed_since = list(changed_since)
 
 
 class SandboxUnavailableError(AgenticError, RuntimeError):

@@ -12,10 +12,11 @@ import os
 from enum import Enum
 
 from ._record import Record
+from ._rollback import Change, LeftOut, RollbackResult
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any, Protocol, Union
 
     from _typeshed import StrPath
@@ -35,7 +36,17 @@ if TYPE_CHECKING:
         def plan(self, task: str, context: Mapping[str, Any] | None = None) -> ExecutionPlan: ...
 
 
-__all__ = ["AgenticExecutor", "AsyncEventStream", "EventStream", "ExecutionMode", "ExecutionResult", "ExecutionStep"]
+__all__ = [
+    "AgenticExecutor",
+    "AsyncEventStream",
+    "Change",
+    "EventStream",
+    "ExecutionMode",
+    "ExecutionResult",
+    "ExecutionStep",
+    "LeftOut",
+    "RollbackResult",
+]
 
 
 class ExecutionMode(Enum):
@@ -374,6 +385,82 @@ class AgenticExecutor:
 
         return _run.run_tests(self, test_command, working_dir)
 
+    def rollback(
+        self,
+        run: str,
+        to: str | None = None,
+        paths: Iterable[StrPath] | None = None,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+    ) -> RollbackResult:
+        """Takes back what a run did: files, links, folders and permission bits are again what they were before it.
+
+        All of it or nothing, whichever tool did it; a shell's `rm`, too. It is a run of its own in the journal, and can
+        be rolled back itself. `on_event`, `approval` and `prompt` hold for it.
+
+        Args:
+            run: the run's id (`ExecutionResult.run_id`), or enough of its beginning or end. It may be of another
+                executor, of `agentic run` or of another workspace, in the same state folder.
+            to: the step whose end is gone back to. Default: the beginning of the run.
+            paths: only these paths and what lies beneath them; relative ones are of `workspace`. Default: all.
+            dry_run: say what would be done, and do nothing. What is in the way is then told and not raised.
+            force: overwrite what somebody else changed since. It is kept first, so that rolling back the rollback
+                brings it back.
+
+        Raises:
+            RollbackError: somebody else changed a path since (`changed_since` lists them), what the run replaced is not
+                kept any more, or the rollback was denied. Nothing was done.
+            InvalidValueError: there is no such run or step, or the run changed nothing at one of the paths.
+
+        >>> import os, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     executor = AgenticExecutor(workspace=folder)
+        ...     done = executor.execute("note", {"command": "echo tea > note.txt"})
+        ...     undone = executor.rollback(done.run_id)
+        ...     print([change.kind for change in undone.changes], os.listdir(folder))
+        ...     again = executor.rollback(undone.rollback)
+        ...     print([change.kind for change in again.changes], os.listdir(folder))
+        ['deleted'] []
+        ['added'] ['note.txt']
+        """
+        from . import _run
+
+        return _run.rollback(self, run, to, paths, dry_run, force)
+
+    def diff(self, run: str, step: str | None = None, *, stat: bool = False) -> str:
+        """What a run changed, as a unified diff in the form that `git apply` takes.
+
+        Args:
+            run: the run's id (`ExecutionResult.run_id`), or enough of its beginning or end.
+            step: only what this step changed. Default: all of the run.
+            stat: a table of how much each path changed, instead.
+
+        Bytes that were changed again since, by others, are not there to be shown; the diff says so.
+
+        Raises:
+            RollbackError: what the run replaced is not kept any more.
+            InvalidValueError: there is no such run or step.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     executor = AgenticExecutor(workspace=folder)
+        ...     done = executor.execute("note", {"command": "echo tea > note.txt"})
+        ...     print(executor.diff(done.run_id), end="")
+        ...     print(executor.diff(done.run_id, stat=True), end="")
+        diff --git a/note.txt b/note.txt
+        new file mode 100644
+        --- /dev/null
+        +++ b/note.txt
+        @@ -0,0 +1 @@
+        +tea
+         note.txt |    1 +
+         1 path changed, 1 lines added, 0 removed
+        """
+        from . import _run
+
+        return _run.diff(self, run, step, stat)
+
     def stream(
         self, task_or_plan: str | ExecutionPlan | os.PathLike[str], context: Mapping[str, Any] | None = None
     ) -> EventStream:
@@ -437,6 +524,26 @@ class AgenticExecutor:
         from . import _async, _run
 
         return await _async.run(lambda cancel: _run.run_tests(self, test_command, working_dir, cancel))
+
+    async def arollback(
+        self,
+        run: str,
+        to: str | None = None,
+        paths: Iterable[StrPath] | None = None,
+        *,
+        dry_run: bool = False,
+        force: bool = False,
+    ) -> RollbackResult:
+        """As `rollback`, without blocking the event loop."""
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.rollback(self, run, to, paths, dry_run, force, cancel))
+
+    async def adiff(self, run: str, step: str | None = None, *, stat: bool = False) -> str:
+        """As `diff`, without blocking the event loop."""
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.diff(self, run, step, stat, cancel))
 
     def astream(
         self, task_or_plan: str | ExecutionPlan | os.PathLike[str], context: Mapping[str, Any] | None = None

@@ -31,11 +31,12 @@ from agentic_executor.errors import (
     InvalidValueError,
     PlanFileError,
     PlanningError,
+    RollbackError,
     SandboxUnavailableError,
     StateError,
 )
 from agentic_executor.events import Event
-from agentic_executor.executor import AsyncEventStream, EventStream
+from agentic_executor.executor import AsyncEventStream, Change, EventStream, LeftOut, RollbackResult
 from agentic_executor.planner import RetryPolicy, StepStatus
 from agentic_executor.sandbox import HostReport, SandboxResult, SandboxStatus
 from agentic_executor.tools import (
@@ -159,6 +160,25 @@ def runs(registry: ToolRegistry, plan: ExecutionPlan) -> None:
     asyncio.run(waits(executor, plan))
 
 
+def undo(registry: ToolRegistry) -> None:
+    executor = AgenticExecutor(registry)
+    done = executor.execute("note", {"command": "echo tea > note.txt"})
+    assert executor.diff(done.run_id).endswith("+tea\n")
+    assert "note.txt" in executor.diff(done.run_id[:13], "step_1", stat=True)
+    with open("note.txt", "w", encoding="utf-8") as note:
+        note.write("coffee")
+    try:
+        executor.rollback(done.run_id)
+    except RollbackError as error:
+        others: list[LeftOut] = error.changed_since
+        assert [os.path.basename(one.path) for one in others] == ["note.txt"], others
+    undone: RollbackResult = executor.rollback(done.run_id, paths=["note.txt"], force=True)
+    change: Change = undone.changes[0]
+    assert change.kind == "deleted" and undone.rollback is not None
+    assert asyncio.run(executor.arollback(undone.rollback, dry_run=True)).changes[0].kind == "added"
+    assert asyncio.run(executor.adiff(undone.rollback)).startswith("diff --git a/note.txt")
+
+
 async def waits(executor: AgenticExecutor, plan: ExecutionPlan) -> None:
     results = await asyncio.gather(
         executor.aexecute("run it", {"command": "true"}),
@@ -214,6 +234,7 @@ def main() -> None:
         os.chdir(folder)
         registry = tools()
         runs(registry, plans(registry))
+        undo(registry)
         sandboxes()
         mistakes()
         os.chdir("/")

@@ -10,6 +10,7 @@ import pytest
 
 from agentic_executor import ExecutionPlan, ExecutionResult, ExecutionStep, PlanStep, SandboxConfig
 from agentic_executor.events import Event
+from agentic_executor.executor import Change, LeftOut, RollbackResult
 from agentic_executor.planner import RetryPolicy
 from agentic_executor.sandbox import CodeSandbox, SandboxResult, SandboxStatus
 from agentic_executor.tools import ToolParameter, ToolRegistry, ToolResult, ToolStatus
@@ -28,6 +29,11 @@ def samples() -> list[Any]:
         ExecutionResult("task", True, [ExecutionStep("s", "shell", {})], 1.0, None, {"a": 1}),
         SandboxConfig(timeout_seconds=5),
         SandboxResult(SandboxStatus.COMPLETED, "out", ""),
+        RollbackResult(
+            "r", "s", [Change("/a", "added", 1)], changed_since=[LeftOut("/b", "was changed since")], to="t"
+        ),
+        Change("/a", "modified", 3),
+        LeftOut("/a", "it holds b, which is to stay"),
         Event("r", 1, "2025-01-01T00:00:00Z", "step_started", {"step": "s"}),
     ]
 

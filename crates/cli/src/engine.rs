@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use agentic_executor::executor::{Action, Approval, ExecutorError, Pattern, Rule};
 pub(crate) use agentic_executor::executor::{Answer, Prompt};
-use agentic_executor::executor::{Resume, ResumeError, RollBackError, RunRolledBack, layers_of, layers_of_step};
+use agentic_executor::executor::{Resume, ResumeError, RollBackError, RunRolledBack, run_differences};
 use agentic_executor::journal::JournalError;
 use agentic_executor::planner::{Format, PlanError, PlanFile, render};
 use agentic_executor::tools::SchemaFormat as Shape;
 use agentic_executor::workspace::{
-    Collected, Difference, Records, Recovered, RollBack, Store, WorkspaceError, Workspaces,
-    differences as differences_of, path_on_a_line,
+    Collected, Difference, Records, Recovered, RollBack, Store, WorkspaceError, Workspaces, path_on_a_line,
 };
 use agentic_executor::{
     AgenticExecutor, Cancel, Event, ExecutionMode, ExecutionPlan, ExecutionResult, Journal, RunId, ToolRegistry,
@@ -245,21 +244,12 @@ fn roll_back_failure(error: RollBackError) -> Failure {
 
 /// What a run did, or one of its steps.
 pub(crate) fn differences(state: &Path, events: &[Event], step: Option<&str>) -> Result<Vec<Difference>> {
-    let layers = match step {
-        Some(step) => layers_of_step(events, step),
-        None => layers_of(events, None),
-    };
     let failed = |error: WorkspaceError| Failure::failed(format!("failed to compare: {error}"));
     let store = Store::open(state.join("store")).map_err(failed)?;
-    let records = Records::of(state, store);
-    let mut list = Vec::new();
-    for layer in layers.map_err(roll_back_failure)? {
-        match records.find(&layer).map_err(failed)? {
-            Some(record) => list.push(record),
-            None => return Err(failed(WorkspaceError::NotKept { layer })),
-        }
-    }
-    differences_of(&records, &list).map_err(failed)
+    run_differences(&Records::of(state, store), events, step).map_err(|error| match error {
+        RollBackError::Workspace(error) => failed(error),
+        error => roll_back_failure(error),
+    })
 }
 
 /// Planning alone needs nobody to ask.

@@ -21,6 +21,14 @@ pub(crate) fn settings() -> Result<Settings> {
     Ok(settings)
 }
 
+/// Refuses an id that would be part of every other.
+pub(crate) fn check_run(run: &str) -> Result<()> {
+    if run.trim().is_empty() {
+        return Err(Failure::bad_input("the run's id is empty").hint("`agentic runs` lists the ids"));
+    }
+    Ok(())
+}
+
 pub(crate) fn list(args: &RunsArgs) -> Result<ExitCode> {
     let runs = engine::runs(&settings()?.config.state, args.limit)?;
     let look = Appearance::of_stdout();
@@ -49,9 +57,7 @@ pub(crate) fn list(args: &RunsArgs) -> Result<ExitCode> {
 }
 
 pub(crate) fn show(args: &ShowArgs) -> Result<ExitCode> {
-    if args.run.trim().is_empty() {
-        return Err(Failure::bad_input("the run's id is empty").hint("`agentic runs` lists the ids"));
-    }
+    check_run(&args.run)?;
     let events = engine::events(&settings()?.config.state, &args.run)?;
     let mut out = std::io::stdout().lock();
     if args.json {

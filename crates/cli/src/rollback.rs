@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use agentic_executor::EventBody;
+use agentic_executor::executor::workspace_of;
 use agentic_executor::workspace::{ChangeKind, LeftOut, RollBack, path_on_a_line, plain_path};
 use serde_json::json;
 
@@ -11,27 +11,21 @@ use crate::args::RollbackArgs;
 use crate::engine::{self, Engine, Parts};
 use crate::error::{Failure, Result};
 use crate::exit_code::ExitCode;
-use crate::history::settings;
+use crate::history::{check_run, settings};
 use crate::terminal::{Appearance, Colour};
 
 /// Paths that are listed.
 const MOST: usize = 200;
 
 pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
-    if args.run.trim().is_empty() {
-        return Err(Failure::bad_input("the run's id is empty").hint("`agentic runs` lists the ids"));
-    }
+    check_run(&args.run)?;
     let mut settings = settings()?;
     let here = settings.config.workspace.clone();
     let events = engine::events(&settings.config.state, &args.run)?;
-    let workspace = events.iter().find_map(|event| match &event.body {
-        EventBody::RunStarted { workspace, .. } => Some(workspace.clone()),
-        _ => None,
-    });
-    let (Some(first), Some(workspace)) = (events.first(), workspace) else {
+    let (Some(first), Some(workspace)) = (events.first(), workspace_of(&events)) else {
         return Err(Failure::failed(format!("run `{}` has no beginning in the journal", args.run)));
     };
-    settings.config.workspace.clone_from(&workspace);
+    settings.config.workspace = workspace.to_owned();
     let how = RollBack {
         only: args.paths.iter().map(|path| plain_path(&here.join(path))).collect(),
         dry_run: args.dry_run,
@@ -55,7 +49,7 @@ pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
         return Ok(code);
     }
     let look = Appearance::of_stdout();
-    let named = |path: &Path| look.foreign(&path_on_a_line(path.strip_prefix(&workspace).unwrap_or(path))).into_owned();
+    let named = |path: &Path| look.foreign(&path_on_a_line(path.strip_prefix(workspace).unwrap_or(path))).into_owned();
     let changes = &rolled.done.changes.changes;
     for change in changes.iter().take(MOST) {
         let (letter, colour) = match change.kind {

@@ -5,6 +5,7 @@ use std::any::Any;
 
 use agentic_executor::executor::ExecutorError;
 use agentic_executor::planner::PlanFileError;
+use agentic_executor::workspace::Conflict;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -53,6 +54,19 @@ pub(crate) fn not_built(py: Python<'_>, error: &ExecutorError) -> PyErr {
         ExecutorError::Sandbox(_) => unavailable(py, message),
         _ => state(py, message),
     }
+}
+
+/// A run that was not rolled back, with what others changed since.
+pub(crate) fn rollback(py: Python<'_>, message: String, changed_since: &[Conflict]) -> PyErr {
+    let raised = raise(py, "RollbackError", message);
+    let listed = || -> PyResult<Vec<Py<PyAny>>> {
+        let class = py.import("agentic_executor.executor")?.getattr("LeftOut")?;
+        let one = |one: &Conflict| Ok(class.call1((one.path.as_os_str(), &one.reason))?.unbind());
+        changed_since.iter().map(one).collect()
+    };
+    // An exception without the list still has the text.
+    let _kept = listed().and_then(|listed| raised.value(py).setattr("changed_since", listed));
+    raised
 }
 
 /// A plan file with its problems: `problems` is a list of (line, column, message).

@@ -44,13 +44,30 @@ impl Cancel {
     }
 }
 
+impl Cancel {
+    pub(crate) fn request(&self) -> Request {
+        self.request.clone()
+    }
+}
+
 /// What is told and asked while a run goes on.
 #[derive(Default)]
-struct Listeners {
+pub(crate) struct Listeners {
     on_step: Option<Arc<Py<PyAny>>>,
     on_event: Option<Arc<Py<PyAny>>>,
     on_status: Option<Arc<Py<PyAny>>>,
     prompt: Option<Arc<Py<PyAny>>>,
+}
+
+impl Listeners {
+    /// Of a call that makes no plan's steps.
+    pub(crate) fn new(
+        on_step: Option<Arc<Py<PyAny>>>,
+        on_event: Option<Arc<Py<PyAny>>>,
+        prompt: Option<Arc<Py<PyAny>>>,
+    ) -> Self {
+        Self { on_step, on_event, on_status: None, prompt }
+    }
 }
 
 /// What is to be run.
@@ -163,7 +180,7 @@ fn with_executor<'py, T: Send>(
 ) -> PyResult<T> {
     let registry = tools.get().registry();
     let settings = Settings::read(settings, &roots(&registry))?;
-    let cancel = cancel.map_or_else(Request::new, |cancel| cancel.get().request.clone());
+    let cancel = cancel.map_or_else(Request::new, |cancel| cancel.get().request());
     let done = serve(py, &cancel.clone(), |desk| {
         build(settings, registry, cancel, listeners, desk).map(|executor| work(&executor))
     })?;
@@ -171,12 +188,12 @@ fn with_executor<'py, T: Send>(
 }
 
 /// The folders that the tools were told to work in. The state folder must lie in none of them.
-fn roots(registry: &ToolRegistry) -> Vec<PathBuf> {
+pub(crate) fn roots(registry: &ToolRegistry) -> Vec<PathBuf> {
     let tools = registry.list_tools().into_iter().filter_map(|name| registry.get(&name));
     tools.filter_map(|tool| tool.roots(&Map::new())).flatten().collect()
 }
 
-fn build(
+pub(crate) fn build(
     settings: Settings,
     registry: ToolRegistry,
     cancel: Request,

@@ -19,6 +19,7 @@ mod planner;
 mod process;
 mod settings;
 mod tools;
+mod undo;
 
 /// The engine of the package `agentic_executor`. Private: its classes and functions may change with any version.
 #[pymodule]
@@ -29,6 +30,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<tools::Tools>()?;
     module.add_function(wrap_pyfunction!(executor::run, module)?)?;
     module.add_function(wrap_pyfunction!(executor::call, module)?)?;
+    module.add_function(wrap_pyfunction!(undo::roll_back, module)?)?;
+    module.add_function(wrap_pyfunction!(undo::diff, module)?)?;
     module.add_function(wrap_pyfunction!(executor::doctor, module)?)?;
     module.add_function(wrap_pyfunction!(settings::check_sandbox, module)?)?;
     module.add_function(wrap_pyfunction!(executor::result_summary, module)?)?;

@@ -55,7 +55,7 @@ pub use collect::{CollectError, MOST_KEPT};
 pub use error::ExecutorError;
 pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
 pub use resume::{Resume, ResumeError};
-pub use roll_back::{RollBackError, RunRolledBack, layers_of, layers_of_step};
+pub use roll_back::{RollBackError, RunRolledBack, layers_of, layers_of_step, run_differences, workspace_of};
 
 use call::{Door, Request};
 use in_folder::InFolder;

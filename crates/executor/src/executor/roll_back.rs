@@ -1,7 +1,7 @@
 //! Taking back what a run did, as a run of its own: journaled like any other, and so taken back like any other.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value, json};
@@ -12,14 +12,16 @@ use crate::id::{RunId, StepId};
 use crate::journal::{Event, EventBody, JournalError};
 use crate::planner::{OnFailure, PlanStep, RetryPolicy};
 use crate::tools::{Access, Idempotency, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
-use crate::workspace::{RollBack, RolledBack, WorkspaceError, Workspaces, path_to_text};
+use crate::workspace::{
+    Difference, Records, RollBack, RolledBack, WorkspaceError, Workspaces, differences, path_to_text,
+};
 
 /// The tool's name in the journal of a rollback.
 const NAME: &str = "rollback";
 /// The member of its result's metadata that names the layer: a short one, which the journal keeps as it is.
 const LAYER: &str = "rollback_layer";
 
-/// What keeps a run from being rolled back. Nothing is changed then.
+/// What keeps a run from being rolled back or shown. Nothing is changed then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RollBackError {
@@ -55,6 +57,34 @@ pub struct RunRolledBack {
     pub run: Option<RunId>,
     /// What was done.
     pub done: RolledBack,
+}
+
+/// The folder that a run worked in, as its beginning says.
+pub fn workspace_of(events: &[Event]) -> Option<&Path> {
+    events.iter().find_map(|event| match &event.body {
+        EventBody::RunStarted { workspace, .. } => Some(workspace.as_path()),
+        _ => None,
+    })
+}
+
+/// What a run did, or one step of it, by path; no journal or sandbox is needed for it.
+///
+/// # Errors
+/// [`RollBackError::NoSuchStep`]; [`WorkspaceError::NotKept`] when what was replaced is gone; what the disk said.
+pub fn run_differences(
+    records: &Records,
+    events: &[Event],
+    step: Option<&str>,
+) -> Result<Vec<Difference>, RollBackError> {
+    let layers = match step {
+        Some(step) => layers_of_step(events, step),
+        None => layers_of(events, None),
+    };
+    let mut list = Vec::new();
+    for layer in layers? {
+        list.push(records.find(&layer)?.ok_or(WorkspaceError::NotKept { layer })?);
+    }
+    Ok(differences(records, &list)?)
 }
 
 /// The layers that a run applied after a step (`None`: all), in the order in which their calls finished.
@@ -121,6 +151,14 @@ fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
 }
 
 impl AgenticExecutor {
+    /// What a run of the journal did, or one step of it, by path: see [`unified`](crate::workspace::unified).
+    ///
+    /// # Errors
+    /// [`RollBackError`], as [`run_differences`].
+    pub fn differences(&self, run: &RunId, step: Option<&str>) -> Result<Vec<Difference>, RollBackError> {
+        run_differences(self.workspaces.records(), &self.journal.events(run)?, step)
+    }
+
     /// Takes back what a run of the journal did after a step (`None`: all of it): files, links, folders and permission
     /// bits are again what they were. It is a run of its own, whose id the answer has, and can be rolled back itself.
     ///

@@ -5,8 +5,8 @@
 //! [`Workspaces::roll_back`](super::Workspaces::roll_back) joins the records of the layers that are to be undone, compares
 //! the folder with what they left there, and applies the way back as one more layer: all or nothing, verified, and kept in
 //! a record of its own, so that a rollback can be rolled back (`restore.rs`, `roll_back.rs`). A layer that was being applied when
-//! its process ended is taken back in the same way when the state folder is opened again (`recover.rs`). [`Difference`] tells records as a diff; [`Records::collect`] bounds what
-//! all of it takes.
+//! its process ended is taken back in the same way when the state folder is opened again (`recover.rs`). [`Difference`] tells records as a
+//! diff, [`unified`] and [`Stat`] write it for people; [`Records::collect`] bounds what all of it takes.
 
 mod capture;
 mod collect;
@@ -18,6 +18,7 @@ mod recover;
 mod restore;
 mod roll_back;
 mod stage;
+mod unified;
 
 pub use collect::{Collect, Collected};
 pub use difference::{Bytes, Difference, differences};
@@ -25,6 +26,7 @@ pub use record::{Kept, Record, State, Time};
 pub use records::Records;
 pub use recover::Recovered;
 pub use restore::{RollBack, RolledBack};
+pub use unified::{DiffLine, DiffPart, Stat, StatRow, unified};
 
 pub(super) use capture::capture;
 pub(super) use records::Pending;

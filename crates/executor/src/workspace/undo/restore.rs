@@ -309,6 +309,14 @@ impl Within<'_> {
             return Ok(false);
         }
         let under = self.walk(rest)?;
+        for (inner, _) in &under {
+            let path = self.root.path.join(inner);
+            let known = self.targets.get(&path).map(|target| target.is_known(&self.root.dir, inner, self.cut_off));
+            // Only with `force`: it would have kept the folder.
+            if !known.transpose()?.unwrap_or(true) {
+                self.way.changed_since.push(Conflict { path, reason: "was changed since".to_owned() });
+            }
+        }
         self.push(rest, Act::Delete { under }, Some(now));
         Ok(true)
     }
