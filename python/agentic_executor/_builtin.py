@@ -488,3 +488,50 @@ class RunCodeTool(BuiltInTool):
         ToolParameter("timeout", "number", "Seconds it may take. Default: 30.", False),
         ToolParameter("memory_mb", "integer", "Mebibytes of memory all its processes may use. Default: 256.", False),
     )
+
+
+class RollbackTool(BuiltInTool):
+    """`rollback`: what a run did to the workspace's files is taken back, or what this very run did so far.
+
+    Arguments of a call, all optional: `run` (the run that the call is part of), `to` (a step whose end is gone back
+    to), `paths`, `dry_run`, `force`. Result metadata: `run`, `dry_run`, `rollback` (`changes`, `kept`,
+    `changed_since`). It is for steps of a plan, and refuses: runs that have not ended, files outside the workspace,
+    paths that a rule of `approval` denies, what runs later outside, what others changed since (`paths` of the
+    metadata), and calls that are part of no run.
+    `AgenticExecutor.rollback` is for people and programs.
+
+    >>> RollbackTool().execute(run="0198c0de").status
+    <ToolStatus.PERMISSION_DENIED: 'permission_denied'>
+    """
+
+    __module__ = "agentic_executor.tools"
+    _built_in_name = "rollback"
+    _built_in_description = (
+        "Take back what a run did to the workspace's files, or this very run so far: whatever did it, shell commands "
+        "included. Refuses when somebody else changed a path since, naming it. Can itself be taken back."
+    )
+    _built_in_parameters = (
+        ToolParameter(
+            "run",
+            "string",
+            "The run's id, or enough of its beginning or end. Default: the run that this call is part of.",
+            False,
+        ),
+        ToolParameter(
+            "to",
+            "string",
+            "The step whose end is gone back to; what came after it is taken back. Default: the beginning of the run.",
+            False,
+        ),
+        ToolParameter(
+            "paths",
+            "array",
+            "Only these paths and what lies beneath them, relative to the workspace or absolute. Default: all of them.",
+            False,
+            schema={"items": {"type": "string"}},
+        ),
+        ToolParameter("dry_run", "boolean", "Say what would be done, and do nothing.", False, False),
+        ToolParameter(
+            "force", "boolean", "Overwrite what somebody else changed since. It is kept first.", False, False
+        ),
+    )

@@ -18,6 +18,7 @@ from ._builtin import (
     FileReadTool,
     FileWriteTool,
     ListFilesTool,
+    RollbackTool,
     RunCodeTool,
     SearchTool,
     ShellTool,
@@ -95,13 +96,14 @@ class ToolRegistry:
 
     @classmethod
     def full_registry(cls) -> ToolRegistry:
-        """A registry of every built-in tool: the default four, `edit`, `apply_patch`, `list_files` and `run_code`.
+        """A registry of every built-in tool: the default four, `edit`, `apply_patch`, `list_files`, `run_code` and
+        `rollback`.
 
         >>> ToolRegistry.full_registry().list_tools()[4:]
-        ['edit', 'apply_patch', 'list_files', 'run_code']
+        ['edit', 'apply_patch', 'list_files', 'run_code', 'rollback']
         """
         registry = cls.default_registry()
-        for tool in (EditTool(), ApplyPatchTool(), ListFilesTool(), RunCodeTool()):
+        for tool in (EditTool(), ApplyPatchTool(), ListFilesTool(), RunCodeTool(), RollbackTool()):
             registry.register(tool)
         return registry
 

@@ -92,7 +92,17 @@ def test_the_default_registry_has_exactly_four_schemas() -> None:
 
 def test_the_full_registry_has_every_built_in_tool() -> None:
     tools = set(ToolRegistry.full_registry().list_tools())
-    assert tools >= {"file_read", "file_write", "shell", "search", "edit", "apply_patch", "list_files", "run_code"}
+    assert tools >= {
+        "file_read",
+        "file_write",
+        "shell",
+        "search",
+        "edit",
+        "apply_patch",
+        "list_files",
+        "run_code",
+        "rollback",
+    }
 
 
 def test_two_registries_are_independent() -> None:

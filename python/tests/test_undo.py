@@ -18,6 +18,7 @@ from agentic_executor import (
     InvalidValueError,
     RollbackError,
     RollbackResult,
+    ToolRegistry,
 )
 from agentic_executor.executor import Change, LeftOut
 
@@ -216,6 +217,25 @@ def test_undo_under_asyncio(changed: tuple[Path, dict[str, Any], str]) -> None:
     table, done = asyncio.run(both())
     assert table.endswith("removed\n") and done.rollback is not None
     assert listing(project) == before
+
+
+def test_a_step_of_a_plan_takes_back_what_came_before_it(project: Path) -> None:
+    plan = ExecutionPlan("Try and think better of it")
+    plan.add_step("file_write", {"path": "kept", "content": "1"}, "Keep")
+    plan.add_step("shell", {"command": "echo x > tried; rm kept"}, "Try")
+    undo = plan.add_step("rollback", {"to": "step_1"}, "Take back")
+    plan.add_step("list_files", {}, "Look")
+    executor = AgenticExecutor(ToolRegistry.full_registry())
+    result = executor.execute_plan(plan)
+    assert result.success, result.summary()
+    assert result.steps[-1].result is not None and result.steps[-1].result.output == "kept"
+    assert undo.result is not None
+    assert undo.result.output == "2 paths are as before.\nadded kept\ndeleted tried"
+    # A bare call is part of no run.
+    bare = executor.registry.execute("rollback", run=result.run_id)
+    assert bare.status.value == "permission_denied" and "part of no run" in str(bare.error)
+    executor.rollback(result.run_id)
+    assert listing(project) == {}
 
 
 @pytest.mark.parametrize(

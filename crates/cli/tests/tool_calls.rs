@@ -9,7 +9,9 @@ fn the_built_in_tools_are_listed_with_schemas_in_every_shape() {
     let scene = Scene::new();
     let list = scene.run(["tool", "list", "--json"]).ends(0).json();
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    for name in ["file_read", "file_write", "shell", "search", "edit", "apply_patch", "list_files", "run_code"] {
+    for name in
+        ["file_read", "file_write", "shell", "search", "edit", "apply_patch", "list_files", "run_code", "rollback"]
+    {
         assert!(names.contains(&name), "{name} is not in {names:?}");
     }
     scene.run(["tool", "list"]).ends(0).prints("file_read");

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use agentic_executor::tools::{
     Access, ApplyPatchTool, Attachment, EditTool, FileReadTool, FileWriteTool, Idempotency, ListFilesTool, Resources,
-    RunCodeTool, SchemaFormat, SearchTool, ShellTool,
+    RollbackTool, RunCodeTool, SchemaFormat, SearchTool, ShellTool,
 };
 use agentic_executor::{Cause, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult, ToolStatus};
 use pyo3::prelude::*;
@@ -109,6 +109,7 @@ enum Kind {
     ListFiles(ListFilesTool),
     Shell(ShellTool),
     RunCode(RunCodeTool),
+    Rollback(RollbackTool),
 }
 
 impl Kind {
@@ -122,6 +123,7 @@ impl Kind {
             Self::ListFiles(tool) => tool,
             Self::Shell(tool) => tool,
             Self::RunCode(tool) => tool,
+            Self::Rollback(tool) => tool,
         }
     }
     fn configure(&self, object: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -139,7 +141,7 @@ impl Kind {
             Self::Search(tool) => tool.set_search_paths(folders("search_paths")?),
             Self::ListFiles(tool) => tool.set_search_paths(folders("search_paths")?),
             Self::Shell(tool) => configure_shell(tool, object)?,
-            Self::RunCode(_) => {}
+            Self::RunCode(_) | Self::Rollback(_) => {}
         }
         Ok(())
     }
@@ -178,6 +180,7 @@ impl BuiltIn {
             "list_files" => Kind::ListFiles(ListFilesTool::new()),
             "shell" => Kind::Shell(ShellTool::new()),
             "run_code" => Kind::RunCode(RunCodeTool::new()),
+            "rollback" => Kind::Rollback(RollbackTool::new()),
             other => {
                 return Err(errors::wrong_value(tool.py(), format!("there is no built-in tool `{other}`")));
             }

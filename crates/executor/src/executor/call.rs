@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::approval::{Action, Answer, Asking};
 use super::late::{Inside, Kept};
 use super::record::Recorder;
+use super::undoing::Undoing;
 use super::{AgenticExecutor, expectation, lock};
 use crate::cancel::Cancel;
 use crate::cause::Cause;
@@ -199,6 +200,7 @@ impl Door<'_> {
             timeout: request.step.timeout,
             memory: request.memory,
             on_output: self.observer(request.step, &call.id),
+            undo: Some(&Undoing { door: self, step: request.step }),
         };
         let inside = Inside::call();
         let result = match catch_unwind(AssertUnwindSafe(|| tool.execute(call, &context))) {

@@ -39,6 +39,7 @@ impl Tool for InFolder {
             timeout: context.timeout,
             memory: context.memory,
             on_output: context.on_output.clone(),
+            undo: context.undo,
         };
         self.tool.execute(call, &context)
     }

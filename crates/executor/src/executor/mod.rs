@@ -48,6 +48,7 @@ mod run;
 mod running;
 mod schedule;
 mod sight;
+mod undoing;
 mod wait;
 
 pub use approval::{Action, Answer, Approval, Judged, Pattern, Prompt, Rule};

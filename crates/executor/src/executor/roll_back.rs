@@ -1,6 +1,6 @@
 //! Taking back what a run did, as a run of its own: journaled like any other, and so taken back like any other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -126,7 +126,7 @@ pub fn layers_of_step(events: &[Event], step: &str) -> Result<Vec<String>, RollB
 }
 
 fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
-    let mut of_calls = HashMap::new();
+    let (mut of_calls, mut rollbacks) = (HashMap::new(), HashSet::new());
     let mut layers: Vec<(usize, Option<StepId>, String)> = Vec::new();
     for (index, event) in events.iter().enumerate() {
         match &event.body {
@@ -136,8 +136,11 @@ fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
             EventBody::CallFinished { call, step, changes: Some(changes), .. } if !changes.changes.is_empty() => {
                 layers.extend(of_calls.remove(call).map(|layer| (index, step.clone(), layer)));
             }
-            // A rollback has no layer before it knows what it changes.
-            EventBody::CallFinished { step, changes: None, metadata, .. } => {
+            // A rollback has no layer before it knows what it changes. What another tool says in its result is no layer.
+            EventBody::CallIntended { call, tool, layer: None, .. } if tool == NAME => {
+                rollbacks.insert(call.clone());
+            }
+            EventBody::CallFinished { call, step, changes: None, metadata, .. } if rollbacks.contains(call) => {
                 if let Some(layer) = metadata.get(LAYER).and_then(Value::as_str) {
                     layers.push((index, step.clone(), layer.to_owned()));
                 }
@@ -207,6 +210,12 @@ impl AgenticExecutor {
     }
 }
 
+/// The result of a rollback that was made: the journal finds its layer in it.
+pub(super) fn told(text: String, done: &RolledBack) -> ToolResult {
+    let told = json!({ "changes": done.changes.changes, "kept": done.kept, "changed_since": done.changed_since });
+    ToolResult::success(text).with(LAYER, done.layer.clone()).with(NAME, told)
+}
+
 #[derive(Debug)]
 struct Rollback {
     workspaces: Workspaces,
@@ -237,11 +246,7 @@ impl Tool for Rollback {
     fn execute(&self, _: &ToolCall, _: &ToolContext<'_>) -> ToolResult {
         let outcome = self.workspaces.roll_back(&self.layers, &self.how);
         let result = match &outcome {
-            Ok(done) => {
-                let text = format!("{} paths are as they were", done.changes.changes.len());
-                let told = json!({ "changes": done.changes, "kept": done.kept, "changed_since": done.changed_since });
-                ToolResult::success(text).with(LAYER, done.layer.clone()).with(NAME, told)
-            }
+            Ok(done) => told(format!("{} paths are as they were", done.changes.changes.len()), done),
             Err(error) => workspace_failure("roll back", error),
         };
         *lock(&self.made) = Some(outcome);

@@ -33,6 +33,7 @@ mod list_files;
 pub(crate) mod patch;
 mod place;
 mod registry;
+mod rollback;
 pub mod schema;
 mod search;
 pub mod shell;
@@ -47,6 +48,7 @@ pub use function::FunctionTool;
 pub use list_files::ListFilesTool;
 pub use patch::ApplyPatchTool;
 pub use registry::{RegistryError, ToolRegistry};
+pub use rollback::{RollbackArgs, RollbackTool, Undo};
 pub use schema::{SchemaFormat, ToolParameter};
 pub use search::SearchTool;
 pub use shell::ShellTool;
@@ -224,6 +226,8 @@ pub struct ToolContext<'a> {
     pub memory: Option<u64>,
     /// Shown output as it arrives.
     pub on_output: Option<Observer>,
+    /// What can take back a run; `None` where there is no executor around the call.
+    pub undo: Option<&'a dyn Undo>,
 }
 
 impl fmt::Debug for ToolContext<'_> {

@@ -310,7 +310,8 @@ impl Board {
     pub(super) fn apply_staged(
         &mut self,
         layers: &[Layer],
-        readings: &[Reading],
+        readings: &mut [Reading],
+        guard: Option<&AllowPersist>,
         ground: &Ground<'_>,
         layer: &str,
     ) -> Result<Option<Applied>, WorkspaceError> {
@@ -318,6 +319,9 @@ impl Board {
         let alone = if self.is_busy(layers) { None } else { ground.alone(&roots) };
         let Some(alone) = alone else { return Ok(None) };
         let _alone = alone?;
+        if let Some(allowed) = guard {
+            self.guard(layers, readings, &Terms { allowed: allowed.clone(), ..Terms::default() }, None)?;
+        }
         self.check(layers, readings, &[], None)?;
         let applied = self.apply(layers, readings, ground, layer, true)?;
         self.finished += 1;

@@ -476,6 +476,12 @@ impl Workspaces {
     pub fn settle(&self) -> Result<(), WorkspaceError> {
         self.settle_only(&|_| true)
     }
+    /// Whether one of these layers ([`Attempt::name`]) is finished and not applied yet.
+    pub(crate) fn waits_for_one_of(&self, layers: &[String]) -> bool {
+        let mut board = self.shared.board();
+        board.drain(&self.shared.ground(&self.shared.asides()));
+        board.is_waiting(&|layer| layers.iter().any(|one| one == layer))
+    }
     /// As [`Self::settle`], of the layers whose [`Attempt::name`] is one of these: several runs share a workspace.
     ///
     /// # Errors

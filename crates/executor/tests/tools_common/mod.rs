@@ -54,6 +54,7 @@ impl Place {
             timeout: None,
             memory: None,
             on_output: self.on_output.clone(),
+            undo: None,
         };
         let result = tool.execute(&ToolCall::new(tool.name(), params), &context);
         if result.is_success() {

@@ -167,6 +167,8 @@ const TABLE: &[Row] = &[
     Row { causes: &[Cause::MissingModule], tools: PROGRAMS, strategies: &[INSTALL, GIVE_UP] },
     Row { causes: &[Cause::MissingCommand], tools: &["shell"], strategies: &[ALTERNATIVE, GIVE_UP] },
     Row { causes: &[Cause::TestFailure], tools: &[], strategies: &[ONCE_MORE, GIVE_UP] },
+    // What others changed since stays changed.
+    Row { causes: &[Cause::Conflict], tools: &["rollback"], strategies: &[GIVE_UP] },
     Row { causes: &[Cause::Conflict], tools: &[], strategies: &[AGAIN, GIVE_UP] },
     Row { causes: &[Cause::CrossDevice], tools: &[], strategies: &[COPY, GIVE_UP] },
     Row { causes: &[Cause::Crash, Cause::Failed, Cause::Flaky], tools: &[], strategies: &[WAIT, GIVE_UP] },

@@ -14,6 +14,7 @@ use crate::workspace::change_set::{ChangeSet, LeftOut};
 use crate::workspace::error::{Conflict, WorkspaceError};
 use crate::workspace::layer::Root;
 use crate::workspace::path::Dir;
+use crate::workspace::persistence::AllowPersist;
 use crate::workspace::reading::{Act, Item, Reading, beneath};
 use crate::workspace::view::{View, kind, lookup};
 
@@ -26,6 +27,8 @@ pub struct RollBack {
     pub dry_run: bool,
     /// Overwrite what was changed since by somebody else. It is kept first, so that undoing the rollback brings it back.
     pub force: bool,
+    /// Refuse to leave behind what runs later outside, but for these. `None`: nobody looks, for a person has asked for it.
+    pub guard: Option<AllowPersist>,
 }
 
 /// What a rollback did, or would do.

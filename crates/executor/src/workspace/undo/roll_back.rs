@@ -81,14 +81,14 @@ impl Workspaces {
         if how.dry_run || way.is_empty() {
             return Ok(done);
         }
-        let readings: Vec<_> = way.readings.into_iter().map(|(_, reading)| reading).collect();
+        let mut readings: Vec<_> = way.readings.into_iter().map(|(_, reading)| reading).collect();
         let (started, asides) = (Instant::now(), self.shared.asides());
         // What was cut off half-way is not left so until others have ended.
         let ground = Ground { alone: !cut_off, ..self.shared.ground(&asides) };
         let mut board = self.shared.board();
         board.drain(&ground);
         let applied = loop {
-            if let Some(applied) = board.apply_staged(&staged, &readings, &ground, &name)? {
+            if let Some(applied) = board.apply_staged(&staged, &mut readings, how.guard.as_ref(), &ground, &name)? {
                 break applied;
             }
             let left = self.shared.patience.saturating_sub(started.elapsed());
