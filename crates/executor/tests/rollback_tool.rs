@@ -5,7 +5,7 @@ mod real_support;
 
 use std::fs;
 
-use agentic_executor::executor::Approval;
+use agentic_executor::executor::{Approval, Resume, ResumeError};
 use agentic_executor::planner::CommitPolicy;
 use agentic_executor::workspace::{AllowPersist, RollBack};
 use agentic_executor::{AgenticExecutor, Cause, Event, EventBody, ExecutionMode, PlanStep, RunId, ToolResult};
@@ -252,4 +252,21 @@ fn beside_parallel_steps_it_runs_alone_and_takes_back_what_was_applied() {
         position(&|body| matches!(body, EventBody::CallFinished { step: Some(step), .. } if step.as_str() == "slow"));
     let undo_began = position(&|body| matches!(body, EventBody::CallIntended { tool, .. } if tool == "rollback"));
     assert!(slow_ended < undo_began, "it waits until nothing else runs");
+}
+
+#[test]
+fn a_run_with_a_rollback_in_it_goes_on() {
+    let real = Real::new();
+    fs::write(real.config.workspace.join("a"), "0").unwrap();
+    let ran = real.run([shell("one", "printf 1 > a"), rollback(json!({})), shell("last", "test -e ready && cat a")]);
+    assert!(!ran.result.success);
+    let run = &ran.result.run_id;
+    fs::write(real.config.workspace.join("a"), "2").unwrap();
+    let refused = ran.executor.resume(run, &Resume::default()).unwrap_err();
+    assert!(matches!(&refused, ResumeError::Changed { changed, .. } if changed.len() == 1), "{refused}");
+    fs::write(real.config.workspace.join("a"), "0").unwrap();
+    fs::write(real.config.workspace.join("ready"), "").unwrap();
+    let result = ran.executor.resume(run, &Resume::default()).unwrap();
+    assert!(result.success, "{}", result.summary());
+    assert_eq!(result.steps.last().unwrap().result.as_ref().unwrap().output, "0");
 }

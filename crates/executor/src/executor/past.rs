@@ -136,6 +136,9 @@ impl Past {
                     let Some((one, params, attempt)) = open.remove(call) else { continue };
                     let changed = changes.as_ref().is_some_and(|set| !set.changes.is_empty());
                     past.layers.extend(one.layer.clone().filter(|_| changed));
+                    if one.tool == super::roll_back::NAME {
+                        past.layers.extend(super::roll_back::layer_made(metadata));
+                    }
                     let Some(step) = step else { continue };
                     let result = ToolResult {
                         status: *status,

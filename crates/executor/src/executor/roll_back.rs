@@ -17,7 +17,7 @@ use crate::workspace::{
 };
 
 /// The tool's name in the journal of a rollback.
-const NAME: &str = "rollback";
+pub(super) const NAME: &str = "rollback";
 /// The member of its result's metadata that names the layer: a short one, which the journal keeps as it is.
 const LAYER: &str = "rollback_layer";
 
@@ -141,9 +141,7 @@ fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
                 rollbacks.insert(call.clone());
             }
             EventBody::CallFinished { call, step, changes: None, metadata, .. } if rollbacks.contains(call) => {
-                if let Some(layer) = metadata.get(LAYER).and_then(Value::as_str) {
-                    layers.push((index, step.clone(), layer.to_owned()));
-                }
+                layers.extend(layer_made(metadata).map(|layer| (index, step.clone(), layer)));
             }
             EventBody::LayerNotApplied { layer, .. } => layers.retain(|(.., known)| known != layer),
             EventBody::RunResumed { lost, .. } => layers.retain(|(.., known)| !lost.contains(known)),
@@ -208,6 +206,11 @@ impl AgenticExecutor {
             None => Err(RollBackError::NotMade(result.error.unwrap_or_default())),
         }
     }
+}
+
+/// The layer that a call of [`NAME`] made, by its result's metadata.
+pub(super) fn layer_made(metadata: &Map<String, Value>) -> Option<String> {
+    metadata.get(LAYER).and_then(Value::as_str).map(str::to_owned)
 }
 
 /// The result of a rollback that was made: the journal finds its layer in it.
