@@ -1,5 +1,6 @@
 //! Keeps what undo keeps within bounds: after a run, once an hour, so that nobody has to remember it.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, SystemTime};
 
 use super::AgenticExecutor;
@@ -45,7 +46,8 @@ impl AgenticExecutor {
         let mark = undo.join("collected");
         let last = mark.metadata().and_then(|found| found.modified());
         let recent = last.is_ok_and(|last| SystemTime::now().duration_since(last).is_ok_and(|age| age < OFTEN));
-        if !recent && std::fs::write(&mark, []).is_ok() {
+        let touch = || std::fs::File::options().create(true).write(true).truncate(true).mode(0o600).open(&mark);
+        if !recent && touch().is_ok() {
             let _ = self.collect(MOST_KEPT, false);
         }
     }
