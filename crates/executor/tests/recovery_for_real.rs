@@ -91,7 +91,7 @@ fn a_missing_command_is_replaced_by_one_that_does_the_same() {
             .iter()
             .any(|folder| std::path::Path::new(folder).join(missing).exists())
         {
-            eprintln!("SKIP: this host has a {missing} among the system's programs");
+            agentic_testkit::report_skip(&format!("this host has a {missing} among the system's programs"));
             continue;
         }
         let ran = real.run([shell("a", format!("{missing} -q"))]);

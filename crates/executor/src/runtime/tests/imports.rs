@@ -73,7 +73,7 @@ fn run_from(
     let mut child = match child {
         Ok(child) => child,
         Err(error) => {
-            println!("SKIP: no python3 on PATH ({error})");
+            agentic_testkit::report_skip(&format!("no python3 on PATH ({error})"));
             return None;
         }
     };

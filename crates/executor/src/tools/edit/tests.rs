@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 
+use agentic_testkit::skip;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -121,8 +122,7 @@ fn a_write_that_fails_puts_the_others_back() {
     assert!(!folder.path().join("new").exists());
     // The same through the disk's own refusal, after the first file was written.
     if rustix::process::geteuid().is_root() {
-        println!("SKIP: root is refused no write by permission bits");
-        return;
+        skip!("root is refused no write by permission bits");
     }
     let locked = folder.put("locked", b"two");
     std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o444)).unwrap();
