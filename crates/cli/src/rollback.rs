@@ -30,7 +30,7 @@ pub(crate) fn run(args: &RollbackArgs) -> Result<ExitCode> {
         only: args.paths.iter().map(|path| plain_path(&here.join(path))).collect(),
         dry_run: args.dry_run,
         force: args.force,
-        guard: None,
+        ..RollBack::default()
     };
     let engine = Engine::new(&settings, Parts { journal: true, ..Parts::default() })?;
     let rolled = engine.roll_back(&first.run, args.to.as_deref(), &how)?;

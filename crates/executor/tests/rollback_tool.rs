@@ -270,3 +270,33 @@ fn a_run_with_a_rollback_in_it_goes_on() {
     assert!(result.success, "{}", result.summary());
     assert_eq!(result.steps.last().unwrap().result.as_ref().unwrap().output, "0");
 }
+
+/// Killed after the files went back and before the journal had the outcome.
+#[test]
+fn a_rollback_without_an_outcome_is_taken_back_and_made_again_when_the_run_goes_on() {
+    let real = Real::new();
+    fs::write(real.config.workspace.join("a"), "0").unwrap();
+    let ran = real.run([shell("one", "printf 1 > a"), rollback(json!({})), shell("last", "cat a")]);
+    assert!(ran.result.success, "{}", ran.result.summary());
+    let journal = ran.executor.journal();
+    let events = journal.events(&ran.result.run_id).unwrap();
+    let intended = |event: &Event| matches!(&event.body, EventBody::CallIntended { tool, .. } if tool == "rollback");
+    let intent = events.iter().position(intended).unwrap();
+    let EventBody::CallIntended { layer: Some(layer), .. } = &events[intent].body else { panic!("it names its layer") };
+    let order = |layer: &String| ran.executor.workspaces().records().find(layer).unwrap().map(|record| record.order);
+    assert!(order(layer).is_some(), "and that is the layer's name");
+    let cut_off = RunId::new();
+    for event in &events[..=intent] {
+        journal.append(&Event { run: cut_off.clone(), ..event.clone() }).unwrap();
+    }
+    journal.flush().unwrap();
+    let result = ran.executor.resume(&cut_off, &Resume::default()).unwrap();
+    assert!(result.success, "{}", result.summary());
+    assert_eq!(result.steps.last().unwrap().result.as_ref().unwrap().output, "0");
+    let again = journal.events(&cut_off).unwrap();
+    let taken_back = again.iter().find_map(|event| match &event.body {
+        EventBody::RunResumed { taken_back, .. } => Some(taken_back.clone()),
+        _ => None,
+    });
+    assert_eq!(taken_back.unwrap(), [layer.clone()]);
+}

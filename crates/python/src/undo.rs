@@ -124,7 +124,7 @@ pub(crate) fn roll_back<'py>(
         only: paths.iter().map(|path| plain_path(&here.join(path))).collect(),
         dry_run: member("dry_run")?.extract()?,
         force: member("force")?.extract()?,
-        guard: None,
+        ..RollBack::default()
     };
     let cancel = cancel.map_or_else(Request::new, |cancel| cancel.get().request());
     let listeners = Listeners::new(on_step.map(Arc::new), on_event.map(Arc::new), prompt.map(Arc::new));

@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 use super::approval::{Action, Answer, Asking};
 use super::late::{Inside, Kept};
 use super::record::Recorder;
+use super::roll_back::layer_of_call;
 use super::undoing::Undoing;
 use super::{AgenticExecutor, expectation, lock};
 use crate::cancel::Cancel;
@@ -181,7 +182,7 @@ impl Door<'_> {
             tool: call.tool.clone(),
             params_hash: params_hash(&call.params),
             params: call.params.clone(),
-            layer: attempt.name(),
+            layer: attempt.name().or_else(|| layer_of_call(&call.tool, &call.id)),
             idempotency,
         };
         if let Err(error) = self.recorder.record(intended) {
@@ -200,7 +201,7 @@ impl Door<'_> {
             timeout: request.step.timeout,
             memory: request.memory,
             on_output: self.observer(request.step, &call.id),
-            undo: Some(&Undoing { door: self, step: request.step }),
+            undo: Some(&Undoing { door: self, step: request.step, call: &call.id }),
         };
         let inside = Inside::call();
         let result = match catch_unwind(AssertUnwindSafe(|| tool.execute(call, &context))) {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::call::workspace_failure;
 use super::{AgenticExecutor, lock, one_step};
-use crate::id::{RunId, StepId};
+use crate::id::{CallId, RunId, StepId};
 use crate::journal::{Event, EventBody, JournalError};
 use crate::planner::{OnFailure, PlanStep, RetryPolicy};
 use crate::tools::{Access, Idempotency, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
@@ -130,15 +130,15 @@ fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
     let mut layers: Vec<(usize, Option<StepId>, String)> = Vec::new();
     for (index, event) in events.iter().enumerate() {
         match &event.body {
+            // What it changed is known when it ends. What another tool says in its result is no layer.
+            EventBody::CallIntended { call, tool, .. } if tool == NAME => {
+                rollbacks.insert(call.clone());
+            }
             EventBody::CallIntended { call, layer: Some(layer), .. } => {
                 of_calls.insert(call.clone(), layer.clone());
             }
             EventBody::CallFinished { call, step, changes: Some(changes), .. } if !changes.changes.is_empty() => {
                 layers.extend(of_calls.remove(call).map(|layer| (index, step.clone(), layer)));
-            }
-            // A rollback has no layer before it knows what it changes. What another tool says in its result is no layer.
-            EventBody::CallIntended { call, tool, layer: None, .. } if tool == NAME => {
-                rollbacks.insert(call.clone());
             }
             EventBody::CallFinished { call, step, changes: None, metadata, .. } if rollbacks.contains(call) => {
                 layers.extend(layer_made(metadata).map(|layer| (index, step.clone(), layer)));
@@ -208,6 +208,12 @@ impl AgenticExecutor {
     }
 }
 
+/// The name of the layer that a call of [`NAME`] is to make: known before it does, so that the journal has it when the
+/// process ends in between.
+pub(super) fn layer_of_call(tool: &str, call: &CallId) -> Option<String> {
+    (tool == NAME).then(|| call.as_str().replace('-', ""))
+}
+
 /// The layer that a call of [`NAME`] made, by its result's metadata.
 pub(super) fn layer_made(metadata: &Map<String, Value>) -> Option<String> {
     metadata.get(LAYER).and_then(Value::as_str).map(str::to_owned)
@@ -246,8 +252,9 @@ impl Tool for Rollback {
             "required": ["run"],
         })
     }
-    fn execute(&self, _: &ToolCall, _: &ToolContext<'_>) -> ToolResult {
-        let outcome = self.workspaces.roll_back(&self.layers, &self.how);
+    fn execute(&self, call: &ToolCall, _: &ToolContext<'_>) -> ToolResult {
+        let how = RollBack { layer: layer_of_call(NAME, &call.id), ..self.how.clone() };
+        let outcome = self.workspaces.roll_back(&self.layers, &how);
         let result = match &outcome {
             Ok(done) => told(format!("{} paths are as they were", done.changes.changes.len()), done),
             Err(error) => workspace_failure("roll back", error),

@@ -6,8 +6,9 @@
 
 use super::approval::{Action, Answer};
 use super::call::{Door, workspace_failure};
-use super::roll_back::{RollBackError, layers_of, told, workspace_of};
+use super::roll_back::{NAME, RollBackError, layer_of_call, layers_of, told, workspace_of};
 use crate::cause::Cause;
+use crate::id::CallId;
 use crate::journal::{Event, EventBody, JournalError};
 use crate::planner::{CommitPolicy, PlanStep};
 use crate::tools::{RollbackArgs, ToolResult, Undo};
@@ -17,6 +18,7 @@ use crate::workspace::{RollBack, RolledBack, WorkspaceError, path_on_a_line, pat
 pub(super) struct Undoing<'a> {
     pub(super) door: &'a Door<'a>,
     pub(super) step: &'a PlanStep,
+    pub(super) call: &'a CallId,
 }
 
 impl Undo for Undoing<'_> {
@@ -79,6 +81,7 @@ impl Undoing<'_> {
             dry_run: true,
             force: asked.force,
             guard: Some(executor.config.sandbox.allow_persist.clone()),
+            layer: layer_of_call(NAME, self.call),
         };
         let failed = |error| Box::new(failure(&error));
         let planned = workspaces.roll_back(&layers, &how).map_err(failed)?;
@@ -119,10 +122,10 @@ impl Undoing<'_> {
         let executor = self.door.executor;
         let (approval, workspace) = (&executor.approval, &executor.config.workspace);
         let mut params = self.step.params.clone();
-        let asked_already = approval.judge("rollback", &params, workspace).action == Action::Ask;
+        let asked_already = approval.judge(NAME, &params, workspace).action == Action::Ask;
         let touched = planned.changes.changes.iter().map(|change| path_to_text(&change.path).into()).collect();
         params.insert("paths".to_owned(), serde_json::Value::Array(touched));
-        let judged = approval.judge("rollback", &params, workspace);
+        let judged = approval.judge(NAME, &params, workspace);
         let rule = judged.rule.map(|rule| format!(" (rule: {rule})")).unwrap_or_default();
         match judged.action {
             Action::Allow => Ok(()),

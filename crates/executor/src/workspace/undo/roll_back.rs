@@ -49,7 +49,7 @@ impl Workspaces {
         let mut paths: Vec<PathBuf> = records.iter().flat_map(|record| record.roots.clone()).collect();
         paths.sort();
         paths.dedup_by(|inner, outer| inner.starts_with(&*outer));
-        let name = uuid::Uuid::now_v7().simple().to_string();
+        let name = how.layer.clone().unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
         let place = Place(self.state().join("layers").join(&name));
         let mut staged = Vec::new();
         for (index, path) in paths.into_iter().enumerate() {
