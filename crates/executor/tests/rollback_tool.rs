@@ -298,5 +298,5 @@ fn a_rollback_without_an_outcome_is_taken_back_and_made_again_when_the_run_goes_
         EventBody::RunResumed { taken_back, .. } => Some(taken_back.clone()),
         _ => None,
     });
-    assert_eq!(taken_back.unwrap(), [layer.clone()]);
+    assert_eq!(taken_back.unwrap(), std::slice::from_ref(layer));
 }
