@@ -347,8 +347,10 @@ fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capt
     let mut usage = Usage { wall: run.began.elapsed(), ..Usage::default() };
     let mut limits_hit = Vec::new();
     let mut verdict = state.verdict;
-    if let Some(Report::Reaped { user, system, peak, .. }) = reaped {
+    let mut nest_status = None;
+    if let Some(Report::Reaped { status, user, system, peak }) = reaped {
         (usage.user, usage.system, usage.peak_memory) = (user, system, peak);
+        nest_status = Some(status);
     }
     if let Some(ended) = &state.ended {
         (usage.user, usage.system) = (ended.user, ended.system);
@@ -392,7 +394,13 @@ fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capt
         }
         (false, None, Some(ended)) => ExitReason::Exited(libc::WEXITSTATUS(ended.status)),
         (false, None, None) => {
-            return Err(Error::Spawner("the nest init was ended from outside before it could say why".into()));
+            let how = match nest_status {
+                Some(status) if libc::WIFSIGNALED(status) => format!("by signal {}", libc::WTERMSIG(status)),
+                Some(status) => format!("with exit status {}", libc::WEXITSTATUS(status)),
+                None => "with its spawner".to_owned(),
+            };
+            let text = format!("the nest init was ended from outside before it could say why ({how})");
+            return Err(Error::Spawner(text));
         }
     };
     if reason == ExitReason::TimedOut && verdict.is_none() {
