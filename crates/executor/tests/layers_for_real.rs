@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use agentic_executor::executor::{ExecutionMode, StopReason};
 use agentic_executor::planner::OnFailure;
 use agentic_executor::tools::{FileReadTool, FileWriteTool, SearchTool};
-use agentic_executor::workspace::Backend;
+use agentic_executor::workspace::{Backend, RollBack};
 use agentic_executor::{Cause, EventBody, PlanStep, StepStatus, ToolRegistry};
 use agentic_testkit::skip;
 use real_support::{Real, bash, has_python, shell};
@@ -34,6 +34,21 @@ fn forty_parallel_steps_land_each_in_its_own_file() {
 fn together(real: &Real, me: &str, count: usize) -> String {
     let outside = real.outside.path().display();
     format!(": > {outside}/{me}; while [ $(ls {outside} | wc -l) -lt {count} ]; do sleep 0.02; done; echo {me} >> f")
+}
+
+#[test]
+fn parallel_steps_that_make_one_folder_are_taken_back() {
+    let real = Real::new();
+    let outside = real.outside.path().display().to_string();
+    // One of them has nothing else to do: when its layer is applied the folder is there.
+    let meet = format!("while [ $(ls {outside} | wc -l) -lt 2 ]; do sleep 0.02; done");
+    let steps = [("a", "echo a > a"), ("b", "true")]
+        .map(|(me, also)| shell(me, format!("mkdir made; {also}; : > {outside}/{me}; {meet}")));
+    let ran = real.run_with(real.builder().mode(ExecutionMode::Parallel), steps);
+    assert!(ran.result.success && ran.taken().is_empty(), "{}", ran.result.summary());
+    assert!(real.workspace.exists("made") && real.read("a") == "a\n");
+    ran.executor.roll_back(&ran.result.run_id, None, &RollBack::default()).unwrap();
+    assert!(real.workspace.tree().is_empty(), "{:?}", real.workspace.tree());
 }
 
 #[test]

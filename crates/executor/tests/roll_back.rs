@@ -277,6 +277,147 @@ fn differences_are_told_as_text_where_they_are_text() {
     assert_eq!(told(&layer).iter().find(|one| one.path.ends_with("new")).unwrap().bytes, Bytes::Unknown);
 }
 
+fn inode(world: &World, path: &str) -> u64 {
+    world.root.join(path).metadata().unwrap().ino()
+}
+
+#[test]
+fn a_file_that_was_written_in_place_goes_back_under_all_of_its_names() {
+    let world = world();
+    world.put("one", "old");
+    fs::hard_link(world.root.join("one"), world.root.join("two")).unwrap();
+    let before = seen(&world.root);
+    let written = step(&world, |root| fs::write(root.join("one"), "new").unwrap());
+    assert_eq!(world.read("two"), "new", "the control: it is one file");
+    let removed = step(&world, |root| clear(&root.join("two")));
+    // What the second name was before it was removed is not what it was before the first step.
+    back(&world, &[&written, &removed]);
+    assert_eq!(seen(&world.root), before);
+    // The same with permission bits, which are those of all names.
+    let world = self::world();
+    world.put("one", "old");
+    fs::hard_link(world.root.join("one"), world.root.join("two")).unwrap();
+    let before = seen(&world.root);
+    let set = step(&world, |root| fs::set_permissions(root.join("one"), fs::Permissions::from_mode(0o600)).unwrap());
+    let removed = step(&world, |root| clear(&root.join("two")));
+    back(&world, &[&set, &removed]);
+    assert_eq!(seen(&world.root), before);
+}
+
+#[test]
+fn one_name_is_written_and_another_is_given_bits_or_removed_in_one_step() {
+    type Do = fn(&Path);
+    let bits: Do = |root| fs::set_permissions(root.join("two"), fs::Permissions::from_mode(0o600)).unwrap();
+    let both: Do = |root| {
+        for name in ["one", "two"] {
+            fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+    };
+    let gone: Do = |root| clear(&root.join("two"));
+    let other: Do = |root| {
+        clear(&root.join("two"));
+        fs::create_dir(root.join("two")).unwrap();
+    };
+    for act in [bits, both, gone, other] {
+        for write in ["one", "three"] {
+            let world = world();
+            world.put("one", "old");
+            for name in ["two", "three"] {
+                fs::hard_link(world.root.join("one"), world.root.join(name)).unwrap();
+            }
+            let before = seen(&world.root);
+            let layer = step(&world, |root| {
+                fs::write(root.join(write), "new").unwrap();
+                act(root);
+            });
+            assert_eq!((world.read("one").as_str(), inode(&world, "one")), ("new", inode(&world, "three")));
+            let after = seen(&world.root);
+            let done = back(&world, &[&layer]);
+            assert_eq!(seen(&world.root), before);
+            assert_eq!(inode(&world, "one"), inode(&world, "three"), "what stayed is one file still");
+            back(&world, &[&done.layer.unwrap()]);
+            assert_eq!(seen(&world.root), after);
+            world.assert_clean();
+        }
+    }
+}
+
+#[test]
+fn attributes_go_back_whether_bytes_changed_or_not() {
+    use rustix::fs::{XattrFlags, getxattr, removexattr, setxattr};
+    let set = |path: PathBuf, value: &str| setxattr(&path, "user.note", value.as_bytes(), XattrFlags::empty());
+    let world = world();
+    for name in ["set", "removed", "written", "linked"] {
+        world.put(name, "old");
+    }
+    fs::hard_link(world.root.join("linked"), world.root.join("second")).unwrap();
+    for name in ["removed", "written", "linked"] {
+        if set(world.root.join(name), "old").is_err() {
+            agentic_testkit::skip!("this file system keeps no attributes");
+        }
+    }
+    let note = |name: &str| {
+        let mut value = [0; 16];
+        getxattr(world.root.join(name), "user.note", &mut value).ok().map(|length| value[..length].to_vec())
+    };
+    let notes = || ["set", "removed", "written", "linked", "second"].map(note);
+    let before = notes();
+    let layer = step(&world, |root| {
+        set(root.join("set"), "new").unwrap();
+        removexattr(root.join("removed"), "user.note").unwrap();
+        fs::write(root.join("written"), "new").unwrap();
+        set(root.join("written"), "new").unwrap();
+        fs::write(root.join("linked"), "new").unwrap();
+        removexattr(root.join("linked"), "user.note").unwrap();
+    });
+    let new = Some(b"new".to_vec());
+    assert_eq!(notes(), [new.clone(), None, new, None, None], "the control");
+    let after = notes();
+    let done = back(&world, &[&layer]);
+    assert_eq!(notes(), before);
+    back(&world, &[&done.layer.unwrap()]);
+    assert_eq!(notes(), after);
+}
+
+#[test]
+fn two_files_that_a_step_made_one_are_two_again() {
+    let world = world();
+    world.put("one", "alike");
+    world.put("two", "alike");
+    let at = |seconds| std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    for (name, seconds) in [("one", 1_000_000_000), ("two", 1_000_000_001)] {
+        fs::File::open(world.root.join(name)).unwrap().set_modified(at(seconds)).unwrap();
+    }
+    let before = seen(&world.root);
+    let layer = step(&world, |root| {
+        for name in ["one", "two"] {
+            clear(&root.join(name));
+        }
+        fs::write(root.join("one"), "of both").unwrap();
+        fs::hard_link(root.join("one"), root.join("two")).unwrap();
+    });
+    assert_eq!(inode(&world, "one"), inode(&world, "two"), "the control");
+    back(&world, &[&layer]);
+    assert_eq!(seen(&world.root), before);
+    assert_ne!(inode(&world, "one"), inode(&world, "two"));
+}
+
+#[test]
+fn a_file_in_the_place_of_a_folder_makes_way_only_by_force() {
+    let world = world();
+    world.put("tree/a/b", "old");
+    let layer = step(&world, |root| fs::write(root.join("tree/a/b"), "new").unwrap());
+    clear(&world.root.join("tree"));
+    world.put("tree", "somebody else's");
+    let error = with(&world, &[&layer], &RollBack::default()).unwrap_err();
+    assert!(matches!(error, WorkspaceError::ChangedSince(_)), "{error}");
+    assert_eq!(world.read("tree"), "somebody else's");
+    let done = with(&world, &[&layer], &RollBack { force: true, ..RollBack::default() }).unwrap();
+    assert_eq!(world.read("tree/a/b"), "old");
+    back(&world, &[&done.layer.unwrap()]);
+    assert_eq!(world.read("tree"), "somebody else's");
+}
+
 /// Numbers that look random; the same ones again with `AGENTIC_ROLL_BACK_SEED`.
 #[derive(Debug)]
 struct Random(u64);

@@ -119,6 +119,7 @@ pub(super) fn apply(
         staged: HashMap::new(),
         done: Vec::new(),
         touched: BTreeMap::new(),
+        stay: HashMap::new(),
         applied: Applied::default(),
     };
     match transaction.run() {
@@ -160,12 +161,48 @@ struct Temp {
 
 /// What was done, so that it can be undone and cleared.
 enum Done {
-    Made { part: usize, path: PathBuf, mode: u32, times: Stat },
-    Placed { part: usize, path: PathBuf, temp: Temp },
-    Exchanged { part: usize, path: PathBuf, temp: Temp, over: Identity },
-    MovedAside { part: usize, path: PathBuf, name: OsString, under: Vec<(PathBuf, Identity, bool)> },
-    Mode { file: OwnedFd, mode: u32, path: PathBuf },
-    Rewrote { file: File, original: ContentHash, mtime: Stat, path: PathBuf },
+    Made {
+        part: usize,
+        path: PathBuf,
+        mode: u32,
+        times: Stat,
+    },
+    Placed {
+        part: usize,
+        path: PathBuf,
+        temp: Temp,
+    },
+    Exchanged {
+        part: usize,
+        path: PathBuf,
+        temp: Temp,
+        over: Identity,
+    },
+    MovedAside {
+        part: usize,
+        path: PathBuf,
+        name: OsString,
+        under: Vec<(PathBuf, Identity, bool)>,
+    },
+    Mode {
+        file: OwnedFd,
+        mode: u32,
+        path: PathBuf,
+    },
+    /// `written`: as it was left; `None` when it could not be written to the end.
+    Rewrote {
+        file: File,
+        original: Original,
+        path: PathBuf,
+        written: Option<Identity>,
+    },
+}
+
+/// What a file was that is written in place.
+struct Original {
+    bytes: ContentHash,
+    attributes: Vec<(OsString, Vec<u8>)>,
+    stat: Stat,
 }
 
 struct Transaction<'a> {
@@ -177,6 +214,8 @@ struct Transaction<'a> {
     staged: HashMap<(usize, PathBuf), Temp>,
     done: Vec<Done>,
     touched: BTreeMap<(usize, PathBuf), ()>,
+    /// Files of several names that were changed where they are, as they were left: what their other names lead to now.
+    stay: HashMap<(u64, u64), Stat>,
     applied: Applied,
 }
 
@@ -289,6 +328,8 @@ impl Transaction<'_> {
                 set_mode(&file, mode).map_err(self.failed("set the mode of", part, path))?;
                 if kind(&now) == FileType::RegularFile {
                     self.applied.files.push((self.absolute(part, path), Identity::of(&now)));
+                    let left = rustix::fs::fstat(&file).map_err(self.failed("look at", part, path))?;
+                    self.stay.insert((now.st_dev, now.st_ino), left);
                 }
                 self.done.push(Done::Mode { file, mode: now.st_mode & 0o7777, path: self.absolute(part, path) });
             }
@@ -299,6 +340,7 @@ impl Transaction<'_> {
     /// Full identity, except where our own earlier operations of this transaction moved the ctime: other names of
     /// the same file, and folders we put names into.
     fn is_as_checked(&self, part: usize, path: &Path, checked: &Stat, now: &Stat) -> bool {
+        let checked = self.stay.get(&(checked.st_dev, checked.st_ino)).unwrap_or(checked);
         let identity = Identity::of(checked);
         if kind(checked) == FileType::Directory && self.touched.contains_key(&(part, path.to_owned())) {
             return identity.is_same_folder(now);
@@ -382,10 +424,11 @@ impl Transaction<'_> {
         if !checked.is_same_content(&seen) {
             return Err(self.conflict(part, path, "was changed meanwhile"));
         }
-        if agentic_sandbox::has_writer(&original).map_err(failed("lease"))? == Some(true) {
+        if settle::has_writer(&original).map_err(failed("lease"))? {
             return Err(self.conflict(part, path, "is open for writing in another program"));
         }
-        let hash = self.store.put_file(&original)?;
+        let bytes = self.store.put_file(&original)?;
+        let attributes = attributes::travelling(&original).map_err(failed("read the attributes of"))?;
         let write = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let file =
             open_for_write(open.as_fd(), Path::new(name), write, Mode::empty()).map_err(failed("open for writing"))?;
@@ -408,8 +451,16 @@ impl Transaction<'_> {
             Ok::<_, io::Error>(rustix::fs::fstat(&file)?)
         })();
         let outcome = outcome.map_err(failed("write in place"));
-        self.done.push(Done::Rewrote { file, original: hash, mtime: now, path: self.absolute(part, path) });
-        self.applied.files.push((self.absolute(part, path), Identity::of(&outcome?)));
+        let written = outcome.as_ref().ok().map(Identity::of);
+        self.done.push(Done::Rewrote {
+            file,
+            original: Original { bytes, attributes, stat: now },
+            path: self.absolute(part, path),
+            written,
+        });
+        let left = outcome?;
+        self.stay.insert((left.st_dev, left.st_ino), left);
+        self.applied.files.push((self.absolute(part, path), Identity::of(&left)));
         Ok(())
     }
 

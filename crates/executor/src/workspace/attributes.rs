@@ -39,8 +39,16 @@ pub(super) fn copy(from: impl AsFd, to: impl AsFd) -> io::Result<()> {
     set(&travelling(from)?, to)
 }
 
-/// Sets attributes on an open file. A file system that keeps none gets none.
+/// Makes these the attributes of an open file that travel. A file system that keeps none gets none.
 pub(super) fn set(attributes: &[(OsString, Vec<u8>)], to: impl AsFd) -> io::Result<()> {
+    for name in names(&to)?.iter().filter(|name| travels(name.as_bytes())) {
+        if !attributes.iter().any(|(wanted, _)| wanted == name) {
+            match rustix::fs::fremovexattr(to.as_fd(), name) {
+                Ok(()) | Err(Errno::NODATA) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
     for (name, value) in attributes {
         match rustix::fs::fsetxattr(to.as_fd(), name, value, XattrFlags::empty()) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
@@ -48,6 +56,15 @@ pub(super) fn set(attributes: &[(OsString, Vec<u8>)], to: impl AsFd) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// Whether an open file has these attributes; its file system may keep none.
+pub(super) fn are(attributes: &[(OsString, Vec<u8>)], file: impl AsFd) -> io::Result<bool> {
+    if travelling(&file)? == attributes {
+        return Ok(true);
+    }
+    let asked = rustix::fs::fgetxattr(file.as_fd(), "user.agentic", &mut [0_u8; 0][..]);
+    Ok(matches!(asked, Err(Errno::OPNOTSUPP)))
 }
 
 fn names(file: impl AsFd) -> io::Result<Vec<OsString>> {

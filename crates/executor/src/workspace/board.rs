@@ -418,9 +418,9 @@ impl Board {
         let parts = layers.iter().zip(&written).zip(&plans);
         let parts: Vec<_> =
             parts.map(|((layer, dir), plan)| Part { root: &layer.root.dir, layer: dir, plan }).collect();
-        // What is replaced is kept first, and on the disk before the first name changes.
+        // What is replaced is kept first, and on the disk before the first name changes. A layer that waited may have
+        // nothing left to do (another one made the same folder); it was told as changed, so it has a record.
         let record = undoable.then(|| capture(layer, &parts, ground.store)).transpose()?;
-        let record = record.filter(|record| !record.paths.is_empty());
         let pending = record.map(|record| ground.records.prepare(&record)).transpose()?;
         let mut applied = apply(&parts, Names::of(layer), ground.store, ground.watcher)?;
         if let Some(Err(error)) = pending.map(Pending::settle) {

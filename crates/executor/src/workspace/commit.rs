@@ -3,7 +3,7 @@
 //! Main type: [`Plan`], plain data that one function ([`super::apply::apply`]) executes. Every path is checked
 //! before the first is touched; what is decided here is verified again at the moment of the change.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,10 +24,10 @@ pub(super) enum Op {
     MakeDir { path: PathBuf, mode: u32, times: Stat },
     /// Put the layer's file or link where `over` is, or where nothing is.
     Put { path: PathBuf, upper: Stat, over: Option<Stat> },
-    /// Write the layer's bytes into a file that has several names.
-    Rewrite { path: PathBuf, upper: Stat, over: Stat },
-    /// Set permission bits.
-    Mode { path: PathBuf, mode: u32, over: Stat },
+    /// Write the layer's bytes into a file that has several names: all of these.
+    Rewrite { path: PathBuf, upper: Stat, over: Stat, names: Vec<PathBuf> },
+    /// Set permission bits, for every name of the file where it has several.
+    Mode { path: PathBuf, mode: u32, over: Stat, names: Vec<PathBuf> },
     /// Remove a file, link or whole folder.
     Delete { path: PathBuf, over: Stat, under: Vec<(PathBuf, Stat)> },
 }
@@ -226,8 +226,9 @@ impl Plan {
     pub(super) fn of(reading: &Reading, layer: &Dir, root: &Dir) -> Result<Self, WorkspaceError> {
         let inside = linked_inside(reading, root).map_err(WorkspaceError::io("look for links in", root.path()))?;
         let rewrites = rewrites(reading, layer, &inside)?;
+        let names = |over: &Stat| inside.get(&identity(over)).cloned().unwrap_or_default();
         let mut ops = Vec::new();
-        let mut last = Vec::new();
+        let (mut last, mut bits) = (Vec::new(), Vec::new());
         for (index, item) in reading.items.iter().enumerate() {
             let path = item.path.clone();
             match (&item.act, item.lower) {
@@ -238,12 +239,12 @@ impl Plan {
                 }
                 (Act::Put { upper, .. }, Some(over)) if rewrites.contains_key(&index) => {
                     if rewrites[&index] {
-                        last.push(Op::Rewrite { path, upper: *upper, over });
+                        last.push(Op::Rewrite { path, upper: *upper, over, names: names(&over) });
                     }
                 }
                 (Act::Put { upper, .. }, over) => ops.push(Op::Put { path, upper: *upper, over }),
-                (Act::Mode { mode, .. }, Some(over)) if !is_linked(&over) || inside.contains(&identity(&over)) => {
-                    last.push(Op::Mode { path, mode: *mode, over });
+                (Act::Mode { mode, .. }, Some(over)) if !is_linked(&over) || inside.contains_key(&identity(&over)) => {
+                    bits.push(Op::Mode { path, mode: *mode, over, names: names(&over) });
                 }
                 (Act::Mode { .. }, Some(over)) => {
                     // The permission bits are those of every name: this one gets a file of its own.
@@ -255,8 +256,10 @@ impl Plan {
                 (Act::Mode { .. } | Act::Delete { .. }, None) => {}
             }
         }
-        // Rewriting in place is the hardest to undo, so it comes when everything else stands.
+        // Rewriting in place is the hardest to undo, so it comes when everything else stands. It sets permission bits too:
+        // those that were set by way of another name count, so they come after it.
         ops.append(&mut last);
+        ops.append(&mut bits);
         Ok(Self { ops })
     }
 }
@@ -272,58 +275,61 @@ fn is_linked(stat: &Stat) -> bool {
 /// Entries that are looked at for further names of a file. Beyond it they count as lying elsewhere.
 const MOST_LOOKED_AT: usize = 500_000;
 
-/// The changed files with several names, all of which lie in the root. A name outside (package managers link what they
-/// install into a cache that every project shares) is not a step's to change.
-fn linked_inside(reading: &Reading, root: &Dir) -> io::Result<HashSet<(u64, u64)>> {
-    let mut names: HashMap<(u64, u64), u64> = HashMap::new();
+/// The changed files with several names, all of which lie in the root, and these names. A name outside (package managers
+/// link what they install into a cache that every project shares) is not a step's to change.
+fn linked_inside(reading: &Reading, root: &Dir) -> io::Result<HashMap<(u64, u64), Vec<PathBuf>>> {
+    let mut names: HashMap<(u64, u64), (u64, Vec<PathBuf>)> = HashMap::new();
     for item in &reading.items {
         if let (Act::Put { .. } | Act::Mode { .. }, Some(lower)) = (&item.act, &item.lower)
             && is_linked(lower)
         {
             #[allow(clippy::useless_conversion, reason = "the link count is narrower on other architectures")]
-            names.insert(identity(lower), lower.st_nlink.into());
+            names.insert(identity(lower), (lower.st_nlink.into(), Vec::new()));
         }
     }
-    let mut inside = HashSet::new();
+    let mut open_ones = names.len();
     let (mut next, mut left) = (vec![PathBuf::new()], MOST_LOOKED_AT);
-    while let Some(folder) = next.pop().filter(|_| inside.len() < names.len()) {
+    while let Some(folder) = next.pop().filter(|_| open_ones > 0) {
         // What cannot be listed, or is gone, holds no name that we know of.
         let Ok(open) = super::view::open_dir(root, &folder) else { continue };
         for entry in super::path::entries(&open)? {
             left = left.saturating_sub(1);
             if left == 0 {
-                return Ok(inside);
+                next.clear();
+                break;
             }
             match entry.kind {
                 FileKind::Dir => next.push(folder.join(&entry.name)),
                 FileKind::File => {
                     let Ok(stat) = super::resolve::stat_in(&open, &entry.name) else { continue };
-                    if let Some(more) = names.get_mut(&identity(&stat)) {
+                    if let Some((more, found)) = names.get_mut(&identity(&stat)) {
+                        found.push(folder.join(&entry.name));
                         *more = more.saturating_sub(1);
-                        if *more == 0 {
-                            inside.insert(identity(&stat));
-                        }
+                        open_ones -= usize::from(*more == 0);
                     }
                 }
                 _ => {}
             }
         }
     }
-    Ok(inside)
+    let whole = names.into_iter().filter(|(_, (more, _))| *more == 0);
+    Ok(whole.map(|(inode, (_, found))| (inode, found)).collect())
 }
 
 /// Which items are written in place because their file has several names: true for the one that is written, false
-/// for further names of the same file. Two names with different new bytes are two files from now on.
+/// for further names of the same file. Two names with different new bytes are two files from now on; of a layer that is
+/// filled by us it is known which were one.
 fn rewrites(
     reading: &Reading,
     layer: &Dir,
-    inside: &HashSet<(u64, u64)>,
+    inside: &HashMap<(u64, u64), Vec<PathBuf>>,
 ) -> Result<HashMap<usize, bool>, WorkspaceError> {
     let mut groups: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
     for (index, item) in reading.items.iter().enumerate() {
         if let (Act::Put { upper, .. }, Some(lower)) = (&item.act, &item.lower)
-            && inside.contains(&identity(lower))
+            && inside.contains_key(&identity(lower))
             && kind(upper) == FileType::RegularFile
+            && reading.in_place.as_ref().is_none_or(|known| known.contains(&item.path))
         {
             groups.entry((lower.st_dev, lower.st_ino)).or_default().push(index);
         }
@@ -331,7 +337,7 @@ fn rewrites(
     let mut rewrites = HashMap::new();
     for group in groups.into_values() {
         let mut hashes = Vec::new();
-        for index in group.iter().filter(|_| group.len() > 1) {
+        for index in group.iter().filter(|_| group.len() > 1 && reading.in_place.is_none()) {
             let path = &reading.items[*index].path;
             hashes.push(hash(layer, path).map_err(WorkspaceError::io("read the layer's", &layer.path().join(path)))?);
         }

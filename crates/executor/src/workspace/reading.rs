@@ -53,6 +53,9 @@ pub(super) struct Reading {
     pub(super) items: Vec<Item>,
     /// Relative paths that are never applied, with the reason.
     pub(super) left_out: Vec<(PathBuf, String)>,
+    /// In a layer that is filled by us: the paths whose files are the ones that get other bytes, in place where they have
+    /// several names. `None` for a step's layer, which does not tell.
+    pub(super) in_place: Option<BTreeSet<PathBuf>>,
 }
 
 /// What kind of layer is read.

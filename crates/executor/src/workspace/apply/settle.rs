@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
 
@@ -16,6 +17,23 @@ use crate::workspace::path::{FileKind, entries, sync_folder};
 use crate::workspace::resolve::{open_beneath, open_for_write};
 use crate::workspace::stamp::Identity;
 use crate::workspace::view::{kind, lookup};
+
+/// How often a file that looks open for writing is looked at again, and how long is waited first; each wait is twice the
+/// one before. Some 30 ms in all.
+const LOOKS: u32 = 5;
+const FIRST_WAIT: Duration = Duration::from_millis(1);
+
+/// Whether another program has the file open for writing; where nobody can say, it counts as closed. A program that is
+/// being started holds a copy of every descriptor of its parent between fork and exec: that passes by itself.
+pub(super) fn has_writer(file: &File) -> io::Result<bool> {
+    for look in 0..LOOKS {
+        if agentic_sandbox::has_writer(file)? != Some(true) {
+            return Ok(false);
+        }
+        std::thread::sleep(FIRST_WAIT * 2_u32.pow(look));
+    }
+    Ok(agentic_sandbox::has_writer(file)? == Some(true))
+}
 
 impl Transaction<'_> {
     /// Whether everything that was displaced is still what was checked, with nobody writing into it.
@@ -71,12 +89,15 @@ impl Transaction<'_> {
         let changed = || self.conflict(part, path, "was written to while the step's change was applied");
         let now = stat_now(folder, name).map_err(self.failed("look at the original of", part, path))?;
         let Some(now) = now else { return Err(changed()) };
+        // One name of a file that was written in place under another: it lives on there, with whatever is written to it.
+        if self.stay.contains_key(&(now.st_dev, now.st_ino)) {
+            return Ok(());
+        }
         if kind(&now) == FileType::RegularFile {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
             match open_for_write(folder.as_fd(), Path::new(name), flags, Mode::empty()) {
                 Ok(file) => {
-                    let writer = agentic_sandbox::has_writer(&File::from(file));
-                    if writer.map_err(self.failed("lease", part, path))? == Some(true) {
+                    if has_writer(&File::from(file)).map_err(self.failed("lease", part, path))? {
                         return Err(self.conflict(part, path, "is open for writing in another program"));
                     }
                 }

@@ -7,7 +7,8 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::{Done, Temp, Transaction, set_mode, split};
+use super::{Done, Original, Temp, Transaction, set_mode, split};
+use crate::workspace::attributes;
 use crate::workspace::copy::{set_times, stat_now};
 use crate::workspace::error::WorkspaceError;
 use crate::workspace::path::sync_folder;
@@ -72,18 +73,27 @@ impl Transaction<'_> {
             }
             Done::Mode { file, mode, path } => set_mode(&file, mode)
                 .map_err(|error| format!("the mode of {} is not {mode:o} again: {error}", path.display())),
-            Done::Rewrote { mut file, original, mtime, path } => {
+            Done::Rewrote { mut file, original: Original { bytes, attributes, stat }, path, written } => {
+                let now = rustix::fs::fstat(&file);
+                if let (Some(written), Ok(now)) = (written, now)
+                    && !written.is_same_content(&now)
+                {
+                    return Err(format!(
+                        "{} was written to by somebody else and stays; what was there before is store entry {bytes}",
+                        path.display()
+                    ));
+                }
                 let outcome = (|| {
                     file.set_len(0).map_err(WorkspaceError::io("empty", &path))?;
                     file.rewind().map_err(WorkspaceError::io("rewind", &path))?;
-                    self.store.copy(&original, &mut file)?;
-                    rustix::fs::fchmod(&file, Mode::from(mtime.st_mode & 0o7777))
+                    self.store.copy(&bytes, &mut file)?;
+                    attributes::set(&attributes, &file).map_err(WorkspaceError::io("set the attributes of", &path))?;
+                    rustix::fs::fchmod(&file, Mode::from(stat.st_mode & 0o7777))
                         .map_err(WorkspaceError::io("set the mode of", &path))?;
-                    set_times(&file, &mtime).map_err(WorkspaceError::io("set the times of", &path))?;
+                    set_times(&file, &stat).map_err(WorkspaceError::io("set the times of", &path))?;
                     file.sync_all().map_err(WorkspaceError::io("sync", &path))
                 })();
-                outcome
-                    .map_err(|error| format!("the original of {} is store entry {original}: {error}", path.display()))
+                outcome.map_err(|error| format!("the original of {} is store entry {bytes}: {error}", path.display()))
             }
         }
     }

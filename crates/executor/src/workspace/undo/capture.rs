@@ -1,13 +1,13 @@
 //! Before a plan is executed: what each of its paths is and becomes, with the bytes that would be lost in the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
-use super::record::{Kept, Record, State, VERSION, attributes_of, hash_of};
+use super::record::{Kept, Record, State, VERSION, attributes_of, hash_file, open_file};
 use crate::workspace::apply::Part;
 use crate::workspace::commit::Op;
 use crate::workspace::error::{Conflict, WorkspaceError};
@@ -23,7 +23,7 @@ pub(in crate::workspace) fn capture(layer: &str, parts: &[Part<'_>], store: &Sto
     let mut batch = store.batch()?;
     let mut paths: BTreeMap<PathBuf, Kept> = BTreeMap::new();
     for part in parts {
-        let mut capture = Capture { part, batch: &mut batch, paths: &mut paths };
+        let mut capture = Capture { part, batch: &mut batch, paths: &mut paths, stay: BTreeSet::new() };
         for op in &part.plan.ops {
             capture.op(op)?;
         }
@@ -42,6 +42,8 @@ struct Capture<'a, 'b> {
     part: &'a Part<'b>,
     batch: &'a mut Batch,
     paths: &'a mut BTreeMap<PathBuf, Kept>,
+    /// Names of files that are written or given other bits where they are.
+    stay: BTreeSet<PathBuf>,
 }
 
 impl Capture<'_, '_> {
@@ -55,18 +57,18 @@ impl Capture<'_, '_> {
                 let after = self.placed(path, upper)?;
                 self.note(path, before.zip(over.as_ref()), Some(after));
             }
-            Op::Rewrite { path, upper, over } => {
+            Op::Rewrite { path, upper, over, names } => {
                 let before = self.original(path, over)?;
                 let after = self.placed(path, upper)?;
-                self.note(path, Some((before, over)), Some(after)).in_place = true;
+                self.names(path, names, &before, over, &after, true);
             }
-            Op::Mode { path, mode, over } => {
+            Op::Mode { path, mode, over, names } => {
                 // As it will be set: set-id bits that are there stay.
                 let mut after = *over;
                 after.st_mode = over.st_mode & !0o1777 | mode;
                 let state = |stat: &Stat| State::other(stat, || self.part.root.read_link(path));
                 let (before, after) = (self.looked_at(path, state(over))?, self.looked_at(path, state(&after))?);
-                self.note(path, Some((before, over)), Some(after));
+                self.names(path, names, &before, over, &after, false);
             }
             Op::Delete { path, over, under } => {
                 for (path, over) in std::iter::once((path, over)).chain(under.iter().map(|(path, over)| (path, over))) {
@@ -87,6 +89,33 @@ impl Capture<'_, '_> {
         }
         kept.after = after;
         kept
+    }
+    /// A file that stays and becomes another: under every name that it has. A name that is removed or becomes a file of
+    /// its own was noted before, for that comes first.
+    fn names(&mut self, path: &Path, names: &[PathBuf], before: &State, over: &Stat, after: &State, in_place: bool) {
+        let inode = (over.st_dev, over.st_ino);
+        let others = names.iter().filter(|name| *name != path).map(PathBuf::as_path);
+        for name in std::iter::once(path).chain(others) {
+            let whole = self.part.root.path().join(name);
+            match self.paths.get_mut(&whole) {
+                // Written and then given other bits, or the other way round, by way of two of its names.
+                Some(known) if known.inode == Some(inode) && self.stay.contains(&whole) => {
+                    known.in_place |= in_place;
+                    known.after = Some(match &known.after {
+                        Some(was) if !in_place => was.with_mode_of(after),
+                        _ => after.clone(),
+                    });
+                    if in_place {
+                        known.before = Some(before.clone());
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    self.note(name, Some((before.clone(), over)), Some(after.clone())).in_place = in_place;
+                    self.stay.insert(whole);
+                }
+            }
+        }
     }
     /// What is there now, its bytes put into the store.
     fn original(&mut self, path: &Path, over: &Stat) -> Result<State, WorkspaceError> {
@@ -119,7 +148,12 @@ impl Capture<'_, '_> {
         if kind(&stat) != FileType::RegularFile {
             return State::other(&stat, || layer.read_link(path)).map_err(failed());
         }
-        Ok(State::file(&stat, hash_of(layer, path).map_err(failed())?, &[]))
+        let read = || -> io::Result<_> {
+            let Some(file) = open_file(layer, path)? else { return Ok((None, Vec::new())) };
+            Ok((hash_file(&file)?, attributes_of(&file)?))
+        };
+        let (hash, attributes) = read().map_err(failed())?;
+        Ok(State::file(&stat, hash, &attributes))
     }
     fn looked_at<T>(&self, path: &Path, result: io::Result<T>) -> Result<T, WorkspaceError> {
         result.map_err(WorkspaceError::io("keep the original of", &self.part.root.path().join(path)))

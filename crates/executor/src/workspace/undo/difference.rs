@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
-use super::record::{Record, State, hash_of};
+use super::record::{Record, State, hash_file, open_file};
 use super::records::Records;
 use crate::workspace::change_set::{ChangeKind, as_text};
 use crate::workspace::error::WorkspaceError;
@@ -149,7 +149,8 @@ fn found(
     };
     let Ok(root) = Dir::open_root(root) else { return Ok(None) };
     let failed = WorkspaceError::io("read", path);
-    if hash_of(&root, rest).map_err(failed)?.as_ref() != Some(hash) {
+    let found = open_file(&root, rest).and_then(|file| file.map_or(Ok(None), |file| hash_file(&file)));
+    if found.map_err(failed)?.as_ref() != Some(hash) {
         return Ok(None);
     }
     let bytes = root.read(rest, LONGEST_TEXT).map_err(WorkspaceError::io("read", path))?;

@@ -115,6 +115,14 @@ impl State {
             other => Self::Lost { why: format!("{} cannot be put back", FileKind::of(other)) },
         })
     }
+    /// The same with the permission bits of another.
+    pub(super) fn with_mode_of(&self, other: &Self) -> Self {
+        let mut with = self.clone();
+        if let (Self::File { mode, .. }, Self::File { mode: bits, .. }) = (&mut with, other) {
+            *mode = *bits;
+        }
+        with
+    }
     /// The attributes, to be set.
     pub(super) fn attributes(&self) -> Vec<(std::ffi::OsString, Vec<u8>)> {
         let Self::File { attributes, .. } = self else { return Vec::new() };
@@ -122,7 +130,14 @@ impl State {
         let one = |(name, value): (&String, &String)| Some((bytes(name)?, bytes(value)?.into_vec()));
         attributes.iter().filter_map(one).collect()
     }
-    /// Whether the path beneath `root` is this now: kind, permission bits, and bytes or link text. Times do not count.
+    /// Whether the path beneath `root` is a file with these bytes and attributes now.
+    pub(super) fn has_bytes(&self, root: &Dir, path: &Path) -> io::Result<bool> {
+        let Self::File { hash: Some(hash), .. } = self else { return Ok(false) };
+        let Some(file) = open_file(root, path)? else { return Ok(false) };
+        Ok(hash_file(&file)?.as_ref() == Some(hash) && attributes::are(&self.attributes(), &file)?)
+    }
+    /// Whether the path beneath `root` is this now: kind, permission bits, and bytes with attributes or link text. Times do
+    /// not count.
     pub(super) fn holds(&self, root: &Dir, path: &Path) -> io::Result<bool> {
         let Some(stat) = lookup(root, path)? else { return Ok(false) };
         Ok(match self {
@@ -137,7 +152,7 @@ impl State {
                     && match hash {
                         None => true,
                         Some(_) if u64::try_from(stat.st_size).ok() != Some(*size) => false,
-                        Some(hash) => hash_of(root, path)?.as_ref() == Some(hash),
+                        Some(_) => self.has_bytes(root, path)?,
                     }
             }
             Self::Lost { .. } => false,
@@ -145,8 +160,8 @@ impl State {
     }
 }
 
-/// The hash of a regular file's bytes; `None` for a file that may not be read, or is none any more.
-pub(super) fn hash_of(root: &Dir, path: &Path) -> io::Result<Option<ContentHash>> {
+/// A regular file, open for reading; `None` for one that may not be read, or is none any more.
+pub(super) fn open_file(root: &Dir, path: &Path) -> io::Result<Option<std::fs::File>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
     let file = match open_beneath(root.fd(), path, flags, Mode::empty()) {
         Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound) => {
@@ -154,9 +169,11 @@ pub(super) fn hash_of(root: &Dir, path: &Path) -> io::Result<Option<ContentHash>
         }
         other => std::fs::File::from(other?),
     };
-    if !file.metadata()?.is_file() {
-        return Ok(None);
-    }
+    Ok(Some(file).filter(|file| file.metadata().is_ok_and(|found| found.is_file())))
+}
+
+/// The hash of an open file's bytes.
+pub(super) fn hash_file(file: &std::fs::File) -> io::Result<Option<ContentHash>> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(ContentHash::try_from(hasher.finalize().to_hex().to_string()).ok())

@@ -1,7 +1,7 @@
 //! The way back: joins records, compares the folders with what they left there, and finds what is to be done.
 //! `stage.rs` writes what goes back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Stat};
 use serde::Serialize;
 
-use super::record::{Record, State, hash_of};
+use super::record::{Record, State};
 use crate::workspace::change_set::{ChangeSet, LeftOut};
 use crate::workspace::error::{Conflict, WorkspaceError};
 use crate::workspace::layer::Root;
@@ -93,13 +93,8 @@ impl Target {
     }
     fn take_bytes(&mut self, from: usize, to: usize) {
         let Some(known @ State::File { hash: Some(_), .. }) = self.states[from].clone() else { return };
-        if let Some(State::File { hash: None, mode, .. }) = &self.states[to] {
-            let mode = *mode;
-            let mut with = known;
-            if let State::File { mode: bits, .. } = &mut with {
-                *bits = mode;
-            }
-            self.states[to] = Some(with);
+        if let Some(bits @ State::File { hash: None, .. }) = &self.states[to] {
+            self.states[to] = Some(known.with_mode_of(bits));
         }
     }
 }
@@ -158,9 +153,18 @@ impl Way {
         let mut way = Self::default();
         for root in roots {
             let force = how.force;
-            let mut within = Within { root, targets: &targets, force, cut_off, way: &mut way, items: Vec::new() };
+            let mut within = Within {
+                root,
+                targets: &targets,
+                force,
+                cut_off,
+                way: &mut way,
+                items: Vec::new(),
+                in_place: BTreeSet::new(),
+            };
             within.find()?;
-            let mut reading = Reading { items: within.items, left_out: Vec::new() };
+            let in_place = Some(within.in_place);
+            let mut reading = Reading { items: within.items, left_out: Vec::new(), in_place };
             reading.items.sort_by(|a, b| (&a.path, a.act.rank()).cmp(&(&b.path, b.act.rank())));
             way.readings.push((root.path.clone(), reading));
         }
@@ -180,6 +184,8 @@ struct Within<'a> {
     cut_off: bool,
     way: &'a mut Way,
     items: Vec<Item>,
+    /// Paths that are still the file that they were.
+    in_place: BTreeSet<PathBuf>,
 }
 
 impl Within<'_> {
@@ -228,6 +234,9 @@ impl Within<'_> {
             }
         }
         let is_folder = now.as_ref().is_some_and(|now| kind(now) == FileType::Directory);
+        // What is another file now, and has other names, is theirs too.
+        let same_file = now.is_some_and(|now| target.inode == Some((now.st_dev, now.st_ino)));
+        let shared = now.is_some_and(|now| now.st_nlink > 1) && !same_file;
         let Some(wanted) = target.wanted() else {
             let Some(now) = now else { return Ok(false) };
             if is_folder {
@@ -236,15 +245,18 @@ impl Within<'_> {
             self.push(rest, Act::Delete { under: Vec::new() }, Some(now));
             return Ok(false);
         };
-        self.parents(path, rest)?;
+        if !self.parents(path, rest)? {
+            return Ok(false);
+        }
         match (wanted, now) {
             (State::Folder { mode }, Some(now)) if is_folder => {
                 self.push(rest, Act::Mode { mode: *mode & 0o1777 }, Some(now));
             }
-            (State::File { hash, mode, mtime, .. }, Some(now))
+            (wanted @ State::File { hash, mode, mtime, .. }, Some(now))
                 if kind(&now) == FileType::RegularFile
+                    && !(shared && hash.is_some())
                     && (hash.is_none()
-                        || *mtime == (now.st_mtime, now.st_mtime_nsec) && hash_of(root, rest)? == *hash) =>
+                        || *mtime == (now.st_mtime, now.st_mtime_nsec) && wanted.has_bytes(root, rest)?) =>
             {
                 self.push(rest, Act::Mode { mode: *mode & 0o1777 }, Some(now));
             }
@@ -276,6 +288,9 @@ impl Within<'_> {
                     }
                     State::Lost { .. } => return Ok(false),
                 };
+                if same_file {
+                    self.in_place.insert(rest.to_owned());
+                }
                 self.push(rest, act, over);
                 self.way.wanted.push(Wanted {
                     root: self.root.path.clone(),
@@ -289,23 +304,32 @@ impl Within<'_> {
         }
         Ok(false)
     }
-    /// The folders above a path that is to be put back, where they are not there and no record makes them.
-    fn parents(&mut self, path: &Path, rest: &Path) -> io::Result<()> {
+    /// The folders above a path that is to be put back, where they are not there and no record makes them. Whether they can
+    /// be had: what somebody put in the place of one makes way only by force.
+    fn parents(&mut self, path: &Path, rest: &Path) -> io::Result<bool> {
         let above: Vec<&Path> = rest.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
         for above in above.into_iter().rev() {
             let made = self.items.iter().any(|item| item.path == above && matches!(item.act, Act::MakeDir { .. }));
-            if made || lookup(&self.root.dir, above)?.is_some_and(|now| kind(&now) == FileType::Directory) {
+            let now = lookup(&self.root.dir, above)?;
+            if made || now.is_some_and(|now| kind(&now) == FileType::Directory) {
                 continue;
             }
-            let reason = format!("its folder {} was removed since", self.root.path.join(above).display());
+            let what = if now.is_some() { "is no folder any more" } else { "was removed since" };
+            let reason = format!("its folder {} {what}", self.root.path.join(above).display());
             if !self.way.changed_since.iter().any(|one| one.path == path) {
                 self.way.changed_since.push(Conflict { path: path.to_owned(), reason });
+            }
+            if now.is_some() && !self.force {
+                return Ok(false);
+            }
+            if now.is_some() && !self.items.iter().any(|item| item.path == above) {
+                self.push(above, Act::Delete { under: Vec::new() }, now);
             }
             self.push(above, Act::MakeDir { mode: 0o755, copied_up: false }, None);
             let (root, path) = (self.root.path.clone(), above.to_owned());
             self.way.wanted.push(Wanted { root, path, state: State::Folder { mode: 0o755 }, inode: None });
         }
-        Ok(())
+        Ok(true)
     }
     fn remove_folder(&mut self, path: &Path, rest: &Path, now: Stat) -> io::Result<bool> {
         if let Some(foreign) = self.foreign(path, rest)?.first() {
