@@ -188,6 +188,17 @@ def rollback(
     return RollbackResult._from_native(_Run(executor, "Roll back").roll_back(told, request, cancel), request["to"])
 
 
+def resume(
+    executor: AgenticExecutor, run: Any, force: Any, retry: Any, cancel: Cancel | None = None
+) -> ExecutionResult:
+    """Goes on with a run."""
+    if isinstance(retry, (str, bytes)) or not hasattr(retry, "__iter__"):
+        raise InvalidTypeError(f"retry: must be a list of steps, not {type_name(retry)}")
+    steps = [text(step, f"retry[{index}]") for index, step in enumerate(retry)]
+    request = {"kind": "resume", "run": _run_id(run), "force": flag(force, "force"), "retry": steps}
+    return _Run(executor, "Resume").go(_settings(executor, executor.workspace), request, cancel)
+
+
 def diff(executor: AgenticExecutor, run: Any, step: Any, stat: Any, cancel: Cancel | None = None) -> str:
     """What a run changed."""
     from . import _native

@@ -18,6 +18,7 @@ __all__ = [
     "InvalidValueError",
     "PlanFileError",
     "PlanningError",
+    "ResumeError",
     "RollbackError",
     "SandboxUnavailableError",
     "StateError",
@@ -59,6 +60,20 @@ class PlanFileError(AgenticError, ValueError):
     def __init__(self, message: str, problems: Iterable[tuple[int, int, str]] = ()) -> None:
         super().__init__(message)
         self.problems = list(problems)
+
+
+class ResumeError(AgenticError, RuntimeError):
+    """A run cannot go on: another process runs it, it has succeeded, or not all is as it left it. Nothing was done.
+
+    Attributes:
+        changed: what is not as the run left it (plan, tools, files), in words. Empty when something else is in the way.
+    """
+
+    changed: list[str]
+
+    def __init__(self, message: str, changed: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.changed = list(changed)
 
 
 class RollbackError(AgenticError, RuntimeError):

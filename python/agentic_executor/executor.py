@@ -385,6 +385,42 @@ class AgenticExecutor:
 
         return _run.run_tests(self, test_command, working_dir)
 
+    def resume(self, run: str, *, force: bool = False, retry: Iterable[str] = ()) -> ExecutionResult:
+        """Goes on with a run that was cut off, or that ended before its plan did; its result is that of the whole run.
+
+        Steps that completed answer as they did and are not done again; `on_step_complete` is not told of them. A step
+        that was cut off begins with the files as they were before it. The run keeps its id and its folder; the mode,
+        the tools and the limits are this executor's.
+
+        Args:
+            run: the run's id (`ExecutionResult.run_id`), or enough of its beginning or end.
+            force: go on although plan, tools or files are not what the run left.
+            retry: steps to call again although they may have done something outside the workspace when the process
+                ended, as every tool written in Python may.
+
+        Raises:
+            ResumeError: another process runs it, it has succeeded, not all is as it was left (`changed` lists it), or
+                a step needs `retry`. Nothing was done.
+            InvalidValueError: there is no such run.
+
+        >>> import tempfile
+        >>> from agentic_executor import ExecutionPlan
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     executor = AgenticExecutor(workspace=folder)
+        ...     plan = ExecutionPlan("note")
+        ...     first = plan.add_step("file_write", {"path": "a.txt", "content": "1"}, "Write")
+        ...     last = plan.add_step("shell", {"command": "test -e given"}, "Look", [first.id])
+        ...     done = executor.execute_plan(plan)
+        ...     print(done.success)
+        ...     open(folder + "/given", "w").close()
+        ...     print(executor.resume(done.run_id).success)
+        False
+        True
+        """
+        from . import _run
+
+        return _run.resume(self, run, force, retry)
+
     def rollback(
         self,
         run: str,
@@ -524,6 +560,12 @@ class AgenticExecutor:
         from . import _async, _run
 
         return await _async.run(lambda cancel: _run.run_tests(self, test_command, working_dir, cancel))
+
+    async def aresume(self, run: str, *, force: bool = False, retry: Iterable[str] = ()) -> ExecutionResult:
+        """As `resume`, without blocking the event loop."""
+        from . import _async, _run
+
+        return await _async.run(lambda cancel: _run.resume(self, run, force, retry, cancel))
 
     async def arollback(
         self,

@@ -31,6 +31,7 @@ from agentic_executor.errors import (
     InvalidValueError,
     PlanFileError,
     PlanningError,
+    ResumeError,
     RollbackError,
     SandboxUnavailableError,
     StateError,
@@ -181,6 +182,22 @@ def undo(registry: ToolRegistry) -> None:
     assert asyncio.run(executor.adiff(undone.rollback)).startswith("diff --git a/note.txt")
 
 
+def goes_on(registry: ToolRegistry) -> None:
+    executor = AgenticExecutor(registry)
+    done: ExecutionResult = executor.execute("look", {"command": "test -e there"})
+    try:
+        executor.resume(done.run_id + "x")
+    except InvalidValueError:
+        open("there", "w").close()
+    again: ExecutionResult = executor.resume(done.run_id, retry=["step_1"])
+    assert again.success and again.run_id == done.run_id
+    try:
+        asyncio.run(executor.aresume(done.run_id, force=True))
+    except ResumeError as error:
+        changed: list[str] = error.changed
+        assert changed == [] and "has succeeded" in str(error)
+
+
 async def waits(executor: AgenticExecutor, plan: ExecutionPlan) -> None:
     results = await asyncio.gather(
         executor.aexecute("run it", {"command": "true"}),
@@ -237,6 +254,7 @@ def main() -> None:
         registry = tools()
         runs(registry, plans(registry))
         undo(registry)
+        goes_on(registry)
         sandboxes()
         mistakes()
         os.chdir("/")

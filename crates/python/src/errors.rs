@@ -56,6 +56,14 @@ pub(crate) fn not_built(py: Python<'_>, error: &ExecutorError) -> PyErr {
     }
 }
 
+/// A run that does not go on, with what is not as it was.
+pub(crate) fn resume(py: Python<'_>, message: String, changed: &[String]) -> PyErr {
+    let raised = raise(py, "ResumeError", message);
+    // An exception without the list still has the text.
+    let _kept = raised.value(py).setattr("changed", changed);
+    raised
+}
+
 /// A run that was not rolled back, with what others changed since.
 pub(crate) fn rollback(py: Python<'_>, message: String, changed_since: &[Conflict]) -> PyErr {
     let raised = raise(py, "RollbackError", message);

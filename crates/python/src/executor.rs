@@ -119,7 +119,7 @@ impl Work {
     }
 }
 
-/// Runs a plan, code, an edit or tests, and answers with the result's dict.
+/// Runs a plan, code, an edit or tests, or goes on with a run, and answers with the result's dict.
 #[pyfunction]
 #[pyo3(signature = (settings, tools, request, cancel=None, on_step=None, on_event=None, on_status=None, prompt=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of a Python function, given by name")]
@@ -134,13 +134,16 @@ pub(crate) fn run<'py>(
     on_status: Option<Py<PyAny>>,
     prompt: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let work = Work::read(request)?;
     let listeners = Listeners {
         on_step: on_step.map(Arc::new),
         on_event: on_event.map(Arc::new),
         on_status: on_status.map(Arc::new),
         prompt: prompt.map(Arc::new),
     };
+    if request.get_item("kind")?.is_some_and(|kind| kind.eq("resume").unwrap_or(false)) {
+        return crate::resume::resume(py, settings, tools, request, cancel, listeners);
+    }
+    let work = Work::read(request)?;
     let result = with_executor(py, settings, tools, cancel, listeners, |executor| work.execute(executor))?;
     forms::run_dict(py, &result)
 }

@@ -17,6 +17,7 @@ mod executor;
 mod forms;
 mod planner;
 mod process;
+mod resume;
 mod settings;
 mod tools;
 mod undo;

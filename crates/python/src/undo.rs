@@ -18,7 +18,8 @@ use crate::process::{Process, State};
 use crate::settings::Settings;
 use crate::tools::Tools;
 
-enum Failed {
+/// What keeps a run from being found, shown or rolled back.
+pub(crate) enum Failed {
     NotBuilt(ExecutorError),
     RollBack(RollBackError),
 }
@@ -43,7 +44,7 @@ impl From<JournalError> for Failed {
 
 impl Failed {
     /// The exception; `step` is what the caller calls the argument that names a step.
-    fn raise(&self, py: Python<'_>, step: &str) -> PyErr {
+    pub(crate) fn raise(&self, py: Python<'_>, step: &str) -> PyErr {
         let error = match self {
             Self::NotBuilt(error) => return errors::not_built(py, error),
             Self::RollBack(error) => error,
@@ -69,7 +70,7 @@ impl Failed {
 }
 
 /// The run that begins or ends like this, with its events and what belongs to its state folder.
-fn find(settings: &Settings, run: &str) -> Result<(State, Vec<Event>), Failed> {
+pub(crate) fn find(settings: &Settings, run: &str) -> Result<(State, Vec<Event>), Failed> {
     let folder = &settings.config.state;
     let state = Process::current().state(folder)?;
     let journal = state.journal(folder)?;
