@@ -8,12 +8,13 @@ use serde_json::{Map, Value, json};
 
 use super::call::workspace_failure;
 use super::{AgenticExecutor, lock, one_step};
+use crate::cause::Cause;
 use crate::id::{CallId, RunId, StepId};
 use crate::journal::{Event, EventBody, JournalError};
 use crate::planner::{OnFailure, PlanStep, RetryPolicy};
 use crate::tools::{Access, Idempotency, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult};
 use crate::workspace::{
-    Difference, Records, RollBack, RolledBack, WorkspaceError, Workspaces, differences, path_to_text,
+    Difference, PlannedRollBack, Records, RollBack, RolledBack, WorkspaceError, differences, path_to_text,
 };
 
 /// The tool's name in the journal of a rollback.
@@ -167,19 +168,16 @@ impl AgenticExecutor {
     /// [`RollBackError`]; paths that others changed since are [`WorkspaceError::ChangedSince`]. Nothing is changed then.
     pub fn roll_back(&self, run: &RunId, to: Option<&str>, how: &RollBack) -> Result<RunRolledBack, RollBackError> {
         let layers = layers_of(&self.journal.events(run)?, to)?;
-        let planned = self.workspaces.roll_back(&layers, &RollBack { dry_run: true, ..how.clone() })?;
-        if how.dry_run {
-            return Ok(RunRolledBack { run: None, done: planned });
+        let planned = self.workspaces.plan_roll_back(&layers, how)?;
+        // Without a run in the journal: it is refused, or nothing is to be done.
+        if !how.dry_run && !how.force && !planned.told().changed_since.is_empty() {
+            return Ok(RunRolledBack { run: None, done: planned.apply()? });
         }
-        if !planned.changed_since.is_empty() && !how.force {
-            // The same again, for the error.
-            self.workspaces.roll_back(&layers, how)?;
-        }
-        if planned.changes.is_empty() {
-            return Ok(RunRolledBack { run: None, done: planned });
+        if how.dry_run || planned.told().changes.is_empty() {
+            return Ok(RunRolledBack { run: None, done: planned.told().clone() });
         }
         let made = Arc::new(Mutex::new(None));
-        let tool = Rollback { workspaces: self.workspaces.clone(), layers, how: how.clone(), made: Arc::clone(&made) };
+        let tool = Rollback { planned: Mutex::new(Some(planned)), made: Arc::clone(&made) };
         let registry = ToolRegistry::new();
         registry.register(Arc::new(tool)).map_err(|error| RollBackError::NotMade(error.to_string()))?;
         let task = match to {
@@ -227,9 +225,7 @@ pub(super) fn told(text: String, done: &RolledBack) -> ToolResult {
 
 #[derive(Debug)]
 struct Rollback {
-    workspaces: Workspaces,
-    layers: Vec<String>,
-    how: RollBack,
+    planned: Mutex<Option<PlannedRollBack>>,
     made: Arc<Mutex<Option<Result<RolledBack, WorkspaceError>>>>,
 }
 
@@ -253,8 +249,10 @@ impl Tool for Rollback {
         })
     }
     fn execute(&self, call: &ToolCall, _: &ToolContext<'_>) -> ToolResult {
-        let how = RollBack { layer: layer_of_call(NAME, &call.id), ..self.how.clone() };
-        let outcome = self.workspaces.roll_back(&self.layers, &how);
+        let Some(planned) = lock(&self.planned).take() else {
+            return ToolResult::failure(Cause::Internal, "the rollback was made already");
+        };
+        let outcome = planned.named(layer_of_call(NAME, &call.id)).apply();
         let result = match &outcome {
             Ok(done) => told(format!("{} paths are as they were", done.changes.changes.len()), done),
             Err(error) => workspace_failure("roll back", error),

@@ -78,19 +78,14 @@ impl Undoing<'_> {
         let workspace = &executor.config.workspace;
         let how = RollBack {
             only: asked.paths.iter().flatten().map(|path| plain_path(&workspace.join(path))).collect(),
-            dry_run: true,
+            dry_run: asked.dry_run,
             force: asked.force,
             guard: Some(executor.config.sandbox.allow_persist.clone()),
-            layer: layer_of_call(NAME, self.call),
         };
         let failed = |error| Box::new(failure(&error));
-        let planned = workspaces.roll_back(&layers, &how).map_err(failed)?;
-        self.judge(&planned)?;
-        let done = if asked.dry_run || planned.changes.is_empty() && planned.changed_since.is_empty() {
-            planned
-        } else {
-            workspaces.roll_back(&layers, &RollBack { dry_run: false, ..how }).map_err(failed)?
-        };
+        let planned = workspaces.plan_roll_back(&layers, &how).map_err(failed)?;
+        self.judge(planned.told())?;
+        let done = planned.named(layer_of_call(NAME, self.call)).apply().map_err(failed)?;
         let text = self.said(&done, asked);
         Ok(told(text, &done).with("run", run.to_string()).with("dry_run", asked.dry_run))
     }

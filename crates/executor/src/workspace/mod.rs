@@ -62,8 +62,8 @@ pub use persistence::{AllowPersist, Level, Persistence};
 pub use state::state_outside;
 pub use store::{ContentHash, Store};
 pub use undo::{
-    Bytes, Collect, Collected, DiffLine, DiffPart, Difference, Kept, Record, Records, Recovered, RollBack, RolledBack,
-    Stat, StatRow, State, Time, differences, unified,
+    Bytes, Collect, Collected, DiffLine, DiffPart, Difference, Kept, PlannedRollBack, Record, Records, Recovered,
+    RollBack, RolledBack, Stat, StatRow, State, Time, differences, unified,
 };
 
 use crate::tools::Access;

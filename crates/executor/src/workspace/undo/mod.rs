@@ -26,6 +26,7 @@ pub use record::{Kept, Record, State, Time};
 pub use records::Records;
 pub use recover::Recovered;
 pub use restore::{RollBack, RolledBack};
+pub use roll_back::PlannedRollBack;
 pub use unified::{DiffLine, DiffPart, Stat, StatRow, unified};
 
 pub(super) use capture::capture;

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::record::{Record, State};
 use super::restore::{RollBack, RolledBack};
+use super::roll_back::PlannedRollBack;
 use crate::workspace::apply::Names;
 use crate::workspace::change_set::LeftOut;
 use crate::workspace::error::WorkspaceError;
@@ -40,7 +41,8 @@ pub(in crate::workspace) fn recover(workspaces: &Workspaces) -> Vec<Recovered> {
         };
         let mut left = Vec::new();
         let layer = record.layer.clone();
-        let outcome = workspaces.take_back(vec![record.clone()], &RollBack::default(), true).and_then(|done| {
+        let outcome = workspaces.plan_back(vec![record.clone()], &RollBack::default(), true);
+        let outcome = outcome.and_then(PlannedRollBack::apply).and_then(|done| {
             left = sweep(&record)?;
             Ok(done)
         });

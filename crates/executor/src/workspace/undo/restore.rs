@@ -29,8 +29,6 @@ pub struct RollBack {
     pub force: bool,
     /// Refuse to leave behind what runs later outside, but for these. `None`: nobody looks, for a person has asked for it.
     pub guard: Option<AllowPersist>,
-    /// What the layer that the rollback makes is called, letters and digits, new each time. `None`: whatever.
-    pub layer: Option<String>,
 }
 
 /// What a rollback did, or would do.

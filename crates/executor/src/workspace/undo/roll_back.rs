@@ -26,21 +26,29 @@ impl Workspaces {
     /// [`RollBack::force`] or [`RollBack::dry_run`]; [`WorkspaceError::Conflict`] when somebody changes a path at this
     /// moment; what the disk said. Nothing is changed then.
     pub fn roll_back(&self, layers: &[String], how: &RollBack) -> Result<RolledBack, WorkspaceError> {
+        self.plan_roll_back(layers, how)?.apply()
+    }
+    /// Compares the folders with what the layers left there, for [`PlannedRollBack::apply`]. What somebody changes from now
+    /// on is a conflict then.
+    ///
+    /// # Errors
+    /// As [`Self::roll_back`], but for what applying it meets.
+    pub fn plan_roll_back(&self, layers: &[String], how: &RollBack) -> Result<PlannedRollBack, WorkspaceError> {
         let mut records = Vec::new();
         for layer in layers {
             let record = self.records().find(layer)?;
             records.push(record.ok_or_else(|| WorkspaceError::NotKept { layer: layer.clone() })?);
         }
-        self.take_back(records, how, false)
+        self.plan_back(records, how, false)
     }
     /// `cut_off`: the one record is of a layer that was being applied when its process ended. What others changed since is
     /// left alone then.
-    pub(super) fn take_back(
+    pub(super) fn plan_back(
         &self,
         mut records: Vec<Record>,
         how: &RollBack,
         cut_off: bool,
-    ) -> Result<RolledBack, WorkspaceError> {
+    ) -> Result<PlannedRollBack, WorkspaceError> {
         records.sort_by(|a, b| a.order.cmp(&b.order));
         let touched = |path: &PathBuf| records.iter().any(|one| one.paths.iter().any(|kept| beneath(&kept.path, path)));
         if let Some(path) = how.only.iter().find(|path| !touched(path)) {
@@ -49,7 +57,7 @@ impl Workspaces {
         let mut paths: Vec<PathBuf> = records.iter().flat_map(|record| record.roots.clone()).collect();
         paths.sort();
         paths.dedup_by(|inner, outer| inner.starts_with(&*outer));
-        let name = how.layer.clone().unwrap_or_else(|| uuid::Uuid::now_v7().simple().to_string());
+        let name = uuid::Uuid::now_v7().simple().to_string();
         let place = Place(self.state().join("layers").join(&name));
         let mut staged = Vec::new();
         for (index, path) in paths.into_iter().enumerate() {
@@ -61,55 +69,103 @@ impl Workspaces {
             staged.push(Layer::staged(root, place.0.join(index.to_string()), self.state())?);
         }
         let roots: Vec<Root> = staged.iter().map(|layer| layer.root.clone()).collect();
-        let mut way = Way::find(&records, &roots, how, cut_off)?;
+        let way = Way::find(&records, &roots, how, cut_off)?;
         let told = |conflicts: &[Conflict]| -> Vec<LeftOut> {
             conflicts.iter().map(|one| LeftOut { path: one.path.clone(), reason: one.reason.clone() }).collect()
         };
-        if !way.changed_since.is_empty() && !how.force && !how.dry_run && !cut_off {
-            return Err(WorkspaceError::ChangedSince(way.changed_since));
-        }
         let mut done =
             RolledBack { kept: told(&way.kept), changed_since: told(&way.changed_since), ..RolledBack::default() };
-        let folders: Vec<PathBuf> = staged.iter().map(Layer::written).collect();
-        if !how.dry_run {
-            way.stage(&folders, self.store())?;
-        }
         for (root, reading) in &way.readings {
             done.changes.changes.extend(reading.change_set(root).changes);
         }
         done.changes.sort();
-        if how.dry_run || way.is_empty() {
-            return Ok(done);
+        Ok(PlannedRollBack {
+            workspaces: self.clone(),
+            how: how.clone(),
+            cut_off,
+            name,
+            staged,
+            way,
+            done,
+            _place: place,
+        })
+    }
+}
+
+/// A rollback that can be applied. Dropped, nothing is done.
+#[derive(Debug)]
+#[must_use = "nothing is done before it is applied"]
+pub struct PlannedRollBack {
+    workspaces: Workspaces,
+    how: RollBack,
+    cut_off: bool,
+    name: String,
+    staged: Vec<Layer>,
+    way: Way,
+    done: RolledBack,
+    _place: Place,
+}
+
+impl PlannedRollBack {
+    /// What would be done.
+    pub fn told(&self) -> &RolledBack {
+        &self.done
+    }
+    /// The same with this name for the layer that it makes: letters and digits, new each time.
+    pub fn named(mut self, layer: Option<String>) -> Self {
+        self.name = layer.unwrap_or(self.name);
+        self
+    }
+    /// Does it, unless it is a dry run.
+    ///
+    /// # Errors
+    /// As [`Workspaces::roll_back`]. Nothing is changed then.
+    pub fn apply(mut self) -> Result<RolledBack, WorkspaceError> {
+        if self.how.dry_run {
+            return Ok(self.done);
         }
-        let mut readings: Vec<_> = way.readings.into_iter().map(|(_, reading)| reading).collect();
-        let (started, asides) = (Instant::now(), self.shared.asides());
+        if !self.way.changed_since.is_empty() && !self.how.force && !self.cut_off {
+            return Err(WorkspaceError::ChangedSince(self.way.changed_since));
+        }
+        if self.way.is_empty() {
+            return Ok(self.done);
+        }
+        let (workspaces, staged) = (&self.workspaces, &self.staged);
+        let folders: Vec<PathBuf> = staged.iter().map(Layer::written).collect();
+        self.way.stage(&folders, workspaces.store())?;
+        let mut readings: Vec<_> = self.way.readings.into_iter().map(|(_, reading)| reading).collect();
+        let shared = &workspaces.shared;
+        let (started, asides) = (Instant::now(), shared.asides());
         // What was cut off half-way is not left so until others have ended.
-        let ground = Ground { alone: !cut_off, ..self.shared.ground(&asides) };
-        let mut board = self.shared.board();
+        let ground = Ground { alone: !self.cut_off, ..shared.ground(&asides) };
+        let mut board = shared.board();
         board.drain(&ground);
         let applied = loop {
-            if let Some(applied) = board.apply_staged(&staged, &mut readings, how.guard.as_ref(), &ground, &name)? {
+            let guard = self.how.guard.as_ref();
+            if let Some(applied) = board.apply_staged(staged, &mut readings, guard, &ground, &self.name)? {
                 break applied;
             }
-            let left = self.shared.patience.saturating_sub(started.elapsed());
+            let left = shared.patience.saturating_sub(started.elapsed());
             if left.is_zero() {
-                let paths: Vec<PathBuf> = roots.iter().map(|root| root.path.clone()).collect();
-                let reason = match self.shared.locks.owner(&paths) {
+                let paths: Vec<PathBuf> = staged.iter().map(|layer| layer.root.path.clone()).collect();
+                let reason = match shared.locks.owner(&paths) {
                     Some(owner) => format!("{owner} works in it and did not end"),
                     None => "steps that run on the same folder did not end".to_owned(),
                 };
-                return Err(WorkspaceError::Busy { path: roots[0].path.clone(), reason });
+                return Err(WorkspaceError::Busy { path: paths.into_iter().next().unwrap_or_default(), reason });
             }
-            board = self.shared.wait(board, left);
+            board = shared.wait(board, left);
         };
         drop(board);
+        let mut done = self.done;
         done.kept.extend(applied.left.into_iter().map(|(path, reason)| LeftOut { path, reason }));
-        done.layer = Some(name);
+        done.layer = Some(self.name);
         Ok(done)
     }
 }
 
 /// A folder that is removed in the end.
+#[derive(Debug)]
 struct Place(PathBuf);
 
 impl Drop for Place {
