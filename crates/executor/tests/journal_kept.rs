@@ -282,3 +282,21 @@ fn many_may_open_a_journal_that_is_not_there_yet() {
         });
     }
 }
+
+#[test]
+fn a_journal_whose_making_was_cut_off_has_no_runs_and_is_made_by_the_next_process() {
+    let place = Place::new();
+    let path = place.folder.path().join("journal.sqlite3");
+    std::fs::write(&path, "").unwrap();
+    let read = Journal::open_read_only(&path).unwrap();
+    assert!(read.runs(10).unwrap().is_empty());
+    assert!(read.newest_version().unwrap().is_none());
+    drop(read);
+    drop(Journal::open(&path).unwrap());
+    assert!(Journal::open_read_only(&path).unwrap().runs(10).unwrap().is_empty());
+    // The control: a table that is missing among others is a fault that is told.
+    let database = rusqlite::Connection::open(&path).unwrap();
+    database.execute_batch("DROP TABLE runs").unwrap();
+    let refused = Journal::open_read_only(&path).unwrap_err().to_string();
+    assert!(refused.contains("no such table"), "{refused}");
+}

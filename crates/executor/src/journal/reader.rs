@@ -73,8 +73,10 @@ pub(super) fn open_file(path: &Path) -> Result<Connection, JournalError> {
     let database = |source| JournalError::Database { action: "open", place: path.display().to_string(), source };
     let open = |name: &std::ffi::OsStr, flags| {
         let connection = Connection::open_with_flags(name, flags)?;
-        connection.query_row("SELECT count(*) FROM runs", [], |_| Ok(()))?;
-        Ok(connection)
+        match connection.query_row("SELECT count(*) FROM runs", [], |_| Ok(())) {
+            Err(error) if !is_unmade(&connection) => Err(error),
+            _ => Ok(connection),
+        }
     };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     open(path.as_os_str(), flags).or_else(|first: rusqlite::Error| {
@@ -237,7 +239,11 @@ impl Journal {
         self.make_readable(&mut disk)?;
         let failed = |source| self.database("read", source);
         let Some(connection) = disk.connection() else { return Ok(Vec::new()) };
-        let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+        let mut statement = match connection.prepare_cached(sql) {
+            // Whoever was making it was stopped before its first table: nothing was written yet.
+            Err(_) if is_unmade(connection) => return Ok(Vec::new()),
+            prepared => prepared.map_err(failed)?,
+        };
         let mut rows = statement.query(params).map_err(failed)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next().map_err(failed)? {
@@ -281,6 +287,13 @@ impl Journal {
         let text: Option<String> = row.get(index).optional().map_err(|source| self.database("read", source))?.flatten();
         text.map(|text| text.parse().map_err(|_| self.corrupt(format!("time `{text}`")))).transpose()
     }
+}
+
+/// Whether a database has no tables yet.
+fn is_unmade(connection: &Connection) -> bool {
+    connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .is_ok_and(|tables: i64| tables == 0)
 }
 
 /// What is named `hash` anywhere in an event, as far as it is one.
