@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use agentic_executor::executor::{Action, Approval, ExecutorError, Pattern, Rule};
 pub(crate) use agentic_executor::executor::{Answer, Prompt};
-use agentic_executor::executor::{Resume, ResumeError, RollBackError, RunRolledBack, run_differences};
+use agentic_executor::executor::{Resume, ResumeError, RollBackError, RunRolledBack, run_differences, running};
 use agentic_executor::journal::JournalError;
 use agentic_executor::planner::{Format, PlanError, PlanFile, render};
 use agentic_executor::tools::SchemaFormat as Shape;
@@ -63,6 +63,8 @@ pub(crate) struct RunLine {
     pub(crate) duration: Option<f64>,
     /// As `stop_reason` of the result; none while it runs or when it was cut off.
     pub(crate) stop_reason: Option<String>,
+    /// The process that runs it, as long as one does.
+    pub(crate) running: Option<String>,
     pub(crate) steps: u64,
 }
 
@@ -353,6 +355,7 @@ pub(crate) fn runs(state: &Path, limit: usize) -> Result<Vec<RunLine>> {
             started: run.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             duration: run.finished.map(|finished| finished.duration_since(run.started).as_secs_f64()),
             stop_reason: run.stop_reason.map(|reason| reason.as_str().to_owned()),
+            running: run.finished.is_none().then(|| running(state, &run.id)).flatten(),
             steps: run.steps,
         })
         .collect())

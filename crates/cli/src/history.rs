@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use agentic_executor::executor::running;
 use agentic_executor::{Event, EventBody};
 use serde_json::json;
 
@@ -41,7 +42,8 @@ pub(crate) fn list(args: &RunsArgs) -> Result<ExitCode> {
         let _gone = writeln!(std::io::stderr(), "agentic: no runs yet; `agentic run` makes one");
     }
     for run in runs {
-        let ended = run.stop_reason.as_deref().unwrap_or("unfinished");
+        let open = if run.running.is_some() { "running" } else { "cut off" };
+        let ended = run.stop_reason.as_deref().unwrap_or(open);
         let took = run.duration.and_then(|s| std::time::Duration::try_from_secs_f64(s).ok()).map(seconds);
         let task = one_line(&run.task, 80);
         writeln!(
@@ -58,7 +60,8 @@ pub(crate) fn list(args: &RunsArgs) -> Result<ExitCode> {
 
 pub(crate) fn show(args: &ShowArgs) -> Result<ExitCode> {
     check_run(&args.run)?;
-    let events = engine::events(&settings()?.config.state, &args.run)?;
+    let state = settings()?.config.state;
+    let events = engine::events(&state, &args.run)?;
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", json!({ "id": events.first().map(|event| &event.run), "events": events }))?;
@@ -76,8 +79,11 @@ pub(crate) fn show(args: &ShowArgs) -> Result<ExitCode> {
         _ => None,
     });
     if last != Some(true) {
-        let text = "It has no end: it still runs, or was cut off; `agentic resume` goes on with it then.";
-        writeln!(out, "{}", look.paint(Colour::Yellow, text))?;
+        let text = match events.first().and_then(|event| running(&state, &event.run)) {
+            Some(owner) => format!("It still runs: {owner}."),
+            None => "It was cut off; `agentic resume` goes on with it.".to_owned(),
+        };
+        writeln!(out, "{}", look.paint(Colour::Yellow, &text))?;
     }
     Ok(ExitCode::Succeeded)
 }

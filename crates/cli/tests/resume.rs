@@ -51,10 +51,13 @@ fn a_killed_run_goes_on_where_it_was() {
     let (mut child, run) = waiting(&scene);
     // While it lives it is nobody else's.
     scene.run(["resume", &run]).ends(1).says("goes on in another process: agentic (process ").says("hint:");
+    scene.run(["runs"]).ends(0).prints(" running ");
+    scene.run(["show", &run]).ends(0).prints("It still runs: agentic (process ");
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(marks(&scene), ["ran\n", "ran\n", "none", "none"]);
-    scene.run(["show", &run]).ends(0).prints("It has no end");
+    scene.run(["runs"]).ends(0).prints(" cut off ");
+    scene.run(["show", &run]).ends(0).prints("It was cut off; `agentic resume` goes on with it.");
     std::fs::remove_file(scene.work("wait")).unwrap();
     // By the end of its id, as everywhere, and from another folder.
     let mut command = scene.command(["resume", &run[run.len() - 8..]]);
@@ -67,7 +70,7 @@ fn a_killed_run_goes_on_where_it_was() {
     scene.run(["resume", &run]).ends(1).says("has succeeded: nothing is left to do");
     let shown = scene.run(["show", &run]);
     shown.ends(0).prints("Resumed ").prints("succeeded");
-    assert!(!shown.stdout.contains("It has no end"), "{}", shown.stdout);
+    assert!(!shown.stdout.contains("cut off"), "{}", shown.stdout);
     assert_eq!(scene.run(["runs", "--json"]).json()[0]["stop_reason"], "succeeded");
     // One run, and taken back as one.
     scene.run(["rollback", &run]).ends(0);

@@ -57,6 +57,7 @@ pub use error::ExecutorError;
 pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
 pub use resume::{Resume, ResumeError};
 pub use roll_back::{RollBackError, RunRolledBack, layers_of, layers_of_step, run_differences, workspace_of};
+pub use running::running;
 
 use call::{Door, Request};
 use in_folder::InFolder;

@@ -47,6 +47,13 @@ impl Running {
     }
 }
 
+/// The process that runs a run, when one does: `agentic (process 4711)`. `state`: the folder that the journal lies in.
+pub fn running(state: &Path, run: &RunId) -> Option<String> {
+    let mut file = File::open(state.join("running").join(run.as_str())).ok()?;
+    // Shared, so that two who ask do not take each other for an owner.
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err().then(|| owner(&mut file).0)
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         // Before the lock goes: a name that stays says nothing without its lock.
@@ -88,6 +95,8 @@ mod tests {
         let refused = Running::take(&journal, &one).unwrap().unwrap().unwrap_err();
         assert!(refused.0.contains(&format!("process {}", std::process::id())), "{refused:?}");
         assert!(Running::take(&journal, &other).unwrap().unwrap().is_ok(), "another run is another's");
+        assert!(running(place.path(), &one).is_some_and(|owner| owner.contains("process")));
+        assert!(running(place.path(), &other).is_none());
         drop(first);
         assert!(!place.path().join("running").join(one.as_str()).exists());
         assert!(Running::take(&journal, &one).unwrap().unwrap().is_ok());
