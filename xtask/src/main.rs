@@ -13,6 +13,7 @@ mod lint;
 mod run;
 mod summary;
 mod test;
+mod undo;
 mod venv;
 
 use std::path::PathBuf;
@@ -32,6 +33,8 @@ cargo xtask <chore>
   attack    the attack corpus in both tiers, with every control and every barrier removed in turn; as root, as an ordinary
             user too; writes docs/reference/attack-results.md
   soak      20,000 hostile runs of the corpus, eight at once, and what is left of them (--runs N)
+  undo      random trees and tool calls, others at work in the folder meanwhile, and disk use of many steps: 2,500 cases of each
+            test, back to where they were (--cases N); as root, as an ordinary user too
   mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         ["fuzz"] => fuzz::run(None),
         ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
         ["soak", ..] => attack::soak(&arguments[1..]),
+        ["undo", ..] => undo::run(&arguments[1..]),
         ["attack"] => attack::write_results(),
         ["mutate"] => attack::mutate(),
         ["kernels", ..] => kernels::run(&arguments[1..]),

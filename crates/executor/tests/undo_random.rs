@@ -4,6 +4,7 @@
 //! A few cases each time; `cargo xtask undo` runs many. A case that fails says its seed.
 
 mod real_support;
+mod undo_calls;
 mod undo_support;
 
 use std::collections::BTreeSet;
@@ -15,7 +16,7 @@ use agentic_executor::executor::{ExecutionMode, RollBackError, RunRolledBack};
 use agentic_executor::workspace::{AllowPersist, RollBack, WorkspaceError};
 use agentic_executor::{AgenticExecutor, Cause, EventBody, ExecutionPlan, RunId};
 use real_support::{Real, has_python};
-use undo_support::calls::{Within, by_hand, step};
+use undo_calls::{Within, by_hand, step};
 use undo_support::{Random, Snapshot, What, each_case};
 
 /// Cases of each test where nobody says otherwise.

@@ -1,8 +1,6 @@
 //! What the proofs of undo share: a snapshot that the test takes by itself, random trees, and random tool calls.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
-pub mod calls;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,5 @@
 //! Random calls of real tools: what programs do to folders, in shell, Python, edits and patches.
+#![allow(unreachable_pub, reason = "a module of a test binary")]
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,7 +10,7 @@ use agentic_executor::planner::{OnFailure, RetryPolicy};
 use agentic_testkit::is_root;
 use serde_json::{Value, json};
 
-use super::Random;
+use crate::undo_support::Random;
 
 /// Names that shells, JSON and terminals find hard.
 const NAMES: [&[u8]; 4] = [b"a", b"b", b"c \nd", b"-e\xff"];
