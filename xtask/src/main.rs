@@ -5,11 +5,13 @@
 
 mod attack;
 mod compat;
+mod crashes;
 mod example;
 mod fuzz;
 mod interpreters;
 mod kernels;
 mod lint;
+mod long;
 mod run;
 mod summary;
 mod test;
@@ -35,6 +37,8 @@ cargo xtask <chore>
   soak      20,000 hostile runs of the corpus, eight at once, and what is left of them (--runs N)
   undo      random trees and tool calls, others at work in the folder meanwhile, and disk use of many steps: 2,500 cases of each
             test, back to where they were (--cases N); as root, as an ordinary user too
+  crashes   runs that are killed at 1,000 random moments (--kills N) and at every event, and a disk that fails at every call;
+            as root, as an ordinary user too
   mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
         ["soak", ..] => attack::soak(&arguments[1..]),
         ["undo", ..] => undo::run(&arguments[1..]),
+        ["crashes", ..] => crashes::run(&arguments[1..]),
         ["attack"] => attack::write_results(),
         ["mutate"] => attack::mutate(),
         ["kernels", ..] => kernels::run(&arguments[1..]),
