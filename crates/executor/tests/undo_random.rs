@@ -63,7 +63,9 @@ impl Story {
         let executor = builder.build().unwrap();
         let result = executor.execute_plan(plan.clone());
         let after = std::mem::take(&mut *after.lock().unwrap());
-        assert_eq!(after.len(), steps, "every step ends once: {}", result.summary());
+        // Beside others one may end a second time, when its layer meets a conflict as it is applied.
+        let ended = if sequential { after.len() == steps } else { after.len() >= steps };
+        assert!(ended, "every step ends: {}", result.summary());
         // Alone, a step meets nobody.
         let met = result
             .steps
