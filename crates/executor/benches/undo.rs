@@ -54,7 +54,7 @@ fn main() {
         }
     }
     println!(
-        "\na tree of {files} files, {rounds} rounds\n{:<44} {:>11} {:>11} {:>13}",
+        "\na tree of {files} files, {rounds} rounds\n{:<54} {:>11} {:>11} {:>13}",
         "", "p50", "worst", "÷ git status"
     );
     for ((changed, what), took) in &times {
@@ -65,7 +65,7 @@ fn main() {
         ratios.sort_by(f64::total_cmp);
         let name = if *changed == 0 { (*what).to_owned() } else { format!("{what}, {changed} changed") };
         let (p50, worst) = (median(took), took.iter().max().copied().unwrap_or_default());
-        println!("{name:<44} {:>8.2} ms {:>8.2} ms {:>13.2}", ms(p50), ms(worst), ratios[ratios.len() / 2]);
+        println!("{name:<54} {:>8.2} ms {:>8.2} ms {:>13.2}", ms(p50), ms(worst), ratios[ratios.len() / 2]);
     }
     plan(&place);
     fs::remove_dir_all(&place).ok();
