@@ -148,11 +148,12 @@ fn patch(random: &mut Random, within: &Within) -> String {
 pub fn step(random: &mut Random, within: &Within, id: &str, has_python: bool) -> PlanStep {
     let (tool, params) = match random.below(100) {
         0..=7 => ("file_write", json!({ "path": within.plain(random), "content": lines(random) })),
-        8..=15 => {
+        // A file that is not there is looked for by its name, in the folders of other steps too.
+        8..=15 if within.0.is_none() => {
             let (old, new) = (random.one_of(&WORDS), random.one_of(&WORDS));
             ("edit", json!({ "path": within.plain(random), "old": old, "new": new, "replace_all": true }))
         }
-        16..=22 => ("apply_patch", json!({ "patch": patch(random, within) })),
+        16..=22 if within.0.is_none() => ("apply_patch", json!({ "patch": patch(random, within) })),
         23..=27 if has_python => ("run_code", json!({ "code": python(random, within) })),
         28..=30 => {
             let acts = 1 + random.below(8);
