@@ -18,13 +18,17 @@ const PLAN: &str = "\
 task: a few steps
 steps:
   - {id: write, tool: file_write, params: {path: new/file, content: written}}
-  - {id: shell, tool: shell, depends_on: [write], params: {command: 'echo ran >> mark; mv new moved; rm old; chmod 600 kept; seq 1 9000'}}
+  - {id: shell, tool: shell, depends_on: [write], params: {command: 'echo ran >> mark; mv new moved; rm old; chmod 600 kept; seq 1 9000; for i in $(seq 20); do echo $i > new$i; rm old$i; done'}}
   - {id: edit, tool: edit, depends_on: [shell], params: {path: kept, old: before, new: after}}
 ";
 
 fn lay_out() -> Scene {
     let scene = Scene::new();
     scene.file("plan.yaml", PLAN).file("old", "old").file("kept", "before\n");
+    // Enough for the file system to be synced as a whole.
+    for n in 1..=20 {
+        scene.file(&format!("old{n}"), format!("old {n}"));
+    }
     scene
 }
 
@@ -78,6 +82,7 @@ fn a_disk_that_fails_anywhere_loses_nothing() {
     for (call, error) in [
         ("fsync", "EIO"),
         ("fsync", "ENOSPC"),
+        ("syncfs", "EIO"),
         ("rename", "EIO"),
         ("renameat2", "ENOSPC"),
         ("write", "ENOSPC"),

@@ -69,6 +69,10 @@ pub(super) struct Identity {
 }
 
 impl Identity {
+    /// The file system that it lies on.
+    pub(super) fn device(&self) -> u64 {
+        self.dev
+    }
     pub(super) fn of(stat: &Stat) -> Self {
         Self {
             dev: stat.st_dev,

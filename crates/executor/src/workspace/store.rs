@@ -224,8 +224,8 @@ pub(super) struct Batch {
 /// For `utimensat`: the kernel's own clock.
 const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
 
-/// From so many entries on the file system is synced as a whole.
-const MANY: usize = 16;
+/// From so many files on the file system is synced as a whole (syncfs(2), which tells write errors since Linux 5.8).
+pub(super) const MANY: usize = 16;
 
 impl Store {
     /// Begins a batch: a step may replace thousands of files, and a sync for each would take seconds.

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::fs::{FileType, Gid, Mode, OFlags, Uid};
@@ -16,6 +17,7 @@ use crate::workspace::copy::{set_times, stat_now};
 use crate::workspace::path::{FileKind, entries, sync_folder};
 use crate::workspace::resolve::{open_beneath, open_for_write};
 use crate::workspace::stamp::Identity;
+use crate::workspace::store::MANY;
 use crate::workspace::view::{kind, lookup};
 
 /// How often a file that looks open for writing is looked at again, and how long is waited first; each wait is twice the
@@ -147,6 +149,8 @@ impl Transaction<'_> {
                 made.push((*part, path.clone(), *mode, *times));
             }
         }
+        let together = made.len() + self.touched.len() >= MANY;
+        let mut systems: BTreeMap<u64, Rc<OwnedFd>> = BTreeMap::new();
         // Deepest first: a folder may end without the right to enter it.
         for (part, path, mode, times) in made.into_iter().rev() {
             let open = self.folder(part, &path).map_err(self.failed("open the new folder", part, &path))?;
@@ -159,15 +163,29 @@ impl Transaction<'_> {
                 }
                 rustix::fs::fchmod(&*open, Mode::from(mode | now.st_mode & 0o2000))?;
                 set_times(&*open, &times)?;
+                if together {
+                    systems.entry(now.st_dev).or_insert_with(|| open.clone());
+                    return Ok(());
+                }
                 sync_folder(&open)
             })();
             outcome.map_err(self.failed("finish the new folder", part, &path))?;
         }
         for (part, path) in self.touched.keys().cloned().collect::<Vec<_>>() {
             let open = self.folder(part, &path).map_err(self.failed("open the folder", part, &path))?;
-            sync_folder(&open).map_err(self.failed("sync the folder", part, &path))?;
+            let synced = match rustix::fs::fstat(&*open) {
+                Ok(now) if together => {
+                    systems.entry(now.st_dev).or_insert(open);
+                    Ok(())
+                }
+                _ => sync_folder(&open),
+            };
+            synced.map_err(self.failed("sync the folder", part, &path))?;
             let absolute = self.absolute(part, &path);
             self.applied.folders.insert(absolute);
+        }
+        for open in systems.values() {
+            rustix::fs::syncfs(&**open).map_err(self.failed("sync the folders in", 0, Path::new("")))?;
         }
         Ok(())
     }

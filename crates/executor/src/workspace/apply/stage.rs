@@ -1,10 +1,11 @@
 //! Phase 1: new content is written beside its target under a hidden name, and synced. No name is changed yet.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 
@@ -16,6 +17,7 @@ use crate::workspace::path::new_file;
 use crate::workspace::reading::BITS;
 use crate::workspace::resolve::{open_beneath, stat_in};
 use crate::workspace::stamp::Identity;
+use crate::workspace::store::MANY;
 use crate::workspace::view::kind;
 
 impl Transaction<'_> {
@@ -27,6 +29,10 @@ impl Transaction<'_> {
             .filter_map(|op| if let Op::MakeDir { path, .. } = op { Some(&**path) } else { None })
             .collect();
         let mut firsts: HashMap<(u64, u64), Temp> = HashMap::new();
+        let is_file = |op: &&Op| matches!(op, Op::Put { upper, .. } if kind(upper) == FileType::RegularFile);
+        // A sync for each of thousands of files would take seconds.
+        let together = plan.ops.iter().filter(is_file).count() >= MANY;
+        let mut systems: BTreeMap<u64, Rc<OwnedFd>> = BTreeMap::new();
         for op in &plan.ops {
             let Op::Put { path, upper, over } = op else { continue };
             // A new folder does not exist yet: its content waits in the nearest one that does.
@@ -37,12 +43,18 @@ impl Transaction<'_> {
             self.open_folder(part, folder, path)?;
             let first = firsts.get(&(upper.st_dev, upper.st_ino)).cloned();
             let temp = self
-                .stage_one(part, path, upper, over.as_ref(), folder, first.as_ref())
+                .stage_one(part, path, (upper, over.as_ref()), folder, first.as_ref(), !together)
                 .map_err(self.failed("write the new content of", part, path))?;
             if upper.st_nlink > 1 && kind(upper) == FileType::RegularFile {
                 firsts.entry((upper.st_dev, upper.st_ino)).or_insert_with(|| temp.clone());
             }
+            if together && !systems.contains_key(&temp.identity.device()) {
+                systems.insert(temp.identity.device(), self.open_folder(part, folder, path)?);
+            }
             self.staged.insert((part, path.clone()), temp);
+        }
+        for open in systems.values() {
+            rustix::fs::syncfs(&**open).map_err(self.failed("sync the new content in", part, Path::new("")))?;
         }
         Ok(())
     }
@@ -50,10 +62,10 @@ impl Transaction<'_> {
         &mut self,
         part: usize,
         path: &Path,
-        upper: &Stat,
-        over: Option<&Stat>,
+        (upper, over): (&Stat, Option<&Stat>),
         folder: &Path,
         first: Option<&Temp>,
+        sync: bool,
     ) -> io::Result<Temp> {
         let open = self.folder(part, folder)?;
         let layer = self.parts[part].layer;
@@ -71,7 +83,8 @@ impl Transaction<'_> {
         }
         let name = self.names.draw();
         let file = new_file(&open, &name, 0o600)?;
-        let outcome = self.fill(part, path, upper, over, &open, &file);
+        let filled = self.fill(part, path, upper, over, &open, &file);
+        let outcome = filled.and_then(|stat| if sync { file.sync_all().map(|()| stat) } else { Ok(stat) });
         match outcome {
             Ok(stat) => Ok(Temp { folder: folder.to_owned(), name, identity: Identity::of(&stat) }),
             Err(error) => {
@@ -117,7 +130,6 @@ impl Transaction<'_> {
         }
         rustix::fs::fchmod(file, Mode::from(upper.st_mode & BITS))?;
         set_times(file, upper)?;
-        file.sync_all()?;
         Ok(rustix::fs::fstat(file)?)
     }
 }

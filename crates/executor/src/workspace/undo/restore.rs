@@ -159,6 +159,7 @@ impl Way {
                 way: &mut way,
                 items: Vec::new(),
                 in_place: BTreeSet::new(),
+                made: BTreeSet::new(),
             };
             within.find()?;
             let in_place = Some(within.in_place);
@@ -184,6 +185,8 @@ struct Within<'a> {
     items: Vec<Item>,
     /// Paths that are still the file that they were.
     in_place: BTreeSet<PathBuf>,
+    /// Folders that are made.
+    made: BTreeSet<PathBuf>,
 }
 
 impl Within<'_> {
@@ -307,9 +310,8 @@ impl Within<'_> {
     fn parents(&mut self, path: &Path, rest: &Path) -> io::Result<bool> {
         let above: Vec<&Path> = rest.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty()).collect();
         for above in above.into_iter().rev() {
-            let made = self.items.iter().any(|item| item.path == above && matches!(item.act, Act::MakeDir { .. }));
             let now = lookup(&self.root.dir, above)?;
-            if made || now.is_some_and(|now| kind(&now) == FileType::Directory) {
+            if self.made.contains(above) || now.is_some_and(|now| kind(&now) == FileType::Directory) {
                 continue;
             }
             let what = if now.is_some() { "is no folder any more" } else { "was removed since" };
@@ -368,6 +370,9 @@ impl Within<'_> {
         Ok(view.walk(rest)?.into_iter().map(|(path, found)| (path, found.stat)).collect())
     }
     fn push(&mut self, rest: &Path, act: Act, lower: Option<Stat>) {
+        if matches!(act, Act::MakeDir { .. }) {
+            self.made.insert(rest.to_owned());
+        }
         self.items.push(Item { path: rest.to_owned(), act, lower });
     }
 }
