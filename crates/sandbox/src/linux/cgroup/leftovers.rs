@@ -19,15 +19,24 @@ pub(super) const PREFIX: &str = "agentic-";
 pub(super) fn own_name(name: &str) -> io::Result<String> {
     let namespace = fs::metadata("/proc/self/ns/pid")?.ino();
     let pid = std::process::id();
-    let started = started(pid).ok_or_else(|| io::Error::other("/proc/self/stat cannot be read"))?;
+    let started = started(pid)?.ok_or_else(|| io::Error::other("/proc/self/stat cannot be read"))?;
     Ok(format!("{PREFIX}{namespace}-{pid}-{started}-{name}"))
 }
 
-/// When a process started, in clock ticks since boot: with the pid, its identity.
-pub(super) fn started(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// When a process started, in clock ticks since boot: with the pid, its identity. `None`: there is no such process.
+///
+/// # Errors
+/// When that cannot be told, for want of descriptors or memory say: whose process cannot be seen is not gone.
+pub(super) fn started(pid: u32) -> io::Result<Option<u64>> {
+    let stat = match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH) => {
+            return Ok(None);
+        }
+        other => other?,
+    };
     // The second field is the command in parentheses and may hold anything; `started` is the 22nd.
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+    let field = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok());
+    field.map(Some).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not as proc_pid_stat(5) has it")))
 }
 
 /// Whether a folder of this name belongs to a process of our pid namespace that is gone.
@@ -37,7 +46,7 @@ pub(super) fn is_stale(name: &OsStr, namespace: u64) -> bool {
     let (Some(Ok(of)), Some(Ok(pid)), Some(Ok(at))) = (numbers.next(), numbers.next(), numbers.next()) else {
         return false;
     };
-    of == namespace && u32::try_from(pid).is_ok_and(|pid| started(pid) != Some(at))
+    of == namespace && u32::try_from(pid).is_ok_and(|pid| started(pid).is_ok_and(|started| started != Some(at)))
 }
 
 /// Ends and removes groups that processes left behind by dying.

@@ -142,7 +142,7 @@ fn a_limit_that_cannot_be_written_fails_by_name_and_leaves_nothing() {
 fn only_groups_of_dead_processes_of_our_namespace_are_stale() {
     let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
     let own = own_name("x").unwrap();
-    let (pid, at) = (std::process::id(), started(std::process::id()).unwrap());
+    let (pid, at) = (std::process::id(), started(std::process::id()).unwrap().unwrap());
     let stale = |name: &str| is_stale(OsStr::new(name), namespace);
     assert!(!stale(&own), "{own}");
     assert!(stale(&format!("{PREFIX}{namespace}-{pid}-{}-x", at + 1)), "the pid was given to another process");
@@ -155,6 +155,25 @@ fn only_groups_of_dead_processes_of_our_namespace_are_stale() {
     for name in ["system.slice", "agentic-", "agentic-a-b-c-d", "agentic-1", ""] {
         assert!(!stale(name), "{name}");
     }
+}
+
+#[test]
+fn whose_process_cannot_be_looked_at_is_not_stale() {
+    let namespace = fs::metadata("/proc/self/ns/pid").unwrap().ino();
+    let (own, parent) = (own_name("x").unwrap(), std::process::id());
+    let gone = format!("{PREFIX}{namespace}-{parent}-1-x");
+    let told = in_child(|| {
+        let stale = |name: &str| is_stale(OsStr::new(name), namespace);
+        let before = (stale(&own), stale(&gone));
+        // No descriptor is left to read /proc with.
+        let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, none).unwrap();
+        let after = (stale(&own), stale(&gone));
+        say(&format!("{before:?} {after:?}"));
+        0
+    });
+    // The control: with descriptors the living one is not stale, and one whose number was given away is.
+    assert_eq!(told.said, "(false, true) (false, false)");
 }
 
 #[test]
