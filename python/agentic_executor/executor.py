@@ -1,5 +1,7 @@
 """Running tasks and plans: `AgenticExecutor`, and what came of a run.
 
+Long because each method carries its reference; what the methods do is in `_run.py`.
+
 >>> from agentic_executor import AgenticExecutor
 >>> executor = AgenticExecutor(max_steps=10)
 >>> executor.registry.list_tools()

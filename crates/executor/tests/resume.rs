@@ -18,7 +18,7 @@ use agentic_executor::sandbox::{Sandbox, Spawner};
 use agentic_executor::tools::Idempotency;
 use agentic_executor::workspace::{Moment, RollBack};
 use agentic_executor::{
-    AgenticExecutor, Cause, Config, EventBody, ExecutionMode, ExecutionResult, Journal, RunId, StopReason,
+    AgenticExecutor, Cause, Config, Event, EventBody, ExecutionMode, ExecutionResult, Journal, RunId, StopReason,
     ToolRegistry, ToolResult, Workspaces,
 };
 use run_support::{Place, fake, step};
@@ -319,6 +319,64 @@ steps:
     let summary = &executor.journal().runs(1).unwrap()[0];
     assert_eq!((summary.completed, summary.failed, summary.skipped), (3, 0, 0));
     assert_eq!(summary.stop_reason, Some(StopReason::Succeeded));
+}
+
+/// Appends an event to a run, in its place.
+fn append(journal: &Journal, run: &RunId, body: EventBody) {
+    let last = journal.events(run).unwrap().pop().unwrap();
+    journal.append(&Event { sequence: last.sequence + 1, body, ..last }).unwrap();
+    journal.flush().unwrap();
+}
+
+#[test]
+fn a_step_of_a_run_that_had_an_end_is_not_done_again_because_its_record_is_gone() {
+    let (_temp, place) = place();
+    let root = place.join("project");
+    let executor = executor(&place, "sequential");
+    let plan = "\
+task: needs a file
+steps:
+  - {id: one, tool: shell, params: {command: 'echo ran >> marks/one'}}
+  - {id: two, tool: shell, depends_on: [one], params: {command: 'test -e given && echo ran >> marks/two'}}
+";
+    let first = executor.execute_plan(PlanFile::parse(plan, "plan.yaml").unwrap().plan);
+    assert_eq!(first.stop_reason, StopReason::Partial, "{:?}", first.error);
+    assert_eq!(executor.collect(0, false).unwrap().records, 1);
+    // It goes on, and is cut off before anything is done.
+    let events = executor.journal().events(&first.run_id).unwrap();
+    let Some(EventBody::RunStarted { mode, plan, tools, .. }) = events.into_iter().next().map(|event| event.body)
+    else {
+        panic!("no beginning")
+    };
+    let (again, none) = (vec!["two".into()], Vec::new());
+    let (taken_back, lost, changed) = (none.clone(), none.clone(), none);
+    let resumed = EventBody::RunResumed { mode, plan, tools, again, taken_back, lost, changed };
+    append(executor.journal(), &first.run_id, resumed);
+    fs::write(root.join("given"), "").unwrap();
+    let result = executor.resume(&first.run_id, &Resume::default()).unwrap();
+    assert!(result.success, "{:?}", result.error);
+    for mark in ["one", "two"] {
+        assert_eq!(fs::read_to_string(root.join("marks").join(mark)).unwrap(), "ran\n", "{mark}");
+    }
+}
+
+#[test]
+fn a_plan_that_is_not_the_one_that_was_begun_is_refused() {
+    let place = Place::new();
+    let run = without_outcome(&place, Idempotency::Layered);
+    let executor = counted(&place, &Arc::default(), Idempotency::Layered, false);
+    let (strange, journal) = (RunId::new(), executor.journal());
+    for mut event in journal.events(&run).unwrap() {
+        if let EventBody::RunStarted { plan, .. } = &mut event.body {
+            plan.steps[1].params.insert("to".into(), "somebody else".into());
+        }
+        event.run = strange.clone();
+        journal.append(&event).unwrap();
+    }
+    let refused = executor.resume(&strange, &Resume::default()).unwrap_err();
+    assert!(refused.to_string().contains("the plan in the journal is not the one that was begun"), "{refused}");
+    // The control: the run that it was copied from.
+    assert!(executor.resume(&run, &Resume::default()).unwrap().success);
 }
 
 #[test]

@@ -47,7 +47,8 @@ struct Answer {
     params: Map<String, Value>,
     result: ToolResult,
     layer: Option<String>,
-    changed: bool,
+    /// Whether its layer may have waited to be applied when the process ended.
+    unsettled: bool,
     attempt: u32,
     finished: f64,
 }
@@ -117,7 +118,7 @@ impl Past {
                 EventBody::CallRefused { step: Some(step), params, cause, error, .. } => {
                     let result = ToolResult::failure(*cause, error.clone());
                     let (finished, params) = (seconds(event), params.clone());
-                    let answer = Answer { params, result, layer: None, changed: false, attempt: 1, finished };
+                    let answer = Answer { params, result, layer: None, unsettled: false, attempt: 1, finished };
                     answers.insert(step.clone(), answer);
                 }
                 EventBody::CallFinished {
@@ -151,7 +152,7 @@ impl Past {
                         attachment: None,
                     };
                     let finished = seconds(event);
-                    let answer = Answer { params, result, layer: one.layer, changed, attempt, finished };
+                    let answer = Answer { params, result, layer: one.layer, unsettled: changed, attempt, finished };
                     answers.insert(step.clone(), answer);
                 }
                 EventBody::RecoveryTaken { step, cause, strategy, detail } => {
@@ -173,6 +174,9 @@ impl Past {
                 }
                 EventBody::RunFinished { stop_reason, .. } => {
                     past.finished = true;
+                    // All were applied, or it was said which could not be. Their records may go from now on.
+                    let calls = past.ended.values_mut().filter_map(|ended| ended.call.as_mut());
+                    calls.for_each(|call| call.unsettled = false);
                     past.succeeded = *stop_reason == super::StopReason::Succeeded;
                 }
                 _ => {}
@@ -236,12 +240,12 @@ impl Past {
         again
     }
 
-    /// The layers of finished calls that changed something.
-    pub(super) fn applied(&self) -> impl Iterator<Item = &String> {
+    /// The layers of finished calls of which only a record can say that they were applied.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &String> {
         self.ended
             .values()
             .filter_map(|ended| ended.call.as_ref())
-            .filter(|call| call.changed)
+            .filter(|call| call.unsettled)
             .filter_map(|call| call.layer.as_ref())
     }
 

@@ -27,7 +27,7 @@ pub struct Resume {
     pub retry: Vec<StepId>,
 }
 
-/// What keeps a run from going on. Nothing is changed then.
+/// What keeps a run from going on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResumeError {
@@ -108,7 +108,7 @@ impl AgenticExecutor {
     /// again. A step that was cut off begins with the files as they were before it.
     ///
     /// # Errors
-    /// [`ResumeError`]. Nothing is changed then.
+    /// [`ResumeError`]. Nothing is changed then, except that what was cut off may have been taken back already.
     pub fn resume(&self, run: &RunId, how: &Resume) -> Result<ExecutionResult, ResumeError> {
         let state = |why: std::io::Error| ResumeError::State { run: run.clone(), why: why.to_string() };
         let _running = match Running::take(&self.journal, run).map_err(state)? {
@@ -156,12 +156,8 @@ impl AgenticExecutor {
 
     /// Layers of finished calls that waited to be applied when the process ended: they never were.
     fn lost(&self, past: &Past) -> Result<Vec<String>, ResumeError> {
-        // A run that came to its end has applied them all, or said which it could not.
-        if past.finished {
-            return Ok(Vec::new());
-        }
         let mut lost = BTreeSet::new();
-        for layer in past.applied() {
+        for layer in past.unsettled() {
             if self.workspaces.records().find(layer)?.is_none() {
                 lost.insert(layer.clone());
             }

@@ -10,6 +10,7 @@ use rustix::fs::FlockOperation;
 
 use crate::id::RunId;
 use crate::journal::Journal;
+use crate::workspace::process_name;
 
 /// A run that this process runs, until it is dropped.
 #[derive(Debug)]
@@ -73,13 +74,7 @@ fn same(file: &File, path: &Path) -> io::Result<bool> {
 fn owner(file: &mut File) -> Owner {
     let mut pid = String::new();
     let known = file.read_to_string(&mut pid).is_ok() && !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit());
-    if !known {
-        return Owner("another process".into());
-    }
-    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        Ok(name) => Owner(format!("{} (process {pid})", name.trim_end())),
-        Err(_) => Owner(format!("process {pid}")),
-    }
+    Owner(if known { process_name(&pid) } else { "another process".into() })
 }
 
 #[cfg(test)]

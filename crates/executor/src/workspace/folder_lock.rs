@@ -116,7 +116,11 @@ fn owner(file: &File) -> String {
         let here = fields.get(at + 4)?.rsplit(':').next()? == inode;
         fields.get(at + 3).filter(|pid| here && **pid != "0").map(|pid| (*pid).to_owned())
     });
-    let Some(pid) = pid else { return "another process".to_owned() };
+    pid.map_or_else(|| "another process".to_owned(), |pid| process_name(&pid))
+}
+
+/// A process in words, by its number: `agentic (process 4711)`.
+pub(crate) fn process_name(pid: &str) -> String {
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("{} (process {pid})", name.trim_end()),
         Err(_) => format!("process {pid}"),

@@ -68,6 +68,7 @@ pub use undo::{
 
 use crate::tools::Access;
 use board::{Board, Ground, Terms};
+pub(crate) use folder_lock::process_name;
 use folder_lock::{AGAIN, FolderLocks, Held};
 use layer::{Layer, Root};
 
