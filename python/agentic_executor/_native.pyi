@@ -111,6 +111,7 @@ def run(
     on_event: Callable[[dict[str, Any]], object] | None = None,
     on_status: Callable[[str, str, int, str | None], object] | None = None,
     prompt: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    review: Callable[[str], object] | None = None,
 ) -> dict[str, Any]:
     """Runs a request and answers with what became of it.
 

@@ -52,6 +52,8 @@ def check(executor: AgenticExecutor) -> None:
     for name in ("workspace", "state"):
         if getattr(executor, name) is not None:
             check_path(name, getattr(executor, name))
+    if not isinstance(executor.staged, bool) and not callable(executor.staged):
+        raise InvalidTypeError(f"staged: must be a bool or callable, not {type_name(executor.staged)}")
     count(executor.max_steps, "max_steps", 1)
     _budgets(executor)
     _rules(executor.approval)
@@ -136,7 +138,10 @@ def execute_code(
         return _Run(executor, description).go(_settings(executor, folder), request, cancel)
     folder = make("agentic-code-")
     try:
-        return _Run(executor, description).go(_settings(executor, folder), request, cancel)
+        run = _Run(executor, description)
+        # The folder is the code's own and goes with it: nothing is held back from anybody.
+        run.staged = False
+        return run.go(_settings(executor, folder), request, cancel)
     finally:
         remove_tree(folder)
 
@@ -240,6 +245,7 @@ class _Run:
         self.plan = plan
         # Read once, so that one run has one listener of each kind.
         self.on_step_complete = executor.on_step_complete
+        self.staged = executor.staged
         self.listeners = [listener for listener in (on_event, executor.on_event) if listener is not None]
         self.planned: dict[str, PlanStep] = {}
         for step in plan.steps if plan is not None else ():
@@ -263,6 +269,7 @@ class _Run:
                 on_event=self._on_event if self.listeners else None,
                 on_status=self._on_status if self.planned else None,
                 prompt=self._prompt(told["mode"]),
+                review=self._review(),
             )
             ended = True
         except Exception:
@@ -287,6 +294,12 @@ class _Run:
             on_event=self._on_event if self.listeners else None,
             prompt=self._prompt(told["mode"]),
         )
+
+    def _review(self) -> Callable[[str], object] | None:
+        staged = self.staged
+        if isinstance(staged, bool):
+            return (lambda diff: True) if staged else None
+        return lambda diff: self._call("staged", staged, diff)
 
     def _result(self, answer: dict[str, Any]) -> ExecutionResult:
         return ExecutionResult(

@@ -5,7 +5,7 @@ use crate::{Failure, long};
 
 /// Runs that are killed, where nobody says otherwise.
 const KILLS: &str = "1000";
-const PROGRAMS: &[&str] = &["resume", "kills", "faults"];
+const PROGRAMS: &[&str] = &["resume", "kills", "faults", "full_disk"];
 
 /// Kills `--kills N` runs. True when everything came to what an undisturbed run leaves.
 pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {

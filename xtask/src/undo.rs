@@ -5,7 +5,7 @@ use crate::{Failure, long, say};
 /// Cases of each test, where nobody says otherwise.
 const CASES: &str = "2500";
 /// `undo_random` has four tests.
-const PROGRAMS: &[&str] = &["undo_random", "undo_outsiders", "undo_bounded"];
+const PROGRAMS: &[&str] = &["undo_random", "undo_outsiders", "undo_bounded", "staged_random"];
 
 /// Runs `--cases N` of each test. True when none failed.
 pub(crate) fn run(arguments: &[String]) -> Result<bool, Failure> {

@@ -93,6 +93,10 @@ pub(crate) struct RunArgs {
     /// Show the plan and run nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Hold back what the steps write until all of them have succeeded, show it, and ask before it is applied as a whole
+    /// (with --yes: apply it).
+    #[arg(long)]
+    pub(crate) staged: bool,
 }
 
 /// How the steps of a run are conducted and shown.

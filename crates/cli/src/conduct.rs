@@ -17,6 +17,7 @@ use crate::render;
 use crate::settings::approval::Action;
 use crate::settings::{Settings, Surroundings, Typed, home_is_open};
 use crate::signals::Watch;
+use crate::staged;
 use crate::terminal::Appearance;
 use crate::warn;
 
@@ -38,6 +39,7 @@ pub(crate) struct Conduct<'a> {
     settings: Settings,
     /// What a person edits with.
     editor: Option<String>,
+    staged: bool,
 }
 
 impl<'a> Conduct<'a> {
@@ -55,7 +57,12 @@ impl<'a> Conduct<'a> {
             .map(|editor| editor.to_string_lossy().into_owned());
         let settings = Settings::decide(found, typed)?;
         warn(&settings.warnings);
-        Ok(Self { args, settings, editor })
+        Ok(Self { args, settings, editor, staged: false })
+    }
+
+    /// The same, with what the steps write held back until somebody has seen it.
+    pub(crate) fn staged(self, staged: bool) -> Self {
+        Self { staged, ..self }
     }
 
     /// An executor that plans and runs nothing.
@@ -65,7 +72,7 @@ impl<'a> Conduct<'a> {
 
     /// Runs, shows and reports what `act` does with the executor.
     pub(crate) fn run(self, act: impl FnOnce(&Engine) -> Result<ExecutionResult>) -> Result<ExitCode> {
-        let Self { args, settings, editor } = self;
+        let Self { args, settings, editor, staged } = self;
         let interactive = settings.mode == ExecutionMode::Interactive;
         let person = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         if interactive && args.yes {
@@ -75,6 +82,12 @@ impl<'a> Conduct<'a> {
         if interactive && !person {
             return Err(Failure::bad_input("failed to start interactive mode: stdin and stderr are not a terminal")
                 .hint("run it in a terminal, or choose --mode sequential"));
+        }
+        if staged && !args.yes && !person {
+            return Err(Failure::bad_input(
+                "failed to start: --staged asks before it applies anything, and stdin and stderr are not a terminal",
+            )
+            .hint("--yes applies what the steps did once all of them have succeeded"));
         }
         writable(&settings)?;
         warn(home_is_open(&settings.config).as_slice());
@@ -92,16 +105,16 @@ impl<'a> Conduct<'a> {
         let noted = progress.clone();
         let watch = Watch::start(&cancel, move || noted.note("ending the run (again to end it at once)"))?;
         let asks = settings.rules.iter().any(|rule| rule.action == Action::Ask);
-        let prompt: Option<Arc<dyn Prompt>> = if args.yes {
-            Some(Arc::new(AlwaysYes))
-        } else if interactive || (asks && person) {
-            Some(Arc::new(TerminalPrompt::new(cancel.clone(), watch, editor)))
-        } else {
-            None
+        let terminal = (!args.yes && person).then(|| Arc::new(TerminalPrompt::new(cancel.clone(), watch, editor)));
+        let prompt: Option<Arc<dyn Prompt>> = match &terminal {
+            None if args.yes => Some(Arc::new(AlwaysYes)),
+            Some(terminal) if interactive || asks => Some(terminal.clone()),
+            _ => None,
         };
+        let review = staged.then(|| staged::review(terminal, settings.config.workspace.clone()));
         let shown = progress.clone();
         let on_event = Box::new(move |event: &_| shown.event(event));
-        let engine = Engine::new(&settings, Parts { on_event, prompt, cancel, journal: true })?;
+        let engine = Engine::new(&settings, Parts { on_event, prompt, cancel, journal: true, review })?;
         let result = act(&engine)?;
         progress.end();
         let mut out = std::io::stdout();

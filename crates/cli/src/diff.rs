@@ -27,11 +27,21 @@ pub(crate) fn run(args: &DiffArgs) -> Result<ExitCode> {
     } else if args.stat {
         write_stat(&mut out, &differences, workspace, look)?;
     } else {
-        for line in differences.iter().flat_map(|one| one.unified(workspace)) {
-            writeln!(out, "{}", painted(&line, look))?;
-        }
+        write_unified(&mut out, &differences, workspace, look)?;
     }
     Ok(ExitCode::Succeeded)
+}
+
+pub(crate) fn write_unified(
+    out: &mut impl Write,
+    all: &[Difference],
+    workspace: &Path,
+    look: Appearance,
+) -> Result<()> {
+    for line in all.iter().flat_map(|one| one.unified(workspace)) {
+        writeln!(out, "{}", painted(&line, look))?;
+    }
+    Ok(())
 }
 
 fn painted(line: &DiffLine, look: Appearance) -> String {
@@ -46,7 +56,7 @@ fn painted(line: &DiffLine, look: Appearance) -> String {
     look.paint(colour, &shown)
 }
 
-fn write_stat(out: &mut impl Write, all: &[Difference], workspace: &Path, look: Appearance) -> Result<()> {
+pub(crate) fn write_stat(out: &mut impl Write, all: &[Difference], workspace: &Path, look: Appearance) -> Result<()> {
     let stat = Stat::of(all, workspace);
     let width = stat.width();
     for row in &stat.rows {

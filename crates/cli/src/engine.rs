@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use agentic_executor::executor::Review;
 use agentic_executor::executor::{Action, Approval, ExecutorError, Pattern, Rule};
 pub(crate) use agentic_executor::executor::{Answer, Prompt};
 use agentic_executor::executor::{Resume, ResumeError, RollBackError, RunRolledBack, run_differences, running};
@@ -32,13 +33,15 @@ pub(crate) struct Parts {
     pub(crate) prompt: Option<Arc<dyn Prompt>>,
     /// Ends the run.
     pub(crate) cancel: Cancel,
+    /// Runs are staged, and this decides whether what they did is applied.
+    pub(crate) review: Option<Review>,
     /// Record in the journal of the state folder, rather than in memory.
     pub(crate) journal: bool,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { on_event: Box::new(|_| ()), prompt: None, cancel: Cancel::new(), journal: false }
+        Self { on_event: Box::new(|_| ()), prompt: None, cancel: Cancel::new(), journal: false, review: None }
     }
 }
 
@@ -114,6 +117,9 @@ impl Engine {
             .cancel(parts.cancel);
         if let Some(prompt) = parts.prompt {
             builder = builder.prompt(prompt);
+        }
+        if let Some(review) = parts.review {
+            builder = builder.staged(move |staged| review(staged));
         }
         let built = builder.build().inspect(|executor| crate::warn(&cut_off(executor.workspaces())));
         built.map(Self).map_err(|error| match error {
@@ -229,7 +235,7 @@ fn roll_back_failure(error: RollBackError) -> Failure {
     let message = format!("failed to roll back: {error}");
     match error {
         RollBackError::Journal(error) => journal_failure(error),
-        RollBackError::NoSuchStep { .. } => Failure::bad_input(error.to_string()),
+        RollBackError::NoSuchStep { .. } | RollBackError::Staged { .. } => Failure::bad_input(error.to_string()),
         RollBackError::Workspace(WorkspaceError::NotTouched(_)) => {
             Failure::bad_input(message).hint("`agentic diff RUN --stat` lists what a run changed")
         }

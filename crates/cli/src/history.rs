@@ -95,14 +95,15 @@ const MOST_LINES: usize = 40;
 fn lines(event: &Event, look: Appearance) -> Vec<String> {
     let foreign = |text: &str| look.foreign(text).into_owned();
     match &event.body {
-        EventBody::RunStarted { mode, workspace, plan, .. } => {
+        EventBody::RunStarted { mode, workspace, plan, staged, .. } => {
             let mut lines = vec![format!("{} {}", look.paint(Colour::Bold, "Run"), event.run)];
             lines.extend(opening(plan, look));
             let mode = serde_json::to_value(mode).ok().and_then(|mode| mode.as_str().map(str::to_owned));
             lines.push(format!(
-                "{}, {} in {}, {} steps",
+                "{}, {}{} in {}, {} steps",
                 event.time.strftime("%Y-%m-%d %H:%M:%S UTC"),
                 mode.unwrap_or_default(),
+                if *staged { ", staged," } else { "" },
                 foreign(&workspace.display().to_string()),
                 plan.steps.len()
             ));

@@ -37,6 +37,7 @@ mod run;
 mod screen;
 mod settings;
 mod signals;
+mod staged;
 mod terminal;
 mod tool;
 mod tty;

@@ -84,6 +84,20 @@ impl TerminalPrompt {
         Self { cancel, watch, editor, asking: Mutex::new(()) }
     }
 
+    /// Asks one of these letters or words; `None` at the end of input or when the run is cancelled.
+    pub(crate) fn choose(&self, question: &str, among: &[&'static str]) -> Option<&'static str> {
+        let _one = self.asking.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        loop {
+            let line = self.line(question)?;
+            let said = line.trim().to_ascii_lowercase();
+            let meant = among.iter().find(|word| said == **word || (!said.is_empty() && word.starts_with(&said)));
+            if let Some(word) = meant {
+                return Some(word);
+            }
+            show(&format!("`{}` is not one of {}\n", printable(&said), among.join(", ")));
+        }
+    }
+
     /// A line from the terminal; `None` at its end or when the run is cancelled.
     fn line(&self, question: &str) -> Option<String> {
         show(question);

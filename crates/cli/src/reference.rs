@@ -172,6 +172,7 @@ fn every_event_fits_its_schema() {
             plan_hash: "00".into(),
             tools: [("shell".to_owned(), "00".to_owned())].into(),
             context: Default::default(),
+            staged: false,
         },
         EventBody::RunResumed {
             mode: Default::default(),

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::changes::Changes;
 use crate::findings::Findings;
+use crate::rollback::counted;
 use crate::terminal::{Appearance, Colour, one_line};
 
 /// Lines of output that a failed step shows.
@@ -335,6 +336,13 @@ pub(crate) fn closing(result: &ExecutionResult, look: Appearance) -> Vec<String>
         look.paint(colour, word),
         seconds(Duration::try_from_secs_f64(result.total_time).unwrap_or_default())
     )];
+    if let Some(staged) = result.metadata.get("staged") {
+        let paths = staged.get("changes").and_then(Value::as_u64).unwrap_or(0);
+        lines.push(match staged.get("applied").and_then(Value::as_bool) {
+            Some(true) => format!("  {} changed", counted(usize::try_from(paths).unwrap_or(usize::MAX))),
+            _ => "  nothing was applied: the workspace is as it was".to_owned(),
+        });
+    }
     if let Some(error) = &result.error {
         lines.extend(error.trim_end().lines().map(|line| format!("  {}", look.foreign(line))));
     }

@@ -27,7 +27,7 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         Asked::Plan(plan, _) if args.conduct.mode.is_none() => typed.text("mode", "the plan's `mode`", plan.mode())?,
         _ => typed.text("mode", "--mode", args.conduct.mode())?,
     };
-    let conduct = Conduct::decide(&args.conduct, found, typed)?;
+    let conduct = Conduct::decide(&args.conduct, found, typed)?.staged(args.staged);
     if args.dry_run {
         let engine = conduct.planner()?;
         let plan = asked.plan(&engine, &args.task.context)?;

@@ -1,11 +1,12 @@
 //! Runs and bare calls: an executor for each, over what the process shares.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentic_executor::executor::{Answer, ExecutorError, Prompt};
 use agentic_executor::runtime::Language;
 use agentic_executor::sandbox::probe;
+use agentic_executor::workspace::{StagedChanges, unified};
 use agentic_executor::{
     AgenticExecutor, Cancel as Request, Event, EventBody, ExecutionPlan, ExecutionResult, Journal, PlanStep,
     ToolRegistry,
@@ -57,6 +58,8 @@ pub(crate) struct Listeners {
     on_event: Option<Arc<Py<PyAny>>>,
     on_status: Option<Arc<Py<PyAny>>>,
     prompt: Option<Arc<Py<PyAny>>>,
+    /// Decides what becomes of a staged run's changes.
+    review: Option<Arc<Py<PyAny>>>,
 }
 
 impl Listeners {
@@ -66,7 +69,7 @@ impl Listeners {
         on_event: Option<Arc<Py<PyAny>>>,
         prompt: Option<Arc<Py<PyAny>>>,
     ) -> Self {
-        Self { on_step, on_event, on_status: None, prompt }
+        Self { on_step, on_event, prompt, ..Self::default() }
     }
 }
 
@@ -121,7 +124,7 @@ impl Work {
 
 /// Runs a plan, code, an edit or tests, or goes on with a run, and answers with the result's dict.
 #[pyfunction]
-#[pyo3(signature = (settings, tools, request, cancel=None, on_step=None, on_event=None, on_status=None, prompt=None))]
+#[pyo3(signature = (settings, tools, request, cancel=None, on_step=None, on_event=None, on_status=None, prompt=None, review=None))]
 #[expect(clippy::too_many_arguments, reason = "the arguments of a Python function, given by name")]
 pub(crate) fn run<'py>(
     py: Python<'py>,
@@ -133,12 +136,14 @@ pub(crate) fn run<'py>(
     on_event: Option<Py<PyAny>>,
     on_status: Option<Py<PyAny>>,
     prompt: Option<Py<PyAny>>,
+    review: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let listeners = Listeners {
         on_step: on_step.map(Arc::new),
         on_event: on_event.map(Arc::new),
         on_status: on_status.map(Arc::new),
         prompt: prompt.map(Arc::new),
+        review: review.map(Arc::new),
     };
     if request.get_item("kind")?.is_some_and(|kind| kind.eq("resume").unwrap_or(false)) {
         return crate::resume::resume(py, settings, tools, request, cancel, listeners);
@@ -206,6 +211,7 @@ pub(crate) fn build(
     let folder = settings.config.state.clone();
     let state = Process::current().state(&folder)?;
     let journal = if settings.durable { state.journal(&folder)? } else { Arc::new(Journal::in_memory()?) };
+    let workspace = settings.config.workspace.clone();
     let mut builder = AgenticExecutor::builder(settings.config)
         .workspaces(state.workspaces)
         .registry(registry)
@@ -232,7 +238,22 @@ pub(crate) fn build(
     if let Some(callback) = listeners.prompt {
         builder = builder.prompt(Arc::new(PythonPrompt { desk: desk.clone(), callback }));
     }
+    if let Some(callback) = listeners.review {
+        let desk = desk.clone();
+        builder = builder.staged(move |staged| reviewed(&desk, &callback, staged, &workspace));
+    }
     builder.build()
+}
+
+/// Shows a staged run's changes as a unified diff; what the callback answers decides.
+fn reviewed(desk: &Desk, callback: &Arc<Py<PyAny>>, staged: &StagedChanges, workspace: &Path) -> bool {
+    let diff = staged.differences().map(|all| unified(&all, workspace)).map_err(|error| error.to_string());
+    let callback = Arc::clone(callback);
+    let answer = desk.ask(move |py| {
+        let diff = diff.map_err(|why| errors::state(py, format!("what the run did cannot be shown: {why}")))?;
+        callback.call1(py, (diff,))?.is_truthy(py)
+    });
+    desk.taken(answer).unwrap_or(false)
 }
 
 /// `on_status(step, status, attempts, error)`: a step that starts, and one that has ended.

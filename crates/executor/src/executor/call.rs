@@ -26,11 +26,13 @@ use crate::id::{CallId, StepId};
 use crate::journal::{EventBody, JournalError};
 use crate::planner::{CommitPolicy, OnFailure, PlanStep};
 use crate::tools::{Access, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult, ToolStatus};
-use crate::workspace::{Attempt, Backend, ChangeSet, Persistence, WorkspaceError, path_to_text};
+use crate::workspace::{Attempt, Backend, ChangeSet, Persistence, WorkspaceError, Workspaces, path_to_text};
 
 /// What a call passes through, for one run or one bare call.
 pub(super) struct Door<'a> {
     pub(super) executor: &'a AgenticExecutor,
+    /// Where calls work: the executor's, or those that hold back what is written.
+    pub(super) workspaces: &'a Workspaces,
     pub(super) registry: &'a ToolRegistry,
     pub(super) recorder: &'a Arc<Recorder>,
     pub(super) cancel: &'a Cancel,
@@ -164,7 +166,7 @@ impl Door<'_> {
             Err(panic) => return panicked(tool.name(), &*panic),
         };
         let roots = self.roots(access, roots);
-        let workspaces = &self.executor.workspaces;
+        let workspaces = self.workspaces;
         // On a copy where overlayfs could not do what the step wanted.
         let opened = if request.copy && access == Access::Write {
             workspaces.open_with(&roots, access, Backend::Copy)
@@ -195,7 +197,7 @@ impl Door<'_> {
         }
         let context = ToolContext {
             attempt: &attempt,
-            sandbox: self.executor.workspaces.sandbox(),
+            sandbox: self.workspaces.sandbox(),
             config: &self.executor.config,
             cancel: self.cancel,
             timeout: request.step.timeout,
@@ -217,7 +219,8 @@ impl Door<'_> {
         self.finish(request.step, call, result, changes, began.elapsed())
     }
 
-    fn finish(
+    /// Records the outcome.
+    pub(super) fn finish(
         &self,
         step: &PlanStep,
         call: &ToolCall,

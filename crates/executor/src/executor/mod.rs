@@ -21,7 +21,7 @@ use crate::planner::{
 use crate::runtime::Language;
 use crate::tools::code::{MOST_CODE, check_code};
 use crate::tools::{ApplyPatchTool, RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
-use crate::workspace::{Dir, Workspaces};
+use crate::workspace::{Dir, StagedChanges, Workspaces};
 
 mod approval;
 mod attempt;
@@ -48,6 +48,7 @@ mod run;
 mod running;
 mod schedule;
 mod sight;
+mod staged;
 mod undoing;
 mod wait;
 
@@ -58,11 +59,13 @@ pub use result::{ExecutionMode, ExecutionResult, ExecutionStep, StopReason};
 pub use resume::{Resume, ResumeError};
 pub use roll_back::{RollBackError, RunRolledBack, layers_of, layers_of_step, run_differences, workspace_of};
 pub use running::running;
+pub use staged::Review;
 
 use call::{Door, Request};
 use in_folder::InFolder;
 use record::{Recorder, Subscribers};
 use run::Run;
+use staged::Reviewer;
 use wait::Waiter;
 
 /// Told of every step that has ended.
@@ -83,6 +86,8 @@ pub struct AgenticExecutor {
     cancel: Cancel,
     waiter: Waiter,
     mode: ExecutionMode,
+    /// Runs are staged, and this decides what becomes of what they did.
+    review: Option<Reviewer>,
 }
 
 /// What an [`AgenticExecutor`] is made of.
@@ -99,6 +104,7 @@ pub struct Builder {
     subscribers: Subscribers,
     cancel: Cancel,
     waiter: Waiter,
+    review: Option<Reviewer>,
 }
 
 impl Builder {
@@ -153,6 +159,13 @@ impl Builder {
     /// Whom to ask, in interactive mode and when a rule says `ask`.
     pub fn prompt(mut self, prompt: Arc<dyn Prompt>) -> Self {
         self.prompt = Some(prompt);
+        self
+    }
+    /// Stages every run: what its steps write is held back from the workspace, where later steps see it, until all of them
+    /// have succeeded. Then `review` looks at it and decides: it is applied as one change, or dropped. A run that does not
+    /// succeed leaves the workspace as it was. Default: a step's changes are applied when the step ends.
+    pub fn staged(mut self, review: impl Fn(&StagedChanges) -> bool + Send + Sync + 'static) -> Self {
+        self.review = Some(Reviewer(Arc::new(review)));
         self
     }
     /// The request to end that the executor listens to. Default: one of its own.
@@ -219,6 +232,7 @@ impl Builder {
             cancel: self.cancel,
             waiter: self.waiter,
             mode: self.mode,
+            review: self.review,
         })
     }
 }
@@ -237,6 +251,7 @@ impl AgenticExecutor {
             subscribers: Subscribers::default(),
             cancel: Cancel::new(),
             waiter: Waiter::default(),
+            review: None,
         }
     }
 
@@ -363,6 +378,7 @@ impl AgenticExecutor {
         let kept = late::Kept::default();
         let door = Door {
             executor: self,
+            workspaces: &self.workspaces,
             registry: &self.registry,
             recorder: &recorder,
             cancel: &self.cancel,

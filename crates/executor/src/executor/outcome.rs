@@ -31,9 +31,16 @@ impl Coordinator<'_, '_> {
         self.end_what_is_open(stop.as_ref());
         let not_applied = self.settle_layers();
         let counts = self.count();
-        let stop_reason = self.reason(stop.as_ref(), &counts);
+        let mut stop_reason = self.reason(stop.as_ref(), &counts);
+        let mut error = (stop_reason != StopReason::Succeeded).then(|| self.error(stop.as_ref()));
+        let staged = self.run.staged.as_ref().map(|staged| self.apply_staged(staged, error.is_none()));
+        let staged = staged.map(|(told, not_applied)| {
+            if let Some(not_applied) = not_applied {
+                (stop_reason, error) = (not_applied.reason, Some(not_applied.error));
+            }
+            told
+        });
         let success = stop_reason == StopReason::Succeeded;
-        let error = (!success).then(|| self.error(stop.as_ref()));
 
         let recoveries = std::mem::take(&mut *lock(&self.run.recoveries));
         let mut plan = lock(&self.run.plan);
@@ -58,6 +65,9 @@ impl Coordinator<'_, '_> {
                 metadata.insert(name.into(), list.into());
             }
         }
+        if let Some(staged) = staged {
+            metadata.insert("staged".into(), staged);
+        }
         if let Some(assumptions) = plan.metadata.get("assumptions") {
             metadata.insert("assumptions".into(), assumptions.clone());
         }
@@ -80,7 +90,7 @@ impl Coordinator<'_, '_> {
 
     /// Waits until every layer of the run is applied. A step whose layer could not be has failed after all.
     fn settle_layers(&mut self) -> Vec<Value> {
-        let late = match self.run.kept.settle(&self.run.executor.workspaces) {
+        let late = match self.run.kept.settle(self.run.workspaces()) {
             Ok(late) => late,
             Err(error) => {
                 self.causes.insert(Cause::Conflict);

@@ -108,7 +108,7 @@ pub struct ExecutionResult {
     /// What went wrong.
     pub error: Option<String>,
     /// Further facts. `steps`: counts by status. `skipped`: step and reason. `recoveries`: step, cause,
-    /// strategy, detail. `assumptions`: what the planner assumed. `kind`: `bad_input` when nothing was started
+    /// strategy, detail. `staged`, of a staged run: `applied`, and `changes` or the `reason`. `assumptions`: what the planner assumed. `kind`: `bad_input` when nothing was started
     /// because the task or plan cannot be meant.
     pub metadata: Map<String, Value>,
     /// The run's identity in the journal.

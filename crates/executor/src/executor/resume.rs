@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::past::{OpenCall, Past};
+use super::roll_back::is_staged;
 use super::run::{Run, schema_hashes};
 use super::running::Running;
 use super::{AgenticExecutor, ExecutionResult};
@@ -48,6 +49,9 @@ pub enum ResumeError {
     /// Its plan is done.
     #[error("run {0} has succeeded: nothing is left to do")]
     Succeeded(RunId),
+    /// Nothing that it did is there to go on from.
+    #[error("run {0} was staged, and nothing of it reached the workspace: run the plan again")]
+    Staged(RunId),
     /// Its events have no beginning.
     #[error("run {0} has no beginning in the journal")]
     NoBeginning(RunId),
@@ -121,6 +125,9 @@ impl AgenticExecutor {
         let mut past = past.ok_or_else(|| ResumeError::NoBeginning(run.clone()))?;
         if past.succeeded {
             return Err(ResumeError::Succeeded(run.clone()));
+        }
+        if is_staged(&events) {
+            return Err(ResumeError::Staged(run.clone()));
         }
         let here = &self.config.workspace;
         if past.workspace.canonicalize().ok() != here.canonicalize().ok() {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value, json};
 
 use super::call::workspace_failure;
+use super::run::Run;
 use super::{AgenticExecutor, lock, one_step};
 use crate::cause::Cause;
 use crate::id::{CallId, RunId, StepId};
@@ -38,6 +39,12 @@ pub enum RollBackError {
         step: String,
         /// Its steps, in the order in which they ended.
         has: Vec<String>,
+    },
+    /// Its steps were applied together.
+    #[error("run {run} was staged: what its steps did was applied as one change, and no step stands for itself")]
+    Staged {
+        /// The run.
+        run: RunId,
     },
     /// What the workspace said.
     #[error(transparent)]
@@ -91,7 +98,7 @@ pub fn run_differences(
 /// The layers that a run applied after a step (`None`: all), in the order in which their calls finished.
 ///
 /// # Errors
-/// [`RollBackError::NoSuchStep`].
+/// [`RollBackError::NoSuchStep`]; [`RollBackError::Staged`] for a step of a staged run.
 pub fn layers_of(events: &[Event], after: Option<&str>) -> Result<Vec<String>, RollBackError> {
     let mut from = 0;
     if let Some(after) = after {
@@ -107,11 +114,11 @@ pub fn layers_of(events: &[Event], after: Option<&str>) -> Result<Vec<String>, R
                 }
             }
         }
-        from = found.ok_or_else(|| RollBackError::NoSuchStep {
-            run: events.first().map_or_else(RunId::new, |event| event.run.clone()),
-            step: after.to_owned(),
-            has,
-        })?;
+        let run = || events.first().map_or_else(RunId::new, |event| event.run.clone());
+        from = found.ok_or_else(|| RollBackError::NoSuchStep { run: run(), step: after.to_owned(), has })?;
+        if is_staged(events) {
+            return Err(RollBackError::Staged { run: run() });
+        }
     }
     Ok(layers(events).into_iter().filter(|(index, ..)| *index >= from).map(|(.., layer)| layer).collect())
 }
@@ -119,14 +126,20 @@ pub fn layers_of(events: &[Event], after: Option<&str>) -> Result<Vec<String>, R
 /// The layers that one step of a run applied.
 ///
 /// # Errors
-/// [`RollBackError::NoSuchStep`].
+/// As [`layers_of`].
 pub fn layers_of_step(events: &[Event], step: &str) -> Result<Vec<String>, RollBackError> {
     layers_of(events, Some(step))?;
     let of = |(_, by, layer): (usize, Option<StepId>, String)| (by?.as_str() == step).then_some(layer);
     Ok(layers(events).into_iter().filter_map(of).collect())
 }
 
+/// Whether the steps of a run wrote to the workspace only in the end, together.
+pub(super) fn is_staged(events: &[Event]) -> bool {
+    events.iter().any(|event| matches!(&event.body, EventBody::RunStarted { staged: true, .. }))
+}
+
 fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
+    let staged = is_staged(events);
     let (mut of_calls, mut rollbacks) = (HashMap::new(), HashSet::new());
     let mut layers: Vec<(usize, Option<StepId>, String)> = Vec::new();
     for (index, event) in events.iter().enumerate() {
@@ -135,6 +148,8 @@ fn layers(events: &[Event]) -> Vec<(usize, Option<StepId>, String)> {
             EventBody::CallIntended { call, tool, .. } if tool == NAME => {
                 rollbacks.insert(call.clone());
             }
+            // The steps of a staged run change nothing by themselves.
+            EventBody::CallIntended { step: Some(_), .. } if staged => {}
             EventBody::CallIntended { call, layer: Some(layer), .. } => {
                 of_calls.insert(call.clone(), layer.clone());
             }
@@ -196,7 +211,7 @@ impl AgenticExecutor {
         let mut step = PlanStep::new("rollback", NAME, params, task.as_str());
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
         step.on_failure = OnFailure::Stop;
-        let result = self.run(&registry, one_step(&task, step), Map::new());
+        let result = Run::new(self, &registry, one_step(&task, step), Map::new()).at_once().execute();
         let made = lock(&made).take();
         match made {
             Some(Ok(done)) => Ok(RunRolledBack { run: Some(result.run_id), done }),

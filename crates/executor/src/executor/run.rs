@@ -27,6 +27,7 @@ use crate::id::RunId;
 use crate::journal::{EventBody, JournalError};
 use crate::planner::{ExecutionPlan, PlanStep};
 use crate::tools::{ToolRegistry, ToolResult};
+use crate::workspace::Workspaces;
 
 /// Why a run ends before its plan does.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +56,8 @@ pub(super) struct Run<'a> {
     pub(super) context: Map<String, Value>,
     pub(super) recoveries: Mutex<Vec<Value>>,
     pub(super) kept: Kept,
+    /// What the steps write goes here first, in a staged run.
+    pub(super) staged: Option<Workspaces>,
     /// What earlier processes of the run had done.
     pub(super) past: Past,
     /// Held alone by a call that met a conflict with another step, so that it cannot meet the next.
@@ -71,7 +74,12 @@ impl<'a> Run<'a> {
         context: Map<String, Value>,
     ) -> Self {
         let recorder = Recorder::new(Arc::clone(&executor.journal), executor.subscribers.clone());
-        Self::with(executor, registry, (plan, context), recorder, Past::default())
+        let staged = executor.review.is_some().then(|| executor.workspaces.staged());
+        Self { staged, ..Self::with(executor, registry, (plan, context), recorder, Past::default()) }
+    }
+    /// The same, with its changes applied as they are made.
+    pub(super) fn at_once(self) -> Self {
+        Self { staged: None, ..self }
     }
     /// A run that goes on where earlier processes of it had ended.
     pub(super) fn again(executor: &'a AgenticExecutor, registry: &'a ToolRegistry, run: RunId, mut past: Past) -> Self {
@@ -98,6 +106,7 @@ impl<'a> Run<'a> {
             context,
             recoveries,
             kept: Kept::default(),
+            staged: None,
             floor: RwLock::default(),
             cancel: Cancel::new(),
             stop: Mutex::default(),
@@ -117,12 +126,17 @@ impl<'a> Run<'a> {
     pub(super) fn door(&self) -> Door<'_> {
         Door {
             executor: self.executor,
+            workspaces: self.workspaces(),
             registry: self.registry,
             recorder: &self.recorder,
             cancel: &self.cancel,
             asking: &self.asking,
             kept: &self.kept,
         }
+    }
+    /// Where its steps work.
+    pub(super) fn workspaces(&self) -> &Workspaces {
+        self.staged.as_ref().unwrap_or(&self.executor.workspaces)
     }
     /// The request to end of this run: made by the executor's, or by a stop.
     pub(super) fn cancel(&self) -> &Cancel {
@@ -242,6 +256,7 @@ impl<'a> Run<'a> {
             tools: schema_hashes(self.registry, &plan),
             plan,
             context: self.context.clone(),
+            staged: self.staged.is_some(),
         })
     }
 }

@@ -42,6 +42,10 @@ impl Undoing<'_> {
                        `agentic rollback RUN`, or `rollback` of an executor";
             return Err(refused(Cause::PermissionDenied, why));
         }
+        if executor.review.is_some() {
+            let why = "the run is staged: nothing of it is in the workspace yet, and nothing goes there before its end";
+            return Err(refused(Cause::PermissionDenied, why));
+        }
         if self.step.commit == CommitPolicy::Never && !asked.dry_run {
             let why = "a rollback is applied at once, which `commit: never` excludes; `dry_run` says what it would do";
             return Err(refused(Cause::InvalidArguments, why));

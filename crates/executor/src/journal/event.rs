@@ -79,6 +79,9 @@ pub enum EventBody {
         /// What its `${{ context.… }}` references see besides what the plan itself brings.
         #[serde(default, skip_serializing_if = "Map::is_empty")]
         context: Map<String, Value>,
+        /// Whether what its steps write is held back, and applied by one call of `apply` in the end.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        staged: bool,
     },
     /// A run that had ended before its plan did, or was cut off, goes on.
     RunResumed {

@@ -13,8 +13,10 @@ use super::commit::{Check, Own, Plan};
 use super::error::{Aside, Conflict, WorkspaceError};
 use super::folder_lock::{FolderLocks, Held};
 use super::layer::{Layer, Root, dirs};
+use super::path::Dir;
 use super::persistence::{AllowPersist, Examined, examine};
 use super::reading::{Act, Reading, beneath};
+use super::stage::Stage;
 use super::stamp::Stamp;
 use super::store::Store;
 use super::undo::{Pending, Records, capture};
@@ -85,6 +87,8 @@ pub(super) struct Board {
     next: u64,
     finished: u64,
     asides: Vec<Aside>,
+    /// Where finished layers go, when they are held back.
+    stage: Option<Stage>,
 }
 
 /// What applying needs besides the board.
@@ -116,6 +120,17 @@ fn overlap(a: &Path, b: &Path) -> bool {
 }
 
 impl Board {
+    /// One that applies nothing: finished layers go into the stage.
+    pub(super) fn staging(stage: Stage) -> Self {
+        Self { stage: Some(stage), ..Self::default() }
+    }
+    pub(super) fn stage(&mut self) -> Option<&mut Stage> {
+        self.stage.as_mut()
+    }
+    /// Takes what was staged; nothing is open and nothing waits any more.
+    pub(super) fn take_stage(&mut self) -> Option<Stage> {
+        self.stage.take()
+    }
     /// Registers an attempt on roots as mounted, until [`Self::unmount`] or [`Self::close`].
     pub(super) fn register(&mut self, roots: Vec<PathBuf>) -> u64 {
         self.next += 1;
@@ -177,13 +192,15 @@ impl Board {
         let on = |finished: &&Finished| finished.layers.iter().any(|layer| overlap(&layer.root.path, root));
         let over = |finished: &Finished| finished.layers.iter().any(|layer| layer.root.path == root);
         let waiting: Vec<_> = self.waiting.iter().filter(on).collect();
-        waiting.len() >= MOST_WAITING || waiting.iter().any(|finished| !over(finished))
+        waiting.len() + usize::from(self.stage.is_some()) >= MOST_WAITING
+            || waiting.iter().any(|finished| !over(finished))
     }
     /// What waits on `root`, topmost first, as far as `seen` reaches.
     pub(super) fn lowers(&self, root: &Path, seen: u64) -> Vec<PathBuf> {
         let visible = self.waiting.iter().filter(|finished| finished.number <= seen).rev();
         let layers = visible.flat_map(|finished| finished.layers.iter().filter(|layer| layer.root.path == root));
-        layers.map(Layer::written).collect()
+        let staged = self.stage.iter().filter_map(|stage| stage.upper(root));
+        layers.map(Layer::written).chain(staged).collect()
     }
     pub(super) fn view(&self, root: &Root, seen: u64) -> Result<View, WorkspaceError> {
         Ok(View { layers: dirs(&self.lowers(&root.path, seen))?, folder: root.dir.clone() })
@@ -239,7 +256,7 @@ impl Board {
         // changed since with the layers below.
         self.guard(&finished.layers, &mut readings, &finished.terms, None)?;
         self.check(&finished.layers, &readings, &finished.terms.hidden, None)?;
-        self.apply(&finished.layers, &readings, ground, &name(&finished.folder), finished.terms.undoable)?;
+        self.apply(&finished.layers, &readings, ground, &name(&finished.folder), &finished.terms)?;
         Ok(())
     }
     /// Finishes an attempt that has been unmounted: applies it at once or lets it wait, and takes its layers then.
@@ -284,7 +301,7 @@ impl Board {
         let waits = alone.is_none();
         if let Some(alone) = alone {
             let _alone = alone?;
-            let applied = self.apply(layers, &readings, ground, &name(folder), terms.undoable)?;
+            let applied = self.apply(layers, &readings, ground, &name(folder), terms)?;
             for (path, reason) in applied.left {
                 set.left_out.push(super::change_set::LeftOut { path, reason });
             }
@@ -323,7 +340,8 @@ impl Board {
             self.guard(layers, readings, &Terms { allowed: allowed.clone(), ..Terms::default() }, None)?;
         }
         self.check(layers, readings, &[], None)?;
-        let applied = self.apply(layers, readings, ground, layer, true)?;
+        let terms = Terms { undoable: true, ..Terms::default() };
+        let applied = self.apply(layers, readings, ground, layer, &terms)?;
         self.finished += 1;
         self.log.push(Logged { number: self.finished, paths: touches(layers, readings) });
         Ok(Some(applied))
@@ -391,12 +409,23 @@ impl Board {
         readings: &[Reading],
         ground: &Ground<'_>,
         layer: &str,
-        undoable: bool,
+        terms: &Terms,
     ) -> Result<Applied, WorkspaceError> {
         let written: Vec<_> = layers.iter().map(Layer::dir).collect::<Result<_, _>>()?;
+        if let Some(stage) = &mut self.stage {
+            let mut plans = Vec::new();
+            for ((reading, dir), layer) in readings.iter().zip(&written).zip(layers) {
+                let staged = stage.dir(&layer.root.path)?;
+                let below: Vec<_> = std::iter::once(&layer.root.dir).chain(&staged).collect();
+                plans.push(Plan::of(reading, dir, &below)?);
+            }
+            stage.take(&parts(layers, &written, &plans), &terms.allowed, &mut self.own)?;
+            return Ok(Applied::default());
+        }
         let plans = readings.iter().zip(&written).zip(layers);
-        let plans: Vec<_> =
-            plans.map(|((reading, dir), layer)| Plan::of(reading, dir, &layer.root.dir)).collect::<Result<_, _>>()?;
+        let plans: Vec<_> = plans
+            .map(|((reading, dir), layer)| Plan::of(reading, dir, &[&layer.root.dir]))
+            .collect::<Result<_, _>>()?;
         // A folder that somebody else changed since any open layer began must go on looking changed.
         let oldest = layers.iter().filter_map(Layer::stamp);
         let oldest = oldest.chain(self.open.values().filter_map(|open| open.stamp));
@@ -415,12 +444,10 @@ impl Board {
                 }
             }
         }
-        let parts = layers.iter().zip(&written).zip(&plans);
-        let parts: Vec<_> =
-            parts.map(|((layer, dir), plan)| Part { root: &layer.root.dir, layer: dir, plan }).collect();
+        let parts = parts(layers, &written, &plans);
         // What is replaced is kept first, and on the disk before the first name changes. A layer that waited may have
         // nothing left to do (another one made the same folder); it was told as changed, so it has a record.
-        let record = undoable.then(|| capture(layer, &parts, ground.store)).transpose()?;
+        let record = terms.undoable.then(|| capture(layer, &parts, ground.store)).transpose()?;
         let pending = record.map(|record| ground.records.prepare(&record)).transpose()?;
         let mut applied = apply(&parts, Names::of(layer), ground.store, ground.watcher)?;
         if let Some(Err(error)) = pending.map(Pending::settle) {
@@ -460,6 +487,12 @@ impl Board {
         }
         found
     }
+}
+
+/// Each layer with what is to be done with it.
+pub(super) fn parts<'a>(layers: &'a [Layer], written: &'a [Dir], plans: &'a [Plan]) -> Vec<Part<'a>> {
+    let all = layers.iter().zip(written).zip(plans);
+    all.map(|((layer, dir), plan)| Part { root: &layer.root.dir, layer: dir, plan }).collect()
 }
 
 fn name(folder: &Path) -> String {

@@ -222,9 +222,10 @@ impl Check<'_> {
 }
 
 impl Plan {
-    /// What applying a checked reading to the folder `root` will do. `layer` is where the bytes are.
-    pub(super) fn of(reading: &Reading, layer: &Dir, root: &Dir) -> Result<Self, WorkspaceError> {
-        let inside = linked_inside(reading, root).map_err(WorkspaceError::io("look for links in", root.path()))?;
+    /// What applying a checked reading to the folder will do. `layer` is where the bytes are, `below` the folder and, where
+    /// changes to it are held back, what lies over it.
+    pub(super) fn of(reading: &Reading, layer: &Dir, below: &[&Dir]) -> Result<Self, WorkspaceError> {
+        let inside = linked_inside(reading, below).map_err(WorkspaceError::io("look for links in", layer.path()))?;
         let rewrites = rewrites(reading, layer, &inside)?;
         let names = |over: &Stat| inside.get(&identity(over)).cloned().unwrap_or_default();
         let mut ops = Vec::new();
@@ -277,7 +278,7 @@ const MOST_LOOKED_AT: usize = 500_000;
 
 /// The changed files with several names, all of which lie in the root, and these names. A name outside (package managers
 /// link what they install into a cache that every project shares) is not a step's to change.
-fn linked_inside(reading: &Reading, root: &Dir) -> io::Result<HashMap<(u64, u64), Vec<PathBuf>>> {
+fn linked_inside(reading: &Reading, below: &[&Dir]) -> io::Result<HashMap<(u64, u64), Vec<PathBuf>>> {
     let mut names: HashMap<(u64, u64), (u64, Vec<PathBuf>)> = HashMap::new();
     for item in &reading.items {
         if let (Act::Put { .. } | Act::Mode { .. }, Some(lower)) = (&item.act, &item.lower)
@@ -288,10 +289,11 @@ fn linked_inside(reading: &Reading, root: &Dir) -> io::Result<HashMap<(u64, u64)
         }
     }
     let mut open_ones = names.len();
-    let (mut next, mut left) = (vec![PathBuf::new()], MOST_LOOKED_AT);
-    while let Some(folder) = next.pop().filter(|_| open_ones > 0) {
+    let mut next: Vec<(&Dir, PathBuf)> = below.iter().map(|dir| (*dir, PathBuf::new())).collect();
+    let mut left = MOST_LOOKED_AT;
+    while let Some((dir, folder)) = next.pop().filter(|_| open_ones > 0) {
         // What cannot be listed, or is gone, holds no name that we know of.
-        let Ok(open) = super::view::open_dir(root, &folder) else { continue };
+        let Ok(open) = super::view::open_dir(dir, &folder) else { continue };
         for entry in super::path::entries(&open)? {
             left = left.saturating_sub(1);
             if left == 0 {
@@ -299,7 +301,7 @@ fn linked_inside(reading: &Reading, root: &Dir) -> io::Result<HashMap<(u64, u64)
                 break;
             }
             match entry.kind {
-                FileKind::Dir => next.push(folder.join(&entry.name)),
+                FileKind::Dir => next.push((dir, folder.join(&entry.name))),
                 FileKind::File => {
                     let Ok(stat) = super::resolve::stat_in(&open, &entry.name) else { continue };
                     if let Some((more, found)) = names.get_mut(&identity(&stat)) {

@@ -21,7 +21,7 @@ use super::error::WorkspaceError;
 pub(super) const AGAIN: Duration = Duration::from_millis(10);
 
 /// The locks of a state folder.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct FolderLocks(PathBuf);
 
 /// Folders that are held, shared or alone, until this is dropped.

@@ -40,6 +40,7 @@ mod path;
 mod persistence;
 mod reading;
 mod resolve;
+mod stage;
 mod stamp;
 mod state;
 mod store;
@@ -59,6 +60,7 @@ use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use persistence::{AllowPersist, Level, Persistence};
+pub use stage::StagedChanges;
 pub use state::state_outside;
 pub use store::{ContentHash, Store};
 pub use undo::{
@@ -118,6 +120,8 @@ struct Shared {
     watcher: Option<Watcher>,
     patience: Duration,
     on_wait: Option<OnWait>,
+    /// Finished layers are held back.
+    staged: bool,
 }
 
 impl fmt::Debug for Workspaces {
@@ -141,7 +145,8 @@ impl Shared {
             asides,
             records: &self.records,
             locks: &self.locks,
-            alone: true,
+            // What is staged goes into no folder of the user's.
+            alone: !self.staged,
         }
     }
     fn asides(&self) -> PathBuf {
@@ -208,6 +213,7 @@ impl Workspaces {
             watcher: None,
             patience: LONGEST_WAIT,
             on_wait: None,
+            staged: false,
         };
         let workspaces = Self { shared: Arc::new(shared), limits: CopyLimits::default(), tier: Tier::Best };
         let recovered = undo::recover(&workspaces);
@@ -295,6 +301,11 @@ impl Workspaces {
         let (roots, spellings) = self.roots(given)?;
         let paths: Vec<_> = roots.iter().map(|root| root.path.clone()).collect();
         let mut board = self.shared.board();
+        if access == Access::Write
+            && let Some(stage) = board.stage()
+        {
+            roots.iter().try_for_each(|root| stage.begin(root))?;
+        }
         let (started, mut told) = (Instant::now(), false);
         board.drain(&self.shared.ground(&self.shared.asides()));
         while let Some(busy) = paths.iter().find(|path| board.must_wait(path)) {
@@ -461,6 +472,13 @@ impl Workspaces {
             real.push((path.clone(), found));
         }
         let mut outer: Vec<PathBuf> = real.iter().map(|(_, found)| found.clone()).collect();
+        if let Some(stage) = self.shared.board().stage() {
+            for path in &mut outer {
+                if let Some(root) = stage.root_for(path)? {
+                    *path = root;
+                }
+            }
+        }
         outer.sort();
         // Sorted by components, a folder comes right before everything inside it.
         outer.dedup_by(|inner, outer| inner.starts_with(&*outer));

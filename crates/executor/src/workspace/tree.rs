@@ -63,6 +63,17 @@ pub(super) fn aside(folder: &Path, asides: &Path) -> std::path::PathBuf {
     if device(folder) == device(asides) { asides.join(name) } else { folder.with_extension("aside") }
 }
 
+/// A folder of ours that is removed in the end.
+#[derive(Debug)]
+pub(super) struct Place(pub(super) std::path::PathBuf);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What cannot be removed is swept with the layers.
+        let _ = remove(&self.0);
+    }
+}
+
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
 }

@@ -111,6 +111,15 @@ impl AllowPersist {
             Self::Paths(paths) => Self::Nothing.paths(paths, further),
         }
     }
+    /// What either of them lets pass.
+    #[must_use]
+    pub(super) fn and(self, other: Self) -> Self {
+        match other {
+            Self::Nothing => self,
+            Self::Everything => Self::Everything,
+            Self::Paths(paths) => self.with(paths),
+        }
+    }
     fn paths(self, mut paths: Vec<PathBuf>, further: impl IntoIterator<Item = PathBuf>) -> Self {
         paths.extend(further);
         if paths.is_empty() { self } else { Self::Paths(paths) }

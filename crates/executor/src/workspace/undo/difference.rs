@@ -61,6 +61,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When bytes cannot be read, or are not those that were kept.
 pub fn differences(records: &Records, list: &[Record]) -> Result<Vec<Difference>, WorkspaceError> {
+    differences_in(records, list, &[])
+}
+
+/// The same; what the paths became is looked for in `new` first: folders that stand for roots.
+pub(in crate::workspace) fn differences_in(
+    records: &Records,
+    list: &[Record],
+    new: &[(&Path, Dir)],
+) -> Result<Vec<Difference>, WorkspaceError> {
     let mut ordered: Vec<&Record> = list.iter().collect();
     ordered.sort_by(|a, b| a.order.cmp(&b.order));
     let mut joined: BTreeMap<&Path, (Option<State>, Option<State>, &Record)> = BTreeMap::new();
@@ -86,7 +95,7 @@ pub fn differences(records: &Records, list: &[Record]) -> Result<Vec<Difference>
             }
             _ => ChangeKind::Modified,
         };
-        let bytes = bytes(records, path, &before, &after, record)?;
+        let bytes = bytes(records, path, (&before, &after), record, new)?;
         all.push(Difference { path: path.to_owned(), kind, before, after, bytes });
     }
     Ok(all)
@@ -95,9 +104,9 @@ pub fn differences(records: &Records, list: &[Record]) -> Result<Vec<Difference>
 fn bytes(
     records: &Records,
     path: &Path,
-    before: &Option<State>,
-    after: &Option<State>,
+    (before, after): (&Option<State>, &Option<State>),
     record: &Record,
+    new_in: &[(&Path, Dir)],
 ) -> Result<Bytes, WorkspaceError> {
     let file = |state: &Option<State>| match state {
         Some(State::File { hash: Some(hash), size, .. }) => Some((hash.clone(), *size)),
@@ -115,7 +124,7 @@ fn bytes(
         None => Vec::new(),
     };
     let new = match new {
-        Some((hash, _)) => match found(records, path, &hash, record)? {
+        Some((hash, _)) => match found(records, path, &hash, record, new_in)? {
             Some(bytes) => bytes,
             None => return Ok(Bytes::Unknown),
         },
@@ -140,14 +149,17 @@ fn found(
     path: &Path,
     hash: &ContentHash,
     record: &Record,
+    new: &[(&Path, Dir)],
 ) -> Result<Option<Vec<u8>>, WorkspaceError> {
     if records.store().contains(hash) {
         return records.store().get(hash).map(Some);
     }
-    let Some((root, rest)) = record.roots.iter().find_map(|root| Some((root, path.strip_prefix(root).ok()?))) else {
-        return Ok(None);
+    let staged = new.iter().find_map(|(root, dir)| Some((dir.clone(), path.strip_prefix(root).ok()?)));
+    let there = || {
+        let (root, rest) = record.roots.iter().find_map(|root| Some((root, path.strip_prefix(root).ok()?)))?;
+        Some((Dir::open_root(root).ok()?, rest))
     };
-    let Ok(root) = Dir::open_root(root) else { return Ok(None) };
+    let Some((root, rest)) = staged.or_else(there) else { return Ok(None) };
     let failed = WorkspaceError::io("read", path);
     let found = open_file(&root, rest).and_then(|file| file.map_or(Ok(None), |file| hash_file(&file)));
     if found.map_err(failed)?.as_ref() != Some(hash) {

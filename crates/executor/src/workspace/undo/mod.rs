@@ -30,5 +30,6 @@ pub use roll_back::PlannedRollBack;
 pub use unified::{DiffLine, DiffPart, Stat, StatRow, unified};
 
 pub(super) use capture::capture;
+pub(super) use difference::differences_in;
 pub(super) use records::Pending;
 pub(super) use recover::recover;

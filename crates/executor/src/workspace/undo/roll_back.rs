@@ -1,17 +1,16 @@
 //! Rolling back, as one more layer that is applied.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use super::record::Record;
 use super::restore::{RollBack, RolledBack, Way};
-use crate::workspace::board::Ground;
+use crate::workspace::Workspaces;
 use crate::workspace::change_set::LeftOut;
 use crate::workspace::error::{Conflict, WorkspaceError};
 use crate::workspace::layer::{Layer, Root};
 use crate::workspace::path::Dir;
 use crate::workspace::reading::beneath;
-use crate::workspace::{Workspaces, tree};
+use crate::workspace::tree::Place;
 
 impl Workspaces {
     /// Takes back what layers did ([`Attempt::name`](super::super::Attempt::name)): files, links, folders and their
@@ -134,43 +133,12 @@ impl PlannedRollBack {
         let folders: Vec<PathBuf> = staged.iter().map(Layer::written).collect();
         self.way.stage(&folders, workspaces.store())?;
         let mut readings: Vec<_> = self.way.readings.into_iter().map(|(_, reading)| reading).collect();
-        let shared = &workspaces.shared;
-        let (started, asides) = (Instant::now(), shared.asides());
+        let guard = self.how.guard.as_ref();
         // What was cut off half-way is not left so until others have ended.
-        let ground = Ground { alone: !self.cut_off, ..shared.ground(&asides) };
-        let mut board = shared.board();
-        board.drain(&ground);
-        let applied = loop {
-            let guard = self.how.guard.as_ref();
-            if let Some(applied) = board.apply_staged(staged, &mut readings, guard, &ground, &self.name)? {
-                break applied;
-            }
-            let left = shared.patience.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                let paths: Vec<PathBuf> = staged.iter().map(|layer| layer.root.path.clone()).collect();
-                let reason = match shared.locks.owner(&paths) {
-                    Some(owner) => format!("{owner} works in it and did not end"),
-                    None => "steps that run on the same folder did not end".to_owned(),
-                };
-                return Err(WorkspaceError::Busy { path: paths.into_iter().next().unwrap_or_default(), reason });
-            }
-            board = shared.wait(board, left);
-        };
-        drop(board);
+        let applied = workspaces.apply_filled(staged, &mut readings, guard, !self.cut_off, &self.name)?;
         let mut done = self.done;
         done.kept.extend(applied.left.into_iter().map(|(path, reason)| LeftOut { path, reason }));
         done.layer = Some(self.name);
         Ok(done)
-    }
-}
-
-/// A folder that is removed in the end.
-#[derive(Debug)]
-struct Place(PathBuf);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // What cannot be removed is swept with the layers.
-        let _ = tree::remove(&self.0);
     }
 }
