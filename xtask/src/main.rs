@@ -7,6 +7,7 @@ mod attack;
 mod compat;
 mod crashes;
 mod example;
+mod filesystems;
 mod fuzz;
 mod interpreters;
 mod kernels;
@@ -37,6 +38,8 @@ cargo xtask <chore>
   soak      20,000 hostile runs of the corpus, eight at once, and what is left of them (--runs N)
   undo      random trees and tool calls, others at work in the folder meanwhile, and disk use of many steps: 2,500 cases of each
             test, back to where they were (--cases N); as root, as an ordinary user too
+  filesystems  layers and undo on ext4, xfs, btrfs, tmpfs and overlayfs, the state folder on the same or another one (as root;
+            --only NAME: those whose workspace is on it)
   crashes   runs that are killed at 1,000 random moments (--kills N) and at every event, and a disk that fails at every call;
             as root, as an ordinary user too
   mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
         ["soak", ..] => attack::soak(&arguments[1..]),
         ["undo", ..] => undo::run(&arguments[1..]),
+        ["filesystems", ..] => filesystems::run(&arguments[1..]),
         ["crashes", ..] => crashes::run(&arguments[1..]),
         ["attack"] => attack::write_results(),
         ["mutate"] => attack::mutate(),

@@ -5,11 +5,11 @@ mod real_support;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use agentic_executor::executor::ExecutionMode;
+use agentic_executor::executor::{ExecutionMode, StopReason};
 use agentic_executor::sandbox::Sandbox;
 use agentic_executor::tools::Access;
 use agentic_executor::workspace::Backend;
-use agentic_executor::{AgenticExecutor, ExecutionPlan, ExecutionResult, PlanStep, Workspaces};
+use agentic_executor::{AgenticExecutor, Cancel, ExecutionPlan, ExecutionResult, PlanStep, Workspaces};
 use agentic_testkit::skip;
 use real_support::{Real, shell};
 
@@ -132,6 +132,32 @@ fn who_has_the_folder_for_too_long_is_named_and_nothing_is_lost() {
     let again = run(&real.builder().build().unwrap(), [shell("now", "echo mine > made")]);
     assert!(again.success, "{}", again.summary());
     assert_eq!(real.read("made"), "mine\n");
+}
+
+#[test]
+fn a_run_that_waits_for_another_process_ends_when_it_is_asked_to() {
+    let real = Real::new();
+    if real.backend() != Backend::Overlay {
+        skip!("without an overlay layers are applied at once");
+    }
+    let one = shared(&real);
+    let roots = [real.workspace.path().to_owned()];
+    let open = one.open(&roots, Access::Write).unwrap();
+    open.locate(&roots[0].join("x")).unwrap();
+    let cancel = Cancel::new();
+    let ends = cancel.clone();
+    // Ten minutes would pass otherwise.
+    let other = shared(&real).on_wait(Arc::new(move |_| ends.cancel()));
+    let began = std::time::Instant::now();
+    let executor = real.builder().workspaces(other).cancel(cancel).build().unwrap();
+    let result = run(&executor, [shell("late", "echo mine > made")]);
+    assert!(began.elapsed() < std::time::Duration::from_secs(300), "it waited");
+    assert_eq!(result.stop_reason, StopReason::Cancelled, "{}", result.summary());
+    assert!(!real.workspace.join("made").exists());
+    let kept = result.metadata["not_applied"][0]["folder"].as_str().unwrap().to_owned();
+    let made = std::process::Command::new("find").args([kept.as_str(), "-name", "made"]).output().unwrap();
+    assert!(!made.stdout.is_empty(), "what it wrote is in {kept}");
+    drop(open);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 #[derive(Debug)]
 pub struct TestWorkspace {
     _temporary: TempDir,
+    _state: Option<TempDir>,
     path: PathBuf,
     state: PathBuf,
 }
@@ -23,16 +24,21 @@ impl Default for TestWorkspace {
 }
 
 impl TestWorkspace {
-    /// An empty workspace in the temporary folder of the system.
+    /// An empty workspace in the temporary folder of the system. The state folder lies beside it, or in
+    /// `AGENTIC_TEST_STATES`, which may be on another file system.
     pub fn new() -> Self {
         let temporary = tempfile::Builder::new().prefix("agentic-test-").tempdir().expect("make a temporary folder");
         let root = temporary.path().canonicalize().expect("resolve the temporary folder");
-        let (path, state) = (root.join("workspace"), root.join("state"));
+        let apart = std::env::var_os("AGENTIC_TEST_STATES").map(|folder| {
+            tempfile::Builder::new().prefix("agentic-test-").tempdir_in(folder).expect("make a state folder")
+        });
+        let beside = apart.as_ref().map_or(root.as_path(), TempDir::path);
+        let (path, state) = (root.join("workspace"), beside.join("state"));
         for folder in [&path, &state] {
             fs::create_dir(folder).unwrap_or_else(|error| panic!("make {}: {error}", folder.display()));
         }
         fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).expect("make the state folder private");
-        Self { _temporary: temporary, path, state }
+        Self { _temporary: temporary, _state: apart, path, state }
     }
     /// The workspace, absolute and without symlinks.
     pub fn path(&self) -> &Path {

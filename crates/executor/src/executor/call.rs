@@ -385,6 +385,7 @@ pub(super) fn workspace_failure(action: &str, error: &WorkspaceError) -> ToolRes
         | WorkspaceError::ChangedSince(_)
         | WorkspaceError::NotApplied(_)
         | WorkspaceError::Busy { .. } => Cause::Conflict,
+        WorkspaceError::Ended { .. } => Cause::Cancelled,
         WorkspaceError::Persistence(_) => Cause::Persistence,
         WorkspaceError::Root { path, .. } if !path.exists() => Cause::NotFound,
         WorkspaceError::Root { .. } => Cause::InvalidArguments,

@@ -215,6 +215,7 @@ impl Builder {
                 }
             }
         };
+        let workspaces = workspaces.with_cancel(self.cancel.clone());
         self.config.state = workspaces.state().to_owned();
         let journal = match self.journal {
             Some(journal) => journal,

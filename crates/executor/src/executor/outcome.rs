@@ -30,6 +30,8 @@ impl Coordinator<'_, '_> {
         let stop = self.run.stopped();
         self.end_what_is_open(stop.as_ref());
         let not_applied = self.settle_layers();
+        // Asked to end while the last layers waited for somebody.
+        let stop = stop.or_else(|| self.run.stopped());
         let counts = self.count();
         let mut stop_reason = self.reason(stop.as_ref(), &counts);
         let mut error = (stop_reason != StopReason::Succeeded).then(|| self.error(stop.as_ref()));

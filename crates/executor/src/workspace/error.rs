@@ -75,6 +75,14 @@ pub enum WorkspaceError {
         /// What was waited for.
         reason: String,
     },
+    /// Others work in the root, and the run was asked to end rather than to wait.
+    #[error("workspace {} was not waited for any longer: the run was asked to end ({reason})", .path.display())]
+    Ended {
+        /// The root.
+        path: PathBuf,
+        /// What was waited for.
+        reason: String,
+    },
     /// An entry of the content-addressed store does not hold the bytes of its name.
     #[error("store entry {hash} is corrupted ({reason}): remove {}", .path.display())]
     Corrupted {

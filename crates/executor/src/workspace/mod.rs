@@ -20,7 +20,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use agentic_sandbox::{Sandbox, Tier};
 
@@ -48,6 +48,7 @@ mod sweep;
 mod tree;
 mod undo;
 mod view;
+mod wait;
 
 #[doc(hidden)]
 pub use apply::{Moment, Watcher};
@@ -67,12 +68,15 @@ pub use undo::{
     Bytes, Collect, Collected, DiffLine, DiffPart, Difference, Kept, PlannedRollBack, Record, Records, Recovered,
     RollBack, RolledBack, Stat, StatRow, State, Time, differences, unified,
 };
+pub use wait::OnWait;
 
+use crate::Cancel;
 use crate::tools::Access;
 use board::{Board, Ground, Terms};
 pub(crate) use folder_lock::process_name;
 use folder_lock::{AGAIN, FolderLocks, Held};
 use layer::{Layer, Root};
+use wait::{Wait, waits_for};
 
 /// Roots as they were given, and without links.
 type Spellings = Vec<(PathBuf, PathBuf)>;
@@ -88,14 +92,6 @@ enum Why {
     Uncovered(String),
 }
 
-/// How long is waited for mounts to end where it must be.
-const LONGEST_WAIT: Duration = Duration::from_secs(600);
-/// How long before somebody is told.
-const UNTOLD: Duration = Duration::from_secs(1);
-
-/// Told of a wait for another process, in words.
-pub type OnWait = Arc<dyn Fn(&str) + Send + Sync>;
-
 /// The workspace roots of an executor, with the layers that are open on them or wait to be applied. Clones share them.
 ///
 /// Not to be used, nor dropped, in a forked child of the process: the layers are the parent's, and threads that hold
@@ -105,6 +101,7 @@ pub struct Workspaces {
     shared: Arc<Shared>,
     limits: CopyLimits,
     tier: Tier,
+    cancel: Option<Cancel>,
 }
 
 struct Shared {
@@ -179,13 +176,6 @@ impl Drop for Shared {
     }
 }
 
-fn waits_for(owner: Option<String>) -> String {
-    match owner {
-        Some(owner) => format!("finished layers wait for {owner}, which works in the folder"),
-        None => "finished layers wait for other steps on the same folder to end".to_owned(),
-    }
-}
-
 impl Workspaces {
     /// Over a state folder (private, on a file system that can hold an overlay's upper) and the sandbox that mounts.
     ///
@@ -211,11 +201,12 @@ impl Workspaces {
             changed: Condvar::new(),
             probes: Mutex::default(),
             watcher: None,
-            patience: LONGEST_WAIT,
+            patience: wait::LONGEST,
             on_wait: None,
             staged: false,
         };
-        let workspaces = Self { shared: Arc::new(shared), limits: CopyLimits::default(), tier: Tier::Best };
+        let workspaces =
+            Self { shared: Arc::new(shared), limits: CopyLimits::default(), tier: Tier::Best, cancel: None };
         let recovered = undo::recover(&workspaces);
         workspaces.shared.recovered.get_or_init(|| recovered);
         Ok(workspaces)
@@ -263,6 +254,12 @@ impl Workspaces {
         }
         self
     }
+    /// The same, whose waits for others end when this is asked for: what waited to be applied is kept aside then.
+    #[must_use]
+    pub fn with_cancel(mut self, cancel: Cancel) -> Self {
+        self.cancel = Some(cancel);
+        self
+    }
     /// The state folder, without links.
     pub fn state(&self) -> &Path {
         &self.shared.state
@@ -306,21 +303,11 @@ impl Workspaces {
         {
             roots.iter().try_for_each(|root| stage.begin(root))?;
         }
-        let (started, mut told) = (Instant::now(), false);
+        let mut wait = Wait::begin(self);
         board.drain(&self.shared.ground(&self.shared.asides()));
         while let Some(busy) = paths.iter().find(|path| board.must_wait(path)) {
-            let left = self.shared.patience.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                let reason = waits_for(self.shared.locks.owner(std::slice::from_ref(busy)));
-                return Err(WorkspaceError::Busy { path: busy.clone(), reason });
-            }
-            if !told
-                && started.elapsed() >= UNTOLD
-                && let Some(tell) = &self.shared.on_wait
-            {
-                told = true;
-                tell(&waits_for(self.shared.locks.owner(std::slice::from_ref(busy))));
-            }
+            let what = |shared: &Shared| shared.waited_for(std::slice::from_ref(busy));
+            let left = wait.left(what).map_err(|over| over.error(busy.clone(), what(&self.shared)))?;
             board = self.shared.wait(board, left);
         }
         let id = board.register(paths);
@@ -506,25 +493,18 @@ impl Workspaces {
     /// # Errors
     /// As [`Self::settle`]; layers that wait for another process for longer than ten minutes could not be applied.
     pub fn settle_only(&self, one_of: &dyn Fn(&str) -> bool) -> Result<(), WorkspaceError> {
-        let started = Instant::now();
+        let mut wait = Wait::begin(self);
         let mut board = self.shared.board();
         board.drain(&self.shared.ground(&self.shared.asides()));
-        let mut told = false;
         while board.is_waiting(one_of) {
-            let waited = started.elapsed();
-            if waited >= self.shared.patience {
-                let owner = board.held_up_by(&self.shared.locks, one_of);
-                board.give_up(one_of, &waits_for(owner), &self.shared.asides());
-                break;
+            match wait.left(|shared| waits_for(board.held_up_by(&shared.locks, one_of))) {
+                Ok(left) => board = self.shared.wait(board, left),
+                Err(_) => {
+                    let owner = board.held_up_by(&self.shared.locks, one_of);
+                    board.give_up(one_of, &waits_for(owner), &self.shared.asides());
+                    break;
+                }
             }
-            if !told
-                && waited >= UNTOLD
-                && let Some(tell) = &self.shared.on_wait
-            {
-                told = true;
-                tell(&waits_for(board.held_up_by(&self.shared.locks, one_of)));
-            }
-            board = self.shared.wait(board, self.shared.patience - waited);
         }
         let asides = board.take_asides(one_of);
         if asides.is_empty() { Ok(()) } else { Err(WorkspaceError::NotApplied(asides)) }

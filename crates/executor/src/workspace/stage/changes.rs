@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::Instant;
 
 use crate::workspace::apply::Applied;
 use crate::workspace::board::{Board, Ground, parts};
@@ -15,6 +14,7 @@ use crate::workspace::persistence::AllowPersist;
 use crate::workspace::reading::Reading;
 use crate::workspace::tree::{self, Place};
 use crate::workspace::undo::{Difference, capture, differences_in};
+use crate::workspace::wait::{Wait, first};
 use crate::workspace::{Shared, Workspaces};
 
 use super::Stage;
@@ -41,7 +41,7 @@ impl Workspaces {
             on_wait: shared.on_wait.clone(),
             staged: true,
         };
-        Self { shared: Arc::new(shared), limits: self.limits, tier: self.tier }
+        Self { shared: Arc::new(shared), limits: self.limits, tier: self.tier, cancel: self.cancel.clone() }
     }
     /// What was staged, to be applied by `main`, whose folders it is for. `None` when it was taken before, and of workspaces
     /// that stage nothing. Every attempt has ended.
@@ -76,7 +76,7 @@ impl Workspaces {
         name: &str,
     ) -> Result<Applied, WorkspaceError> {
         let shared = &self.shared;
-        let (started, asides) = (Instant::now(), shared.asides());
+        let (mut wait, asides) = (Wait::begin(self), shared.asides());
         let ground = Ground { alone, ..shared.ground(&asides) };
         let mut board = shared.board();
         board.drain(&ground);
@@ -84,15 +84,12 @@ impl Workspaces {
             if let Some(applied) = board.apply_staged(layers, readings, guard, &ground, name)? {
                 return Ok(applied);
             }
-            let left = shared.patience.saturating_sub(started.elapsed());
-            if left.is_zero() {
-                let paths: Vec<PathBuf> = layers.iter().map(|layer| layer.root.path.clone()).collect();
-                let reason = match shared.locks.owner(&paths) {
-                    Some(owner) => format!("{owner} works in it and did not end"),
-                    None => "steps that run on the same folder did not end".to_owned(),
-                };
-                return Err(WorkspaceError::Busy { path: paths.into_iter().next().unwrap_or_default(), reason });
-            }
+            let paths: Vec<PathBuf> = layers.iter().map(|layer| layer.root.path.clone()).collect();
+            let what = |shared: &Shared| match shared.locks.owner(&paths) {
+                Some(owner) => format!("waiting for {owner}, which works in the folder"),
+                None => "waiting for steps that run on the same folder".to_owned(),
+            };
+            let left = wait.left(what).map_err(|over| over.error(first(&paths), what(shared)))?;
             board = shared.wait(board, left);
         }
     }
