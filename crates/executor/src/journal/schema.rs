@@ -52,3 +52,30 @@ CREATE TABLE steps (
 pub(super) fn migrations() -> Migrations<'static> {
     Migrations::new(vec![M::up(V1)])
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+    use rusqlite_migration::{Error, MigrationDefinitionError};
+
+    use super::*;
+
+    #[test]
+    fn a_later_build_takes_the_tables_forward_and_an_earlier_one_leaves_them_alone() {
+        migrations().validate().unwrap();
+        let mut journal = Connection::open_in_memory().unwrap();
+        migrations().to_latest(&mut journal).unwrap();
+        let event = "INSERT INTO events (run, sequence, time, version, kind, body) VALUES ('r', 0, 't', 1, 'k', '{}')";
+        journal.execute(event, []).unwrap();
+        let later = Migrations::new(vec![M::up(V1), M::up("ALTER TABLE runs ADD COLUMN note TEXT")]);
+        later.to_latest(&mut journal).unwrap();
+        let body: String = journal.query_row("SELECT body FROM events", [], |row| row.get(0)).unwrap();
+        assert_eq!(body, "{}");
+        assert!(journal.execute("DELETE FROM events", []).is_err(), "still only added to");
+        assert!(journal.prepare("SELECT note FROM runs").is_ok());
+        let refused = migrations().to_latest(&mut journal).unwrap_err();
+        let too_far = Error::MigrationDefinition(MigrationDefinitionError::DatabaseTooFarAhead);
+        assert_eq!(refused, too_far);
+        assert!(journal.prepare("SELECT note FROM runs").is_ok(), "nothing was taken back");
+    }
+}

@@ -94,6 +94,14 @@ impl Check<'_> {
     pub(super) fn conflicts(&self, reading: &Reading) -> Result<Vec<Conflict>, WorkspaceError> {
         let mut found = BTreeMap::new();
         let mut above = HashMap::new();
+        let failed = WorkspaceError::io("read the clock of", self.root);
+        if let Base::Stamp(stamp) = self.base
+            && !reading.items.is_empty()
+            && stamp.is_ahead(&self.view.folder).map_err(failed)?
+        {
+            let reason = "the clock was set back while the step ran: what others changed meanwhile cannot be told";
+            return Ok(vec![Conflict { path: self.root.to_owned(), reason: reason.to_owned() }]);
+        }
         for item in &reading.items {
             let failed = WorkspaceError::io("look at", &self.root.join(&item.path));
             self.item(item, &mut above, &mut found).map_err(failed)?;

@@ -19,7 +19,7 @@ use super::copy::Manifest;
 use super::error::WorkspaceError;
 use super::path::{Dir, FileKind, entries};
 use super::resolve::{open_beneath, stat_in};
-use super::view::{Found, View, is_opaque, is_whiteout, kind, marked, open_dir, unless_gone};
+use super::view::{Below, Found, View, is_opaque, is_whiteout, kind, marked, open_dir, unless_gone};
 
 /// The kernel takes no path longer than this, so nothing longer could be applied.
 const LONGEST: usize = 3_900;
@@ -99,13 +99,18 @@ impl Reading {
             return Err(io::Error::other("the layer holds a redirected folder, which our mounts never make"));
         }
         let opaque = is_upper && (folder.opaque || is_opaque(&here)?);
-        let below = if folder.merged { view.list(&folder.path)? } else { Default::default() };
+        let below = match (folder.merged, is_upper && !opaque) {
+            (false, _) => Below::Nothing,
+            (true, true) => Below::named(view, &folder.path)?,
+            (true, false) => Below::Listed(view.list(&folder.path)?),
+        };
         let mut names = BTreeSet::new();
         for entry in entries(&here)? {
             let path = folder.path.join(&entry.name);
             names.insert(entry.name.clone());
             let stat = stat_in(&here, &entry.name)?;
-            let lower = below.get(&entry.name);
+            let lower = below.get(&entry.name)?;
+            let lower = lower.as_ref();
             if let Kind::Copy(manifest) = layer
                 && manifest.is_untouched(&path, &stat)
             {
@@ -144,7 +149,7 @@ impl Reading {
                 }
             }
         }
-        for (name, lower) in below.iter().filter(|(name, _)| !names.contains(*name)) {
+        for (name, lower) in below.listed().filter(|(name, _)| !names.contains(*name)) {
             let path = folder.path.join(name);
             let gone = match layer {
                 Kind::Upper => opaque,

@@ -47,6 +47,15 @@ impl Stamp {
             std::thread::sleep(Duration::from_micros(200));
         }
     }
+    /// Whether the clock of a folder's file system stands before this moment by now: then what others changed since cannot be
+    /// told by times. `false` where the file system makes no nameless file to ask it with.
+    pub(super) fn is_ahead(self, folder: &Dir) -> io::Result<bool> {
+        let flags = OFlags::RDWR | OFlags::TMPFILE;
+        match open_beneath(folder.fd(), Path::new(""), flags, Mode::from(0o600)) {
+            Ok(file) => Ok(Self::changed(&rustix::fs::fstat(&file)?) < self),
+            Err(_) => Ok(false),
+        }
+    }
     /// When anything about a file changed last.
     pub(super) fn changed(stat: &Stat) -> Self {
         Self(stat.st_ctime, stat.st_ctime_nsec)
@@ -95,5 +104,40 @@ impl Identity {
     }
     pub(super) fn is_same_inode(&self, stat: &Stat) -> bool {
         (self.dev, self.ino) == (stat.st_dev, stat.st_ino)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::commit::{Base, Check, Own};
+    use super::super::reading::{Kind, Reading};
+    use super::super::view::View;
+    use super::*;
+
+    /// A stamp from before the clock was set back lies in the future.
+    #[test]
+    fn what_was_written_before_the_clock_was_set_back_is_not_compared_by_times() {
+        let place = tempfile::tempdir().unwrap();
+        let (folder, upper) = (place.path().join("folder"), place.path().join("upper"));
+        for (path, text) in [(&folder, "old"), (&upper, "newer")] {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join("file"), text).unwrap();
+        }
+        let (folder, upper) = (Dir::open_root(&folder).unwrap(), Dir::open_root(&upper).unwrap());
+        let view = View { layers: Vec::new(), folder: folder.clone() };
+        let reading = Reading::read(&upper, &view, Kind::Upper).unwrap();
+        let own = Own::default();
+        let conflicts = |stamp: Stamp, reading: &Reading| {
+            let base = Base::Stamp(stamp);
+            let check = Check { root: folder.path(), view: &view, base: &base, own: &own, hidden: &[] };
+            let found = check.conflicts(reading).unwrap();
+            found.into_iter().map(|one| one.reason).collect::<Vec<_>>()
+        };
+        let now = Stamp::now(&folder, place.path()).unwrap();
+        assert_eq!(conflicts(now, &reading), Vec::<String>::new(), "the control: the clock went on");
+        let future = Stamp(now.0 + 3600, 0);
+        let told = conflicts(future, &reading);
+        assert!(told.len() == 1 && told[0].contains("clock was set back"), "{told:?}");
+        assert_eq!(conflicts(future, &Reading::default()), Vec::<String>::new(), "who changed nothing meets nobody");
     }
 }

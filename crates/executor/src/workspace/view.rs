@@ -105,6 +105,43 @@ impl View {
     }
 }
 
+/// What lies below one folder of a layer: asked name by name, or listed where the names that the layer has not got count too.
+#[derive(Debug)]
+pub(super) enum Below<'a> {
+    /// Nothing: the layer's folder is its own.
+    Nothing,
+    /// All of it.
+    Listed(BTreeMap<OsString, Found>),
+    /// Whatever is asked for: a folder may have many more names than the layer touched.
+    Named(&'a View, PathBuf, Option<OwnedFd>),
+}
+
+impl<'a> Below<'a> {
+    /// Below the merged folder `rel`, to be asked name by name.
+    pub(super) fn named(view: &'a View, rel: &Path) -> io::Result<Self> {
+        let found = view.find(rel)?;
+        // Somebody put something else in its place.
+        if found.is_none_or(|found| kind(&found.stat) != FileType::Directory) {
+            return Ok(Self::Nothing);
+        }
+        let only = if view.layers.is_empty() { unless_gone(open_dir(&view.folder, rel))? } else { None };
+        Ok(Self::Named(view, rel.to_owned(), only))
+    }
+    pub(super) fn get(&self, name: &OsStr) -> io::Result<Option<Found>> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Listed(all) => Ok(all.get(name).cloned()),
+            Self::Named(_, _, Some(open)) => Ok(unless_gone(stat_in(open, name))?.map(|stat| Found { stat, from: 0 })),
+            Self::Named(view, rel, None) => view.find(&rel.join(name)),
+        }
+    }
+    /// What was listed.
+    pub(super) fn listed(&self) -> impl Iterator<Item = (&OsString, &Found)> {
+        let listed = if let Self::Listed(all) = self { Some(all) } else { None };
+        listed.into_iter().flatten()
+    }
+}
+
 /// `None` for what is not there any more, or has become something else.
 pub(super) fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
