@@ -221,10 +221,10 @@ class AgenticExecutor:
         max_identical_calls: calls of one tool with the same arguments that one run may make. Default: `max_steps`.
         parallel: steps that run at once in parallel mode. Default: the processors.
         staged: hold back what the steps of a run write until all of them have succeeded: later steps see it, the
-            workspace does not. True: then apply it, as one change that is rolled back as one. A callable: ask it first, with the
-            unified diff; what is true applies, what is false leaves the workspace as it was (`stop_reason` is `denied`).
-            `metadata["staged"]` of the result has `applied`. A run that does not succeed leaves the workspace as it was.
-            Default False: a step's changes are applied when it ends.
+            workspace does not. True: then apply it, as one change that is rolled back as one. A callable: ask it
+            first, with the unified diff; what is true applies, what is false leaves the workspace as it was
+            (`stop_reason` is `denied`). `metadata["staged"]` of the result has `applied`. A run that does not succeed
+            leaves the workspace as it was. Default False: a step's changes are applied when it ends.
         approval: rules on which calls may be made, the last one that matches decides: dicts with `action` (`"allow"`,
             `"ask"` or `"deny"`) and the globs `tool`, `path` and `command` where wanted. Default: all are allowed.
 

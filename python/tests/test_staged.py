@@ -1,4 +1,4 @@
-"""`AgenticExecutor(staged=...)`: nothing reaches the folder before the run has succeeded and the callable has agreed."""
+"""`AgenticExecutor(staged=...)`: nothing reaches the folder before the run succeeded and the callable agreed."""
 
 from __future__ import annotations
 
