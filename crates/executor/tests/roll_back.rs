@@ -182,6 +182,24 @@ fn one_path_comes_back_with_the_folders_above_it() {
     assert_eq!(world.root.join("tree/a").metadata().unwrap().mode() & 0o777, 0o750);
 }
 
+/// Another step made the folder anew: it is the run's doing, not somebody else's, and stays as it is.
+#[test]
+fn one_path_comes_back_into_a_folder_that_a_later_step_made_again() {
+    let world = world();
+    world.put("tree/a", "a");
+    fs::set_permissions(world.root.join("tree"), fs::Permissions::from_mode(0o750)).unwrap();
+    let removed = step(&world, |root| clear(&root.join("tree")));
+    let made = step(&world, |root| {
+        fs::create_dir(root.join("tree")).unwrap();
+        fs::write(root.join("tree/new"), "new").unwrap();
+        fs::set_permissions(root.join("tree"), fs::Permissions::from_mode(0o711)).unwrap();
+    });
+    with(&world, &[&removed, &made], &RollBack { only: vec![world.root.join("tree/a")], ..RollBack::default() })
+        .unwrap();
+    assert_eq!((world.read("tree/a").as_str(), world.read("tree/new").as_str()), ("a", "new"));
+    assert_eq!(world.root.join("tree").metadata().unwrap().mode() & 0o777, 0o711);
+}
+
 #[test]
 fn names_of_one_file_are_names_of_one_file_again() {
     let world = world();

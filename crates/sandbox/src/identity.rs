@@ -162,7 +162,7 @@ impl<'a, F: FnMut(String, String) -> Result<OwnedFd>> Preparation<'a, F> {
         self.map(&mount, path, whose).map_err(|error| Error::Unenforceable {
             control: Control::View,
             reason: format!(
-                "{} lies on a file system that cannot be id-mapped ({error}), so root's files cannot be shown to a sandboxed user; run as the owner of the folder, or move it",
+                "{} lies on a file system that cannot be id-mapped ({error}), so root's files cannot be shown to a sandboxed user; run as the owner of the folder, move it, or choose tier B (`--tier b`), which copies it",
                 path.display()
             ),
         })?;

@@ -28,6 +28,19 @@ impl TestWorkspace {
     /// `AGENTIC_TEST_STATES`, which may be on another file system.
     pub fn new() -> Self {
         let temporary = tempfile::Builder::new().prefix("agentic-test-").tempdir().expect("make a temporary folder");
+        Self::within(temporary)
+    }
+    /// The same where the state folders are: for what is shown to programs as it is, which not every file system can be.
+    pub fn beside_states() -> Self {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("agentic-test-");
+        let made = match std::env::var_os("AGENTIC_TEST_STATES") {
+            Some(folder) => builder.tempdir_in(folder),
+            None => builder.tempdir(),
+        };
+        Self::within(made.expect("make a temporary folder"))
+    }
+    fn within(temporary: TempDir) -> Self {
         let root = temporary.path().canonicalize().expect("resolve the temporary folder");
         let apart = std::env::var_os("AGENTIC_TEST_STATES").map(|folder| {
             tempfile::Builder::new().prefix("agentic-test-").tempdir_in(folder).expect("make a state folder")

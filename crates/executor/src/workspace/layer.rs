@@ -204,6 +204,14 @@ fn like(root: &Path, folder: &Path) -> Result<(), WorkspaceError> {
     outcome.map_err(WorkspaceError::io("make the layer", folder))
 }
 
+/// Whether a root lies on overlayfs itself, as everything does in many containers.
+pub(super) fn is_on_overlayfs(root: &Root) -> bool {
+    /// `OVERLAYFS_SUPER_MAGIC` (statfs(2)).
+    const OVERLAYFS: i128 = 0x794c_7630;
+    #[allow(clippy::useless_conversion, reason = "the field is of another width on other architectures")]
+    rustix::fs::fstatfs(root.dir.fd()).is_ok_and(|found| i128::from(found.f_type) == OVERLAYFS)
+}
+
 /// Why an overlay over `root` cannot be had with its upper in `folder`, tried for real; `None` when it can.
 pub(super) fn probe(root: &Root, folder: &Path, sandbox: &Sandbox) -> Option<String> {
     let attempt = || -> Result<(), String> {

@@ -392,6 +392,10 @@ impl Workspaces {
         }
         Ok(match wanted {
             Some(Backend::Copy) => (Backend::Copy, None),
+            _ if agentic_sandbox::reserves_users() && layer::is_on_overlayfs(root) => {
+                let why = "the folder lies on overlayfs, which cannot be id-mapped, so root's own files cannot be lent";
+                (Backend::Copy, Some(Why::NoOverlay(why.to_owned())))
+            }
             _ => match self.probe(root) {
                 None => (Backend::Overlay, None),
                 Some(why) => (Backend::Copy, Some(Why::NoOverlay(why))),

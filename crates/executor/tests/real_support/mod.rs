@@ -27,7 +27,7 @@ pub struct Real {
 
 impl Real {
     pub fn new() -> Self {
-        let (workspace, outside) = (TestWorkspace::new(), TestWorkspace::new());
+        let (workspace, outside) = (TestWorkspace::new(), TestWorkspace::beside_states());
         let mut env: BTreeMap<_, _> = std::env::vars_os().collect();
         env.remove(std::ffi::OsStr::new("VIRTUAL_ENV"));
         let home = env.get(std::ffi::OsStr::new("HOME")).map(PathBuf::from);

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::workspace::attributes;
@@ -222,7 +222,15 @@ impl Merge<'_> {
     }
     /// Hides a name of the folder below.
     fn hide(&self, folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
-        rustix::fs::mknodat(folder, name, FileType::CharacterDevice, Mode::empty(), 0)?;
+        match rustix::fs::mknodat(folder, name, FileType::CharacterDevice, Mode::empty(), 0) {
+            Ok(()) => {}
+            // Overlayfs takes no such device as a file of its own, and nothing is mounted over it either: only we read the mark.
+            Err(Errno::PERM) => {
+                let file = new_file(folder, name, 0o600)?;
+                rustix::fs::fsetxattr(&file, "user.overlay.whiteout", b"y", XattrFlags::empty())?;
+            }
+            Err(errno) => return Err(errno.into()),
+        }
         self.give(folder, name)
     }
     /// What root makes belongs to whom the folder belongs to: the layers above are mounted for them.

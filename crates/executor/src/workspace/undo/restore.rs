@@ -53,6 +53,8 @@ pub(super) struct Target {
     in_place: bool,
     /// Which file it was a name of, where that had several.
     inode: Option<(u64, u64)>,
+    /// It is not to go back: it is a folder that something which does needs.
+    above: bool,
 }
 
 impl Target {
@@ -119,18 +121,21 @@ pub(super) struct Wanted {
 /// Joins records, the earliest first: each path goes back to what it was before the first of them.
 pub(super) fn targets(records: &[Record], only: &[PathBuf]) -> BTreeMap<PathBuf, Target> {
     let mut targets: BTreeMap<PathBuf, Target> = BTreeMap::new();
-    for kept in records.iter().flat_map(|record| &record.paths) {
-        // What is put back needs the folders that it lay in.
-        let holds = |path: &PathBuf| {
-            matches!((&kept.before, &kept.after), (Some(State::Folder { .. }), None)) && beneath(path, &kept.path)
-        };
-        if !only.is_empty() && !only.iter().any(|path| beneath(&kept.path, path) || holds(path)) {
+    let all = || records.iter().flat_map(|record| &record.paths);
+    // What is put back needs the folders that it lay in, whatever became of them after they were removed.
+    let removed = all().filter(|kept| matches!((&kept.before, &kept.after), (Some(State::Folder { .. }), None)));
+    let above: BTreeSet<&Path> =
+        removed.map(|kept| kept.path.as_path()).filter(|path| only.iter().any(|one| beneath(one, path))).collect();
+    for kept in all() {
+        let asked = only.is_empty() || only.iter().any(|path| beneath(&kept.path, path));
+        if !asked && !above.contains(kept.path.as_path()) {
             continue;
         }
         let target = targets.entry(kept.path.clone()).or_insert(Target {
             states: Vec::new(),
             in_place: false,
             inode: kept.inode,
+            above: !asked,
         });
         target.in_place |= kept.in_place;
         target.states.extend([kept.before.clone(), kept.after.clone()]);
@@ -209,6 +214,10 @@ impl Within<'_> {
     fn path(&mut self, path: &Path, rest: &Path, target: &Target) -> io::Result<bool> {
         let root = &self.root.dir;
         let now = lookup(root, rest)?;
+        // Asked for is what lay in it: a folder that is there stays as it is, and what took its place is told there.
+        if target.above && (now.is_some() || !matches!(target.wanted(), Some(State::Folder { .. }))) {
+            return Ok(false);
+        }
         let touched = matches!((target.wanted(), &now), (Some(State::File { hash: Some(_), mtime, .. }), Some(now))
             if *mtime != (now.st_mtime, now.st_mtime_nsec));
         let is_back = match target.wanted() {
