@@ -3,6 +3,8 @@
 //! Main type: [`Board`]. A folder is never written while it is the lower of a mounted layer: overlayfs reads stale
 //! bytes then. So a finished layer waits until no mount is open on its roots, and is a further lower of layers
 //! that open meanwhile. They are applied in the order in which they finished.
+//!
+//! Longer than its neighbours: whatever decides when a layer is applied reads and writes the one board.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
