@@ -235,7 +235,9 @@ fn roll_back_failure(error: RollBackError) -> Failure {
     let message = format!("failed to roll back: {error}");
     match error {
         RollBackError::Journal(error) => journal_failure(error),
-        RollBackError::NoSuchStep { .. } | RollBackError::Staged { .. } => Failure::bad_input(error.to_string()),
+        RollBackError::NoSuchStep { .. } => Failure::bad_input(error.to_string()),
+        RollBackError::Staged { .. } => Failure::bad_input(error.to_string())
+            .hint("leave the step out: the run is shown, and taken back, as a whole"),
         RollBackError::Workspace(WorkspaceError::NotTouched(_)) => {
             Failure::bad_input(message).hint("`agentic diff RUN --stat` lists what a run changed")
         }

@@ -81,6 +81,9 @@ pub(crate) fn show(args: &ShowArgs) -> Result<ExitCode> {
     if last != Some(true) {
         let text = match events.first().and_then(|event| running(&state, &event.run)) {
             Some(owner) => format!("It still runs: {owner}."),
+            None if events.iter().any(|event| matches!(event.body, EventBody::RunStarted { staged: true, .. })) => {
+                "It was cut off before it was applied: run the plan again.".to_owned()
+            }
             None => "It was cut off; `agentic resume` goes on with it.".to_owned(),
         };
         writeln!(out, "{}", look.paint(Colour::Yellow, &text))?;

@@ -77,7 +77,7 @@ fn yes_applies_without_asking_and_json_says_so() {
     assert!(shown.stdout.contains("staged"), "{}", shown.stdout);
     let step = scene.run(["rollback", run, "--to", "one"]);
     assert_eq!(step.code, 2, "{}", step.stderr);
-    assert!(step.stderr.contains("was staged"), "{}", step.stderr);
+    assert!(step.stderr.contains("was staged") && step.stderr.contains("leave the step out"), "{}", step.stderr);
     let back = scene.run(["rollback", run]);
     assert_eq!(back.code, 0, "{}", back.stderr);
     assert!(!scene.work("one.txt").exists() && scene.read("old.txt") == "old\n");
@@ -136,4 +136,6 @@ fn a_run_that_is_killed_leaves_the_folder_as_it_was() {
     let resumed = scene.run(["resume", &run]);
     assert_eq!(resumed.code, 1, "{}", resumed.stderr);
     assert!(resumed.stderr.contains("run the plan again"), "{}", resumed.stderr);
+    let shown = scene.run(["show", &run]).stdout;
+    assert!(shown.contains("run the plan again") && !shown.contains("agentic resume"), "{shown}");
 }

@@ -212,6 +212,7 @@ impl AgenticExecutor {
         step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
         step.on_failure = OnFailure::Stop;
         let result = Run::new(self, &registry, one_step(&task, step), Map::new()).at_once().execute();
+        self.collect_now_and_then();
         let made = lock(&made).take();
         match made {
             Some(Ok(done)) => Ok(RunRolledBack { run: Some(result.run_id), done }),

@@ -89,7 +89,12 @@ impl Coordinator<'_, '_> {
             Ok(changes) => (told(true, json!({ "changes": changes.changes.len() })), None),
             Err(result) => {
                 let further = Value::Object(result.metadata.clone());
-                not(StopReason::Failed, result.error.unwrap_or_default(), further)
+                let reason = match result.cause {
+                    Some(Cause::Cancelled) => StopReason::Cancelled,
+                    Some(Cause::Persistence) => StopReason::Denied,
+                    _ => StopReason::Failed,
+                };
+                not(reason, result.error.unwrap_or_default(), further)
             }
         }
     }

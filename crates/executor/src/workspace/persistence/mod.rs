@@ -117,7 +117,10 @@ impl AllowPersist {
         match other {
             Self::Nothing => self,
             Self::Everything => Self::Everything,
-            Self::Paths(paths) => self.with(paths),
+            Self::Paths(paths) => {
+                let known = if let Self::Paths(known) = &self { known.clone() } else { Vec::new() };
+                self.with(paths.into_iter().filter(|path| !known.contains(path)))
+            }
         }
     }
     fn paths(self, mut paths: Vec<PathBuf>, further: impl IntoIterator<Item = PathBuf>) -> Self {
