@@ -6,13 +6,11 @@
 
 mod scene;
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use agentic_testkit::{find_program, skip};
-use scene::{Scene, Seen};
+use scene::{Scene, Seen, tree};
 
 const PLAN: &str = "\
 task: a few steps
@@ -30,21 +28,6 @@ fn lay_out() -> Scene {
         scene.file(&format!("old{n}"), format!("old {n}"));
     }
     scene
-}
-
-fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
-    let (mut all, mut next) = (BTreeMap::new(), vec![root.to_owned()]);
-    while let Some(folder) = next.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let found = path.symlink_metadata().unwrap();
-            let bytes = if found.is_dir() { Ok(String::new()) } else { std::fs::read_to_string(&path) };
-            let what = format!("{:o} {bytes:?}", found.permissions().mode());
-            next.extend(found.is_dir().then(|| path.clone()));
-            all.insert(path.strip_prefix(root).unwrap().to_owned(), what);
-        }
-    }
-    all
 }
 
 /// The run with the `when`-th of these calls failing; whether that call was made at all.

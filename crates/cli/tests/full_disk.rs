@@ -6,12 +6,11 @@
 mod scene;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use agentic_testkit::{is_root, skip};
-use scene::Scene;
+use scene::{Scene, tree};
 
 const PLAN: &str = "\
 task: a few steps
@@ -51,21 +50,6 @@ fn lay_out() -> Scene {
     scene.file("plan.yaml", PLAN).file("old", "old").file("kept", "before\n").file("big", big);
     std::fs::create_dir_all(scene.path("out")).unwrap();
     scene
-}
-
-fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
-    let (mut all, mut next) = (BTreeMap::new(), vec![root.to_owned()]);
-    while let Some(folder) = next.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let found = path.symlink_metadata().unwrap();
-            next.extend(found.is_dir().then(|| path.clone()));
-            let bytes = if found.is_dir() { String::new() } else { std::fs::read_to_string(&path).unwrap() };
-            let what = format!("{:o} {bytes}", found.permissions().mode());
-            all.insert(path.strip_prefix(root).unwrap().to_owned(), what);
-        }
-    }
-    all
 }
 
 /// The states between two steps of a run that nothing disturbs.

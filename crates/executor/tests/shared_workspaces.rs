@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use agentic_executor::executor::{ExecutionMode, StopReason};
 use agentic_executor::sandbox::Sandbox;
 use agentic_executor::tools::Access;
-use agentic_executor::workspace::Backend;
+use agentic_executor::workspace::{Attempt, Backend};
 use agentic_executor::{AgenticExecutor, Cancel, ExecutionPlan, ExecutionResult, PlanStep, Workspaces};
 use agentic_testkit::skip;
 use real_support::{Real, shell};
@@ -102,16 +102,21 @@ fn a_folder_that_the_other_has_mounted_is_not_written() {
     assert!(!applied_beneath_the_other(&real, None, None));
 }
 
+/// The folder, mounted as another process would have it.
+fn mounted_by_another(real: &Real) -> Attempt {
+    let roots = [real.workspace.path().to_owned()];
+    let open = shared(real).open(&roots, Access::Write).unwrap();
+    open.locate(&roots[0].join("x")).unwrap();
+    open
+}
+
 #[test]
 fn who_has_the_folder_for_too_long_is_named_and_nothing_is_lost() {
     let real = Real::new();
     if real.backend() != Backend::Overlay {
         skip!("without an overlay layers are applied at once");
     }
-    let one = shared(&real);
-    let roots = [real.workspace.path().to_owned()];
-    let open = one.open(&roots, Access::Write).unwrap();
-    open.locate(&roots[0].join("x")).unwrap();
+    let open = mounted_by_another(&real);
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
     let heard = told.clone();
     let other = shared(&real).with_patience(std::time::Duration::from_millis(1500)).on_wait(Arc::new(move |text| {
@@ -140,10 +145,7 @@ fn a_run_that_waits_for_another_process_ends_when_it_is_asked_to() {
     if real.backend() != Backend::Overlay {
         skip!("without an overlay layers are applied at once");
     }
-    let one = shared(&real);
-    let roots = [real.workspace.path().to_owned()];
-    let open = one.open(&roots, Access::Write).unwrap();
-    open.locate(&roots[0].join("x")).unwrap();
+    let open = mounted_by_another(&real);
     let cancel = Cancel::new();
     let ends = cancel.clone();
     // Ten minutes would pass otherwise.

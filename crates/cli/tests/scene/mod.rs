@@ -177,3 +177,19 @@ fn high_water(pid: u32) -> Option<u64> {
 pub(crate) fn is_empty(path: &Path) -> bool {
     std::fs::read_dir(path).map_or(true, |mut entries| entries.next().is_none())
 }
+
+/// Everything in a folder: permission bits and bytes by path.
+pub(crate) fn tree(root: &Path) -> std::collections::BTreeMap<PathBuf, String> {
+    let (mut all, mut next) = (std::collections::BTreeMap::new(), vec![root.to_owned()]);
+    while let Some(folder) = next.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let found = path.symlink_metadata().unwrap();
+            let bytes = if found.is_dir() { Ok(String::new()) } else { std::fs::read_to_string(&path) };
+            let what = format!("{:o} {bytes:?}", std::os::unix::fs::PermissionsExt::mode(&found.permissions()));
+            next.extend(found.is_dir().then(|| path.clone()));
+            all.insert(path.strip_prefix(root).unwrap().to_owned(), what);
+        }
+    }
+    all
+}
