@@ -104,9 +104,9 @@ impl Mounted {
     /// A folder in it that every user may use.
     fn shared(&self, name: &str) -> Result<String, Failure> {
         let path = self.at.join(name);
-        let made = fs::create_dir(&path).and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(0o1777)));
+        let mode = |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        let made = fs::create_dir(&path).and_then(|()| mode(&path, 0o1777)).and_then(|()| mode(&self.at, 0o755));
         made.map_err(|error| format!("cannot make {}: {error}", path.display()))?;
-        fs::set_permissions(&self.at, fs::Permissions::from_mode(0o755)).ok();
         Ok(path.display().to_string())
     }
 }
@@ -119,7 +119,7 @@ impl Drop for Mounted {
             return;
         }
         drop(self.below.take());
-        for left in self.image.iter().map(PathBuf::as_path).chain([Path::new(&self.at)]) {
+        for left in self.image.iter().map(PathBuf::as_path).chain([self.at.as_path()]) {
             let _ = if left.is_dir() { fs::remove_dir(left) } else { fs::remove_file(left) };
         }
     }
