@@ -105,7 +105,7 @@ def test_arguments_are_named(project: Path) -> None:
     executor = AgenticExecutor()
     executor.execute("note", {"command": "true"})
     for given, error, match in [
-        (lambda: executor.resume("4f2a"), InvalidValueError, "run: no run matches"),
+        (lambda: executor.resume("no-such-run"), InvalidValueError, "run: no run matches"),
         (lambda: executor.resume(""), InvalidValueError, "run: is empty"),
         (lambda: executor.resume(3), InvalidTypeError, "run"),  # type: ignore[arg-type]
         (lambda: executor.resume("a", force=1), InvalidTypeError, "force"),  # type: ignore[arg-type]

@@ -193,7 +193,7 @@ fn children(pid: u32) -> Vec<rustix::process::Pid> {
 #[test]
 fn a_run_that_is_not_there_is_named() {
     let scene = Scene::new();
-    scene.run(["resume", "4f2a"]).ends(2).says("no run matches `4f2a`");
+    scene.run(["resume", "no-such-run"]).ends(2).says("no run matches `no-such-run`");
     scene.run(["resume", ""]).ends(2).says("the run's id is empty");
     scene.run(["resume"]).ends(2);
     scene.file("plan.yaml", "task: fails\nsteps:\n  - {tool: shell, params: {command: 'exit 1'}}\n");
