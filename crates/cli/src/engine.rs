@@ -220,7 +220,7 @@ fn resume_failure(error: ResumeError) -> Failure {
         ResumeError::Journal(error) => journal_failure(error),
         ResumeError::Changed { .. } => Failure::failed(message).hint(
             "nothing was done; put it back as it was, or --force goes on with what is there now; steps that completed \
-             are not done again",
+             are not done again; `agentic run` begins anew",
         ),
         ResumeError::Unknown { ref step, .. } => {
             let hint = format!("look whether it happened; `--retry {step}` calls it again");

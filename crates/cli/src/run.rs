@@ -20,7 +20,7 @@ use crate::warn;
 const MOST: u64 = 16 << 20;
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
-    let asked = Asked::parse(&args.task)?;
+    let mut asked = Asked::parse(&args.task)?;
     let found = Surroundings::find(asked.directory(&args.task.place).as_deref())?;
     let mut typed = Typed::default();
     match &asked {
@@ -37,7 +37,14 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
         writeln!(std::io::stdout(), "{}", look.foreign(show_plan(&plan, format).trim_end()))?;
         return Ok(ExitCode::Succeeded);
     }
-    conduct.run(|engine| Ok(engine.execute(asked.plan(engine, &args.task.context)?)))
+    let file = asked.file();
+    conduct.run(|engine| {
+        let mut plan = asked.plan(engine, &args.task.context)?;
+        if let Some(PlanSource { path, text }) = file {
+            plan.remember_file(&path, &text);
+        }
+        Ok(engine.execute(plan))
+    })
 }
 
 /// What is to be planned.
@@ -45,8 +52,15 @@ pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
 pub(crate) enum Asked {
     /// A task in words.
     Task(String),
-    /// A plan, and the folder its own paths start from.
-    Plan(Box<PlanText>, Option<PathBuf>),
+    /// A plan, and where it was read from, if that is a file.
+    Plan(Box<PlanText>, Option<PlanSource>),
+}
+
+/// A plan file.
+#[derive(Debug)]
+pub(crate) struct PlanSource {
+    path: PathBuf,
+    text: String,
 }
 
 impl Asked {
@@ -68,8 +82,9 @@ impl Asked {
                 Ok(metadata) if metadata.is_file() => {
                     let file = std::fs::File::open(&path)
                         .map_err(|error| Failure::bad_input(format!("failed to open the plan {name}: {error}")))?;
-                    let plan = PlanText::parse(&read(file, &name)?, &name)?;
-                    return Ok(Self::Plan(Box::new(plan), path.parent().map(Path::to_owned)));
+                    let text = read(file, &name)?;
+                    let plan = PlanText::parse(&text, &name)?;
+                    return Ok(Self::Plan(Box::new(plan), Some(PlanSource { path, text })));
                 }
                 Ok(_) => {
                     return Err(Failure::bad_input(format!("failed to open the plan {name}: it is not a file")));
@@ -92,13 +107,21 @@ impl Asked {
     /// The folder to work in: `-C`, else the plan's own, beside the plan file.
     pub(crate) fn directory(&self, place: &Place) -> Option<PathBuf> {
         let own = || match self {
-            Self::Plan(plan, beside) => {
+            Self::Plan(plan, source) => {
                 let own = plan.workspace()?;
-                Some(beside.as_ref().map_or_else(|| own.to_owned(), |beside| beside.join(own)))
+                let beside = source.as_ref().and_then(|source| source.path.parent());
+                Some(beside.map_or_else(|| own.to_owned(), |beside| beside.join(own)))
             }
             Self::Task(_) => None,
         };
         place.directory.clone().or_else(own)
+    }
+
+    /// The plan file, by its absolute path.
+    fn file(&mut self) -> Option<PlanSource> {
+        let Self::Plan(_, source) = self else { return None };
+        let PlanSource { path, text } = source.take()?;
+        Some(PlanSource { path: path.canonicalize().ok()?, text })
     }
 
     /// The plan for it.

@@ -106,6 +106,50 @@ fn what_was_changed_meanwhile_is_named() {
     scene.run(["show", &run]).ends(0).prints("forced: ");
 }
 
+/// The run goes on with the plan that it began with, and says so where the file has another by now.
+#[test]
+fn a_plan_file_that_was_changed_is_named() {
+    let scene = Scene::new();
+    let plan = "task: two steps\nsteps:\n  - {id: one, tool: shell, params: {command: 'echo ran >> one'}}\n  \
+                - {id: two, tool: shell, depends_on: [one], params: {command: 'test -e wanted && echo ran >> two'}}\n";
+    scene.file("plan.yaml", plan);
+    scene.run(["run", "plan.yaml"]).ends(3);
+    let run = scene.run(["runs", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
+    scene.file("plan.yaml", plan.replace("test -e wanted && ", ""));
+    scene.run(["resume", &run]).ends(1).says("plan.yaml is another plan by now").says("--force").says("agentic run");
+    assert_eq!(marks(&scene)[..2], ["ran\n", "none"], "nothing was done");
+    scene.run(["resume", &run, "--force"]).ends(3);
+    scene.run(["show", &run]).ends(0).prints("forced: ");
+    // The same text again, written anew, is the plan.
+    scene.file("plan.yaml", plan).file("wanted", "");
+    scene.run(["resume", &run]).ends(0);
+    assert_eq!(marks(&scene)[..2], ["ran\n", "ran\n"]);
+
+    // What is gone, or no file any more, says nothing else.
+    for gone in [true, false] {
+        std::fs::remove_file(scene.work("wanted")).unwrap();
+        scene.run(["run", "plan.yaml"]).ends(3);
+        let run = scene.run(["runs", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
+        std::fs::remove_file(scene.work("plan.yaml")).unwrap();
+        if !gone {
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                scene.work("plan.yaml"),
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::from(0o600),
+                0,
+            )
+            .unwrap();
+        }
+        scene.file("wanted", "");
+        scene.run(["resume", &run]).ends(0);
+        if !gone {
+            std::fs::remove_file(scene.work("plan.yaml")).unwrap();
+        }
+        scene.file("plan.yaml", plan);
+    }
+}
+
 #[test]
 fn the_spawner_that_is_killed_ends_the_step_and_the_run_goes_on() {
     let scene = Scene::new();

@@ -17,8 +17,10 @@ use agentic_executor::tools::{Access, FunctionTool};
 use agentic_executor::workspace::{Backend, RollBack};
 use agentic_executor::{AgenticExecutor, Config, ExecutionPlan, PlanStep, ToolContext, ToolRegistry, Workspaces};
 
-/// Files of a step, the fewest first.
-const CHANGED: [usize; 3] = [1, 100, 10_000];
+/// Files that a step changes, and the folders that they lie in, the fewest first.
+const CHANGED: [(usize, usize); 4] = [(1, 1), (100, 10), (100, 100), (10_000, 100)];
+/// Files in each folder.
+const EACH: usize = 100;
 const STEPS: usize = 2_000;
 
 fn main() {
@@ -29,17 +31,17 @@ fn main() {
     let place = place.path().canonicalize().expect("its path");
     machine();
     tree(&place, files);
-    let mut times: BTreeMap<(usize, &'static str), Vec<Duration>> = BTreeMap::new();
+    let mut times: BTreeMap<((usize, usize), &'static str), Vec<Duration>> = BTreeMap::new();
     let sandbox = Sandbox::new(spawner()).expect("the sandbox");
     let workspaces = Workspaces::new(&place.join("state"), sandbox).expect("the state folder");
     for round in 0..=rounds {
-        let mut note = |changed: usize, what: &'static str, took: Duration| {
+        let mut note = |changed: (usize, usize), what: &'static str, took: Duration| {
             // The first round fills caches.
             if round > 0 {
                 times.entry((changed, what)).or_default().push(took);
             }
         };
-        for changed in CHANGED.into_iter().filter(|changed| *changed <= files) {
+        for changed in CHANGED.into_iter().filter(|(count, folders)| *count <= files && folders * EACH <= files) {
             step(&place, &workspaces, files, changed, round, &mut note);
         }
         for how in ["never", "always"] {
@@ -48,24 +50,27 @@ fn main() {
             let done =
                 run(Command::new("cp").args(["-r", &format!("--reflink={how}")]).arg(place.join("tree")).arg(&copy));
             if done {
-                note(0, if how == "never" { "cp -r" } else { "cp -r --reflink=always" }, began.elapsed());
+                note((0, 0), if how == "never" { "cp -r" } else { "cp -r --reflink=always" }, began.elapsed());
             }
             fs::remove_dir_all(&copy).ok();
         }
     }
     println!(
-        "\na tree of {files} files, {rounds} rounds\n{:<54} {:>11} {:>11} {:>13}",
+        "\na tree of {files} files, {rounds} rounds\n{:<64} {:>11} {:>11} {:>13}",
         "", "p50", "worst", "÷ git status"
     );
     for ((changed, what), took) in &times {
         // A copy is that of the whole tree, whatever was changed.
-        let base = &times[&(if *changed == 0 { CHANGED[0] } else { *changed }, "git status")];
+        let base = &times[&(if changed.0 == 0 { CHANGED[0] } else { *changed }, "git status")];
         let mut ratios: Vec<f64> =
             took.iter().zip(base).map(|(one, base)| one.as_secs_f64() / base.as_secs_f64()).collect();
         ratios.sort_by(f64::total_cmp);
-        let name = if *changed == 0 { (*what).to_owned() } else { format!("{what}, {changed} changed") };
+        let name = match changed {
+            (0, _) => (*what).to_owned(),
+            (count, folders) => format!("{what}, {count} changed in {folders}"),
+        };
         let (p50, worst) = (median(took), took.iter().max().copied().unwrap_or_default());
-        println!("{name:<54} {:>8.2} ms {:>8.2} ms {:>13.2}", ms(p50), ms(worst), ratios[ratios.len() / 2]);
+        println!("{name:<64} {:>8.2} ms {:>8.2} ms {:>13.2}", ms(p50), ms(worst), ratios[ratios.len() / 2]);
     }
     plan(&place);
     fs::remove_dir_all(&place).ok();
@@ -86,7 +91,7 @@ fn tree(place: &Path, files: usize) {
     let tree = place.join("tree");
     for nth in 0..files {
         let path = file(&tree, nth);
-        if nth % 100 == 0 {
+        if nth % EACH == 0 {
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         }
         fs::write(path, format!("file {nth}\n").repeat(10)).expect("a file");
@@ -98,7 +103,7 @@ fn tree(place: &Path, files: usize) {
 }
 
 fn file(tree: &Path, nth: usize) -> PathBuf {
-    tree.join(format!("d{}/f{nth}", nth / 100))
+    tree.join(format!("d{}/f{nth}", nth / EACH))
 }
 
 fn git(place: &Path, arguments: &[&str]) -> bool {
@@ -118,11 +123,13 @@ fn step(
     place: &Path,
     workspaces: &Workspaces,
     files: usize,
-    changed: usize,
+    changed: (usize, usize),
     round: usize,
-    note: &mut impl FnMut(usize, &'static str, Duration),
+    note: &mut impl FnMut((usize, usize), &'static str, Duration),
 ) {
     let tree = place.join("tree");
+    // What the contender before left to be written is not this one's.
+    assert!(run(&mut Command::new("sync")));
     let began = Instant::now();
     let attempt = workspaces.open_with(std::slice::from_ref(&tree), Access::Write, Backend::Overlay).expect("a layer");
     let opened = began.elapsed();
@@ -132,7 +139,9 @@ fn step(
         _ => unreachable!("an overlay was asked for"),
     };
     // What a program's writes leave in the upper folder; its own time is not the transaction's.
-    for nth in (0..changed).map(|nth| nth * (files / changed)) {
+    let (count, folders) = changed;
+    let apart = files / EACH / folders;
+    for nth in (0..count).map(|nth| nth % folders * apart * EACH + nth / folders) {
         let path = file(&upper, nth);
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(path, format!("round {round}, file {nth}\n").repeat(10)).expect("a file");
@@ -140,13 +149,14 @@ fn step(
     let began = Instant::now();
     let set = attempt.change_set().expect("what was changed");
     let collected = began.elapsed();
-    assert_eq!(set.changes.len(), changed);
+    assert_eq!(set.changes.len(), count);
     let name = attempt.name().expect("a name");
     let began = Instant::now();
     attempt.commit().expect("a commit");
     let committed = began.elapsed();
     note(changed, "step: open a layer, collect the changes", opened + collected);
     note(changed, "step: keep the originals and apply", committed);
+    assert!(run(&mut Command::new("sync")));
     let began = Instant::now();
     assert!(git(place, &["status", "--porcelain"]));
     note(changed, "git status", began.elapsed());

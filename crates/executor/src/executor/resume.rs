@@ -185,6 +185,10 @@ impl AgenticExecutor {
         if !past.plan_is_whole {
             changed.push("the plan in the journal is not the one that was begun".to_owned());
         }
+        if let Some(file) = past.plan.changed_file() {
+            let file = path_on_a_line(&file);
+            changed.push(format!("{file} is another plan by now, and the run goes on with the one that it began with"));
+        }
         let tools = schema_hashes(&self.registry, &past.plan);
         for (tool, hash) in &past.tools {
             match tools.get(tool) {

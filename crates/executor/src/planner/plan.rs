@@ -5,14 +5,18 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::id::StepId;
 use crate::tools::ToolResult;
+use crate::workspace::{path_from_text, path_to_text};
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -317,6 +321,26 @@ impl ExecutionPlan {
     pub fn context(&self) -> &Map<String, Value> {
         static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
         self.metadata.get("context").and_then(Value::as_object).unwrap_or(&NONE)
+    }
+    /// Remembers the file that it was read from, with its text (`metadata["file"]`: `path`, which is to be absolute, and the
+    /// text's `blake3`): a run that goes on later says when the file has become another.
+    pub fn remember_file(&mut self, path: &Path, text: &str) {
+        let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
+        self.metadata.insert("file".into(), json!({ "path": path_to_text(path), "blake3": blake3 }));
+    }
+    /// The file that it was read from, if that is a file with another text by now. One that is gone says nothing else.
+    pub fn changed_file(&self) -> Option<PathBuf> {
+        let known = self.metadata.get("file")?;
+        let path = path_from_text(known.get("path")?.as_str()?)?;
+        // Never waits for somebody who writes to a pipe of that name.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
+        if !file.metadata().ok()?.is_file() {
+            return None;
+        }
+        let mut hash = blake3::Hasher::new();
+        hash.update_reader(file).ok()?;
+        (hash.finalize().to_hex().as_str() != known.get("blake3")?.as_str()?).then_some(path)
     }
     /// The plan as JSON: `task`, `steps` ([`PlanStep::to_dict`]), `metadata`. It is a plan file, too.
     pub fn to_dict(&self) -> Value {

@@ -12,7 +12,7 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 /// Attributes that overlayfs keeps for itself, in either of its namespaces.
-const OVERLAY: [&[u8]; 2] = [b"user.overlay.", b"trusted.overlay."];
+pub(super) const OVERLAY: [&[u8]; 2] = [b"user.overlay.", b"trusted.overlay."];
 
 /// Whether an attribute travels with its file.
 fn travels(name: &[u8]) -> bool {
@@ -67,7 +67,8 @@ pub(super) fn are(attributes: &[(OsString, Vec<u8>)], file: impl AsFd) -> io::Re
     Ok(matches!(asked, Err(Errno::OPNOTSUPP)))
 }
 
-fn names(file: impl AsFd) -> io::Result<Vec<OsString>> {
+/// The names of an open file's attributes, as far as we may see them.
+pub(super) fn names(file: impl AsFd) -> io::Result<Vec<OsString>> {
     let mut list = vec![0_u8; 1024];
     loop {
         match rustix::fs::flistxattr(file.as_fd(), &mut list[..]) {

@@ -9,13 +9,14 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{Access, AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{Access, AtFlags, FileType, Gid, Mode, OFlags, RawDir, SeekFrom, Stat, Uid};
 use rustix::io::Errno;
 
 use super::error::WorkspaceError;
@@ -458,22 +459,34 @@ fn inherit(folder: &OwnedFd, name: &OsStr, old: &Stat, new: &File) -> io::Result
 
 /// The names in an open folder, sorted.
 pub(super) fn entries(folder: &OwnedFd) -> io::Result<Vec<DirEntry>> {
+    entries_of(folder, |_| true)
+}
+
+/// Those of some kinds: a folder may have thousands of others.
+pub(super) fn entries_of(folder: &OwnedFd, wanted: impl Fn(FileKind) -> bool) -> io::Result<Vec<DirEntry>> {
     let mut entries = Vec::new();
-    for entry in rustix::fs::Dir::read_from(folder)? {
+    // Not opened once more, which would lose how it was opened; so it may stand at its end.
+    rustix::fs::seek(folder, SeekFrom::Start(0))?;
+    let mut room = [MaybeUninit::uninit(); 16 << 10];
+    let mut listed = RawDir::new(folder, &mut room);
+    while let Some(entry) = listed.next() {
         let entry = entry?;
-        let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
+        let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." {
             continue;
         }
         let kind = match entry.file_type() {
-            FileType::Unknown => match stat_in(folder, &name) {
+            FileType::Unknown => match stat_in(folder, name) {
                 Ok(stat) => FileType::from_raw_mode(stat.st_mode),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             },
             known => known,
         };
-        entries.push(DirEntry { name, kind: FileKind::of(kind) });
+        let kind = FileKind::of(kind);
+        if wanted(kind) {
+            entries.push(DirEntry { name: name.to_owned(), kind });
+        }
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)

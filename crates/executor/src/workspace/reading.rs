@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use super::attributes;
 use super::change_set::{Change, ChangeKind, ChangeSet, LeftOut};
@@ -19,7 +21,7 @@ use super::copy::Manifest;
 use super::error::WorkspaceError;
 use super::path::{Dir, FileKind, entries};
 use super::resolve::{open_beneath, stat_in};
-use super::view::{Below, Found, View, is_opaque, is_whiteout, kind, marked, open_dir, unless_gone};
+use super::view::{Below, Found, Marks, View, is_whiteout, kind, unless_gone};
 
 /// The kernel takes no path longer than this, so nothing longer could be applied.
 const LONGEST: usize = 3_900;
@@ -56,7 +58,13 @@ pub(super) struct Reading {
     /// In a layer that is filled by us: the paths whose files are the ones that get other bytes, in place where they have
     /// several names. `None` for a step's layer, which does not tell.
     pub(super) in_place: Option<BTreeSet<PathBuf>>,
+    /// The folders of the layer in which a name of [`GIT`] may be after it, here or below: the others belong to no repository.
+    /// `None` where nobody looked.
+    near_git: Option<BTreeSet<PathBuf>>,
 }
+
+/// Names without one of which a folder is neither a git repository nor the working tree of one.
+const GIT: [&str; 2] = ["HEAD", ".git"];
 
 /// What kind of layer is read.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +81,7 @@ pub(super) const BITS: u32 = 0o1777;
 impl Reading {
     /// Reads the layer in `upper` against `view`.
     pub(super) fn read(upper: &Dir, view: &View, layer: Kind<'_>) -> Result<Self, WorkspaceError> {
-        let mut reading = Self::default();
+        let mut reading = Self { near_git: Some(BTreeSet::new()), ..Self::default() };
         let mut next = vec![Folder { path: PathBuf::new(), merged: true, opaque: false }];
         while let Some(folder) = next.pop() {
             let place = upper.path().join(&folder.path);
@@ -93,19 +101,25 @@ impl Reading {
         folder: Folder,
         next: &mut Vec<Folder>,
     ) -> io::Result<()> {
-        let here = open_dir(upper, &folder.path)?;
+        let here = open_listed(upper, &folder.path)?;
         let is_upper = matches!(layer, Kind::Upper);
-        if is_upper && marked(&here, "redirect")?.is_some() {
-            return Err(io::Error::other("the layer holds a redirected folder, which our mounts never make"));
+        let mut opaque = false;
+        if is_upper {
+            let marks = Marks::on(here.as_fd())?;
+            if marks.has("redirect") {
+                return Err(io::Error::other("the layer holds a redirected folder, which our mounts never make"));
+            }
+            opaque = folder.opaque || marks.is_opaque()?;
         }
-        let opaque = is_upper && (folder.opaque || is_opaque(&here)?);
         let below = match (folder.merged, is_upper && !opaque) {
             (false, _) => Below::Nothing,
             (true, true) => Below::named(view, &folder.path)?,
             (true, false) => Below::Listed(view.list(&folder.path)?),
         };
         let mut names = BTreeSet::new();
+        let mut near_git = false;
         for entry in entries(&here)? {
+            near_git |= GIT.iter().any(|name| entry.name == *name);
             let path = folder.path.join(&entry.name);
             names.insert(entry.name.clone());
             let stat = stat_in(&here, &entry.name)?;
@@ -132,12 +146,15 @@ impl Reading {
             readable(&here, &entry.name, &stat)?;
             match kind(&stat) {
                 FileType::Directory => {
-                    let copied_up = is_upper && marked(&open_dir(upper, &path)?, "origin")?.is_some();
+                    let copied_up = || {
+                        let folder = open_beneath(here.as_fd(), Path::new(&entry.name), FOLDER, Mode::empty())?;
+                        Ok(is_upper && Marks::on(folder.as_fd())?.has("origin"))
+                    };
                     let merged = self.directory(view, &path, &stat, lower, copied_up)?;
                     next.push(Folder { path, merged, opaque });
                 }
                 FileType::RegularFile | FileType::Symlink => {
-                    self.file(upper, view, path, stat, lower, is_upper)?;
+                    self.file(Entry { here: &here, name: &entry.name, stat, is_upper }, view, path, lower)?;
                 }
                 other => {
                     let reason = format!("{} is never applied", FileKind::of(other));
@@ -148,6 +165,12 @@ impl Reading {
                     self.left_out.push((path, reason));
                 }
             }
+        }
+        for name in GIT {
+            near_git |= is_upper && below.get(name.as_ref())?.is_some();
+        }
+        if near_git && let Some(known) = &mut self.near_git {
+            known.insert(folder.path.clone());
         }
         for (name, lower) in below.listed().filter(|(name, _)| !names.contains(*name)) {
             let path = folder.path.join(name);
@@ -168,7 +191,7 @@ impl Reading {
         path: &Path,
         stat: &Stat,
         lower: Option<&Found>,
-        copied_up: bool,
+        copied_up: impl FnOnce() -> io::Result<bool>,
     ) -> io::Result<bool> {
         let mode = stat.st_mode & BITS;
         match lower {
@@ -181,30 +204,24 @@ impl Reading {
             Some(found) => self.delete(view, path.to_owned(), found)?,
             None => {}
         }
-        self.push(path.to_owned(), Act::MakeDir { mode, copied_up }, None);
+        self.push(path.to_owned(), Act::MakeDir { mode, copied_up: copied_up()? }, None);
         Ok(false)
     }
-    fn file(
-        &mut self,
-        upper: &Dir,
-        view: &View,
-        path: PathBuf,
-        stat: Stat,
-        lower: Option<&Found>,
-        is_upper: bool,
-    ) -> io::Result<()> {
+    fn file(&mut self, entry: Entry<'_>, view: &View, path: PathBuf, lower: Option<&Found>) -> io::Result<()> {
+        let stat = entry.stat;
         let regular = kind(&stat) == FileType::RegularFile;
         let mut copied_up = false;
         let file = if regular {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-            let fd = open_beneath(upper.fd(), &path, flags, Mode::empty())?;
-            if is_upper {
-                if marked(&fd, "metacopy")?.is_some() {
+            let fd = open_beneath(entry.here.as_fd(), Path::new(entry.name), flags, Mode::empty())?;
+            if entry.is_upper {
+                let marks = Marks::on(fd.as_fd())?;
+                if marks.has("metacopy") {
                     return Err(io::Error::other(
                         "the layer holds a file without its bytes, which our mounts never make",
                     ));
                 }
-                copied_up = marked(&fd, "origin")?.is_some();
+                copied_up = marks.has("origin");
             }
             Some(File::from(fd))
         } else {
@@ -220,8 +237,7 @@ impl Reading {
                 let same = kind(&found.stat) == kind(&stat)
                     && match file {
                         Some(file) => same_bytes(&file, &stat, view, &path, found)?,
-                        None => unless_gone(view.read_link(&path, found))?
-                            .is_some_and(|text| upper.read_link(&path).is_ok_and(|own| own == text)),
+                        None => unless_gone(view.read_link(&path, found))?.is_some_and(|text| entry.links_to(&text)),
                     };
                 if !same {
                     self.push(path, Act::Put { upper: stat, copied_up }, Some(found.stat));
@@ -242,6 +258,14 @@ impl Reading {
     }
     fn push(&mut self, path: PathBuf, act: Act, lower: Option<Stat>) {
         self.items.push(Item { path, act, lower });
+    }
+    /// One that was put together from elsewhere.
+    pub(super) fn of(items: Vec<Item>, in_place: BTreeSet<PathBuf>) -> Self {
+        Self { items, in_place: Some(in_place), ..Self::default() }
+    }
+    /// Whether a folder at or above a change can have to do with a git repository.
+    pub(super) fn may_be_near_git(&self, folder: &Path) -> bool {
+        self.near_git.as_ref().is_none_or(|known| known.contains(folder))
     }
     /// As it is told, with absolute paths.
     pub(super) fn change_set(&self, root: &Path) -> ChangeSet {
@@ -283,21 +307,48 @@ impl Act {
     }
 }
 
+/// A file or link of the layer, by the open folder that holds it.
+struct Entry<'a> {
+    here: &'a OwnedFd,
+    name: &'a OsStr,
+    stat: Stat,
+    is_upper: bool,
+}
+
+impl Entry<'_> {
+    fn links_to(&self, text: &Path) -> bool {
+        rustix::fs::readlinkat(self.here, self.name, Vec::new())
+            .is_ok_and(|own| own.as_bytes() == text.as_os_str().as_bytes())
+    }
+}
+
 struct Folder {
     path: PathBuf,
     merged: bool,
     opaque: bool,
 }
 
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW);
+
+/// Opens a folder of the layer to be listed. Its time of reading would be written to the disk for each (relatime).
+fn open_listed(upper: &Dir, path: &Path) -> io::Result<OwnedFd> {
+    match open_beneath(upper.fd(), path, FOLDER | OFlags::NOATIME, Mode::empty()) {
+        // Only its owner may ask for that.
+        Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+            open_beneath(upper.fd(), path, FOLDER, Mode::empty())
+        }
+        other => other,
+    }
+}
+
 /// A program may have closed its own files; in a private layer that changes nothing but the way to read them.
-fn readable(folder: &std::os::fd::OwnedFd, name: &OsStr, stat: &Stat) -> io::Result<()> {
+fn readable(folder: &OwnedFd, name: &OsStr, stat: &Stat) -> io::Result<()> {
     let wanted = match kind(stat) {
         FileType::Directory => 0o700,
         FileType::RegularFile => 0o400,
         _ => return Ok(()),
     };
-    let root = agentic_sandbox::reserves_users();
-    if !root && stat.st_mode & wanted != wanted {
+    if stat.st_mode & wanted != wanted && !agentic_sandbox::reserves_users() {
         rustix::fs::chmodat(folder, name, Mode::from(stat.st_mode & 0o7777 | wanted), AtFlags::empty())?;
     }
     Ok(())

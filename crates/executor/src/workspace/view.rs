@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
@@ -119,13 +120,14 @@ pub(super) enum Below<'a> {
 impl<'a> Below<'a> {
     /// Below the merged folder `rel`, to be asked name by name.
     pub(super) fn named(view: &'a View, rel: &Path) -> io::Result<Self> {
-        let found = view.find(rel)?;
-        // Somebody put something else in its place.
-        if found.is_none_or(|found| kind(&found.stat) != FileType::Directory) {
-            return Ok(Self::Nothing);
-        }
-        let only = if view.layers.is_empty() { unless_gone(open_dir(&view.folder, rel))? } else { None };
-        Ok(Self::Named(view, rel.to_owned(), only))
+        let (there, only) = if view.layers.is_empty() {
+            let only = found(view.folder.fd(), rel, OFlags::DIRECTORY)?;
+            (only.is_some(), only)
+        } else {
+            (view.find(rel)?.is_some_and(|found| kind(&found.stat) == FileType::Directory), None)
+        };
+        // Somebody may have put something else in its place.
+        Ok(if there { Self::Named(view, rel.to_owned(), only) } else { Self::Nothing })
     }
     pub(super) fn get(&self, name: &OsStr) -> io::Result<Option<Found>> {
         match self {
@@ -199,8 +201,16 @@ fn ancestor_is_opaque(layer: &Dir, rel: &Path) -> io::Result<bool> {
 
 /// `lstat` beneath a folder; `None` when nothing is there, or something else than a folder is on the way.
 pub(super) fn lookup(dir: &Dir, rel: &Path) -> io::Result<Option<Stat>> {
-    match open_beneath(dir.fd(), rel, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
-        Ok(fd) => Ok(Some(rustix::fs::fstat(fd)?)),
+    Ok(match found(dir.fd(), rel, OFlags::empty())? {
+        Some(fd) => Some(rustix::fs::fstat(fd)?),
+        None => None,
+    })
+}
+
+/// What [`lookup`] looks at, by descriptor (`O_PATH`).
+fn found(dir: BorrowedFd<'_>, rel: &Path, further: OFlags) -> io::Result<Option<OwnedFd>> {
+    match open_beneath(dir, rel, OFlags::PATH | OFlags::NOFOLLOW | further, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),
             // A link on the way: what was a folder is none any more.
@@ -225,20 +235,40 @@ pub(super) fn is_whiteout(folder: &OwnedFd, name: &OsStr, stat: &Stat) -> io::Re
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
                 other => other?,
             };
-            marked(&file, "whiteout").map(|value| value.is_some())
+            Ok(Marks::on(file.as_fd())?.has("whiteout"))
         }
         _ => Ok(false),
     }
 }
 
 pub(super) fn is_opaque(folder: &OwnedFd) -> io::Result<bool> {
-    Ok(marked(folder, "opaque")?.is_some_and(|value| value == b"y"))
+    Marks::on(folder.as_fd())?.is_opaque()
 }
 
-/// Overlayfs's own mark on a file of an upper, from either of its namespaces.
-pub(super) fn marked(file: &OwnedFd, mark: &str) -> io::Result<Option<Vec<u8>>> {
-    match attributes::value(file, format!("user.overlay.{mark}").as_bytes())? {
-        None => attributes::value(file, format!("trusted.overlay.{mark}").as_bytes()),
-        found => Ok(found),
+/// Overlayfs's own marks on a file of an upper, in either of its namespaces. Most files have none, and one call says so.
+#[derive(Debug)]
+pub(super) struct Marks<'f> {
+    file: BorrowedFd<'f>,
+    names: Vec<OsString>,
+}
+
+impl<'f> Marks<'f> {
+    pub(super) fn on(file: BorrowedFd<'f>) -> io::Result<Self> {
+        Ok(Self { file, names: attributes::names(file)? })
+    }
+    fn name(&self, mark: &str) -> Option<&OsStr> {
+        let within = |space: &&[u8]| {
+            let is = |name: &&OsString| name.as_bytes().strip_prefix(*space) == Some(mark.as_bytes());
+            self.names.iter().find(is).map(OsString::as_os_str)
+        };
+        attributes::OVERLAY.iter().find_map(within)
+    }
+    pub(super) fn has(&self, mark: &str) -> bool {
+        self.name(mark).is_some()
+    }
+    /// Whether a folder hides what lies below it.
+    pub(super) fn is_opaque(&self) -> io::Result<bool> {
+        let Some(name) = self.name("opaque") else { return Ok(false) };
+        Ok(attributes::value(self.file, name.as_bytes())?.is_some_and(|value| value == b"y"))
     }
 }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
-use super::super::reading::{Act, Item};
+use super::super::reading::{Act, Item, Reading};
 use super::super::view::kind;
 use super::Found;
 use super::Level::{Flagged, Protected};
@@ -36,8 +36,12 @@ pub(super) struct Repositories<'a> {
 }
 
 impl<'a> Repositories<'a> {
-    /// Finds the repositories around `changed` (relative paths).
-    pub(super) fn around<'p>(sight: &'a Sight<'a>, changed: impl Iterator<Item = &'p Path>) -> io::Result<Self> {
+    /// Finds the repositories around `changed` (relative paths), which the reading found.
+    pub(super) fn around<'p>(
+        sight: &'a Sight<'a>,
+        reading: &Reading,
+        changed: impl Iterator<Item = &'p Path>,
+    ) -> io::Result<Self> {
         let mut above = BTreeSet::from([PathBuf::new()]);
         for path in changed {
             for folder in path.ancestors().skip(1) {
@@ -53,16 +57,19 @@ impl<'a> Repositories<'a> {
             included: BTreeSet::new(),
             hooked: BTreeSet::new(),
         };
-        for folder in &above {
+        for folder in above.iter().filter(|folder| is_git(folder) || reading.may_be_near_git(folder)) {
             if is_git(folder) || sight.is_repository(folder)? {
                 found.folders.insert(folder.clone());
                 found.configured(folder, folder.parent().filter(|_| is_git(folder)).unwrap_or(folder))?;
             }
             let inner = folder.join(".git");
-            if !is_git(folder) && found.has_hooks(&inner)? {
+            if is_git(folder) || sight.after(&inner)?.is_none() {
+                continue;
+            }
+            if found.has_hooks(&inner)? {
                 found.hooked.insert(folder.clone());
             }
-            if !is_git(folder) && !above.contains(&inner) && sight.is_repository(&inner)? {
+            if !above.contains(&inner) && sight.is_repository(&inner)? {
                 found.configured(&inner, folder)?;
             }
         }

@@ -218,7 +218,7 @@ pub(super) fn examine(
         return Ok(examined);
     }
     let sight = Sight::new(root, layer, backend, before);
-    let repositories = Repositories::around(&sight, left.iter().map(|item| &*item.path))?;
+    let repositories = Repositories::around(&sight, reading, left.iter().map(|item| &*item.path))?;
     let aliases = aliases(&sight)?;
     let put: BTreeSet<&Path> =
         left.iter().filter(|item| matches!(item.act, Act::Put { .. })).map(|item| &*item.path).collect();
@@ -303,8 +303,8 @@ fn link(path: &Path, replaces: bool, sight: &Sight<'_>, found: &mut Vec<Found>) 
 fn aliases(sight: &Sight<'_>) -> io::Result<Vec<(PathBuf, PathBuf)>> {
     let names = Places::get().first_names();
     let mut aliases = Vec::new();
-    for (name, kind) in sight.list_after(Path::new(""))? {
-        if kind != FileType::Symlink || !names.contains(&*name.to_string_lossy().to_ascii_lowercase()) {
+    for name in sight.links_at_top()? {
+        if !names.contains(&*name.to_string_lossy().to_ascii_lowercase()) {
             continue;
         }
         if let Content::Link(text) = sight.read_after(&name)?

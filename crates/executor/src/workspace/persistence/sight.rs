@@ -4,15 +4,15 @@
 //! more than [`MOST`] bytes of one.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{FileType, Stat};
 
 use super::super::layer::Backend;
-use super::super::path::Dir;
-use super::super::view::{Found, View, kind, lookup, unless_gone};
+use super::super::path::{Dir, FileKind, entries_of};
+use super::super::view::{Found, View, kind, lookup, open_dir, unless_gone};
 
 /// Bytes of one file that are read. A configuration file larger than this is not judged by its content.
 const MOST: u64 = 1 << 20;
@@ -83,6 +83,16 @@ impl<'a> Sight<'a> {
     pub(super) fn list_after(&self, rel: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
         let listed = self.after.list(rel)?;
         Ok(listed.into_iter().map(|(name, found)| (rel.join(name), kind(&found.stat))).collect())
+    }
+    /// The names at the top of the root, after the step, that may be links. What a name is in the end, its reading says.
+    pub(super) fn links_at_top(&self) -> io::Result<BTreeSet<PathBuf>> {
+        let mut links = BTreeSet::new();
+        for dir in self.after.layers.iter().chain([&self.after.folder]) {
+            // By what the names themselves say: a root may have thousands.
+            let found = entries_of(&open_dir(dir, Path::new(""))?, |kind| kind == FileKind::Symlink)?;
+            links.extend(found.into_iter().map(|link| PathBuf::from(link.name)));
+        }
+        Ok(links)
     }
     /// Whether a folder is laid out as a git repository after the step, wherever it lies and whatever it is called.
     pub(super) fn is_repository(&self, rel: &Path) -> io::Result<bool> {

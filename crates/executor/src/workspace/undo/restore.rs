@@ -167,8 +167,7 @@ impl Way {
                 made: BTreeSet::new(),
             };
             within.find()?;
-            let in_place = Some(within.in_place);
-            let mut reading = Reading { items: within.items, left_out: Vec::new(), in_place };
+            let mut reading = Reading::of(within.items, within.in_place);
             reading.items.sort_by(|a, b| (&a.path, a.act.rank()).cmp(&(&b.path, b.act.rank())));
             way.readings.push((root.path.clone(), reading));
         }
