@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use agentic_executor::workspace::{ChangeSet, Level, Persistence, path_on_a_line};
+use agentic_executor::workspace::{ChangeKind, ChangeSet, Level, Persistence, path_on_a_line};
 
 /// Paths that are named.
 const NAMED: usize = 10;
@@ -17,6 +17,8 @@ const MOST: usize = 10_000;
 pub(crate) struct Changes {
     workspace: PathBuf,
     paths: BTreeSet<PathBuf>,
+    /// Renamed files: the new path, and the first one.
+    renamed: BTreeMap<PathBuf, PathBuf>,
     more: bool,
     /// What runs later outside, by its kind and reason.
     later: BTreeMap<(String, String), BTreeSet<PathBuf>>,
@@ -29,7 +31,20 @@ impl Changes {
     }
     /// What one call changed.
     pub(crate) fn add(&mut self, changes: &ChangeSet) {
+        let old: BTreeSet<&PathBuf> =
+            changes.changes.iter().filter_map(|change| change.renamed_from.as_ref()).collect();
         for change in &changes.changes {
+            // Named with what it became.
+            if change.kind == ChangeKind::Deleted && old.contains(&change.path) {
+                continue;
+            }
+            if let Some(from) = &change.renamed_from
+                && self.renamed.len() < MOST
+            {
+                self.paths.remove(from);
+                let first = self.renamed.remove(from).unwrap_or_else(|| from.clone());
+                self.renamed.insert(change.path.clone(), first);
+            }
             if self.paths.len() < MOST {
                 self.paths.insert(change.path.clone());
             } else {
@@ -59,7 +74,11 @@ impl Changes {
     pub(crate) fn line(&self) -> Option<String> {
         let count = self.paths.len();
         let shown = |path: &PathBuf| path_on_a_line(path.strip_prefix(&self.workspace).unwrap_or(path));
-        let mut names: Vec<String> = self.paths.iter().map(shown).collect();
+        let named = |path: &PathBuf| match self.renamed.get(path) {
+            Some(from) => format!("{} → {}", shown(from), shown(path)),
+            None => shown(path),
+        };
+        let mut names: Vec<String> = self.paths.iter().map(named).collect();
         if count > NAMED {
             names = folded(&names);
         }
@@ -102,7 +121,12 @@ mod tests {
 
     #[test]
     fn a_few_are_named_and_the_rest_counted_once() {
-        let change = |at: usize| Change { path: format!("/w/f{at:02}").into(), kind: ChangeKind::Modified, size: 1 };
+        let change = |at: usize| Change {
+            path: format!("/w/f{at:02}").into(),
+            kind: ChangeKind::Modified,
+            size: 1,
+            renamed_from: None,
+        };
         let mut changes = Changes::within(Path::new("/w"));
         assert_eq!(changes.line(), None);
         changes.add(&ChangeSet { changes: vec![change(1)], ..ChangeSet::default() });
@@ -115,6 +139,24 @@ mod tests {
         let mut changes = Changes::within(Path::new("/w"));
         changes.add(&ChangeSet { changes: (0..30).map(built).chain([change(1)]).collect(), ..ChangeSet::default() });
         assert_eq!(changes.line().unwrap(), "Changed 31 paths: f01, target/ (30)");
+    }
+
+    #[test]
+    fn a_renamed_file_is_one_path_with_the_name_that_it_had() {
+        let change = |path: &str, kind, from: Option<&str>| {
+            let renamed_from = from.map(|from| Path::new("/w").join(from));
+            Change { path: Path::new("/w").join(path), kind, size: 0, renamed_from }
+        };
+        let mut changes = Changes::within(Path::new("/w"));
+        let mut rename = |from: &str, to: &str| {
+            let set = vec![change(from, ChangeKind::Deleted, None), change(to, ChangeKind::Added, Some(from))];
+            changes.add(&ChangeSet { changes: set, ..ChangeSet::default() });
+            changes.line().unwrap()
+        };
+        assert_eq!(rename("a", "b"), "Changed 1 path: a → b");
+        assert_eq!(rename("b", "sub/c"), "Changed 1 path: a → sub/c");
+        changes.add(&ChangeSet { changes: vec![change("b", ChangeKind::Added, None)], ..ChangeSet::default() });
+        assert_eq!(changes.line().unwrap(), "Changed 2 paths: b, a → sub/c");
     }
 
     #[test]

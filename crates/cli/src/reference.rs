@@ -154,7 +154,12 @@ fn every_event_fits_its_schema() {
 
     let plan = ExecutionPlan::new("run tests");
     let changes = ChangeSet {
-        changes: vec![Change { path: "/w/a".into(), kind: ChangeKind::Added, size: 3 }],
+        changes: vec![Change {
+            path: "/w/a".into(),
+            kind: ChangeKind::Added,
+            size: 3,
+            renamed_from: Some("/w/b".into()),
+        }],
         left_out: vec![LeftOut { path: "/w/b".into(), reason: "a FIFO is never applied".into() }],
         persistence: vec![Persistence {
             path: "/w/a".into(),

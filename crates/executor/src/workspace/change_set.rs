@@ -36,6 +36,9 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Bytes of its new content, 0 for folders and deletions.
     pub size: u64,
+    /// The path that the file had before, where it is certain that it is that file; the old path is listed as deleted too.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "as_optional_text")]
+    pub renamed_from: Option<PathBuf>,
 }
 
 /// What a layer did, and what it wrote that is never applied.
@@ -125,6 +128,17 @@ pub fn path_from_text(text: &str) -> Option<PathBuf> {
         }
     }
     Some(OsString::from_vec(bytes).into())
+}
+
+mod as_optional_text {
+    use super::{Deserializer, PathBuf, Serialize, Serializer, as_text, path_to_text};
+
+    pub(super) fn serialize<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+        path.as_deref().map(path_to_text).serialize(serializer)
+    }
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+        as_text::deserialize(deserializer).map(Some)
+    }
 }
 
 pub(super) mod as_text {

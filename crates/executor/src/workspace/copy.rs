@@ -64,6 +64,10 @@ impl Manifest {
     pub(super) fn is_original(&self, path: &Path, now: &Stat) -> bool {
         self.original(path) == Some(&Identity::of(now)) && Stamp::changed(now) < self.since
     }
+    /// The copy of `path` as it was made.
+    pub(super) fn copy(&self, path: &Path) -> Option<&Identity> {
+        self.entries.get(path).map(|(_, copy)| copy)
+    }
     pub(super) fn contains(&self, path: &Path) -> bool {
         self.entries.contains_key(path) && !self.is_left_out(path)
     }

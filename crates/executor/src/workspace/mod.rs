@@ -39,6 +39,7 @@ mod layer;
 mod path;
 mod persistence;
 mod reading;
+mod renames;
 mod resolve;
 mod stage;
 mod stamp;

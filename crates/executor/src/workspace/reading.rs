@@ -4,7 +4,7 @@
 //! a program can leave behind is hostile: FIFOs, devices, folders without permissions, names of any bytes,
 //! set-id bits, forged attributes, depth. What was copied up and is the same as below is no change.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,6 +20,7 @@ use super::change_set::{Change, ChangeKind, ChangeSet, LeftOut};
 use super::copy::Manifest;
 use super::error::WorkspaceError;
 use super::path::{Dir, FileKind, entries};
+use super::renames;
 use super::resolve::{open_beneath, stat_in};
 use super::view::{Below, Found, Marks, View, is_whiteout, kind, unless_gone};
 
@@ -61,6 +62,8 @@ pub(super) struct Reading {
     /// The folders of the layer in which a name of [`GIT`] may be after it, here or below: the others belong to no repository.
     /// `None` where nobody looked.
     near_git: Option<BTreeSet<PathBuf>>,
+    /// Files that were renamed: the new path, and the old one.
+    renamed: BTreeMap<PathBuf, PathBuf>,
 }
 
 /// Names without one of which a folder is neither a git repository nor the working tree of one.
@@ -91,6 +94,8 @@ impl Reading {
         }
         // Depth first above; here parents come first, and the removal of a path before what replaces it.
         reading.items.sort_by(|a, b| (&a.path, a.act.rank()).cmp(&(&b.path, b.act.rank())));
+        let renamed = renames::renamed(&reading, upper, view, layer);
+        reading.renamed = renamed.map_err(WorkspaceError::io("look for renamed files in", upper.path()))?;
         Ok(reading)
     }
     fn folder(
@@ -270,6 +275,10 @@ impl Reading {
     /// As it is told, with absolute paths.
     pub(super) fn change_set(&self, root: &Path) -> ChangeSet {
         let mut set = ChangeSet::default();
+        let change = |path: &Path, kind, size| {
+            let renamed_from = self.renamed.get(path).map(|from| root.join(from));
+            Change { path: root.join(path), kind, size, renamed_from }
+        };
         let deleted: BTreeSet<&Path> =
             self.items.iter().filter(|item| matches!(item.act, Act::Delete { .. })).map(|item| &*item.path).collect();
         let placed: BTreeSet<&Path> =
@@ -284,7 +293,7 @@ impl Reading {
                 Act::Delete { under } => {
                     for (path, _) in under {
                         if !placed.contains(&**path) {
-                            set.changes.push(Change { path: root.join(path), kind: ChangeKind::Deleted, size: 0 });
+                            set.changes.push(change(path, ChangeKind::Deleted, 0));
                         }
                     }
                     if placed.contains(&*item.path) {
@@ -293,7 +302,7 @@ impl Reading {
                     (ChangeKind::Deleted, 0)
                 }
             };
-            set.changes.push(Change { path: root.join(&item.path), kind, size });
+            set.changes.push(change(&item.path, kind, size));
         }
         let left_out = self.left_out.iter();
         set.left_out = left_out.map(|(path, why)| LeftOut { path: root.join(path), reason: why.clone() }).collect();

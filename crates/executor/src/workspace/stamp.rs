@@ -15,7 +15,7 @@ use super::path::Dir;
 use super::resolve::open_beneath;
 
 /// A moment in the time of one file system: seconds and nanoseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Stamp(i64, u64);
 
 /// The longest that opening waits for the clock to move: more than a tick of the slowest common kernel.
@@ -82,6 +82,10 @@ impl Identity {
     pub(super) fn device(&self) -> u64 {
         self.dev
     }
+    /// The file and its bytes, whatever its name: what [`Self::is_same_content`] goes by.
+    pub(super) fn content(&self) -> (u64, u64, i64, Stamp) {
+        (self.dev, self.ino, self.size, self.written)
+    }
     pub(super) fn of(stat: &Stat) -> Self {
         Self {
             dev: stat.st_dev,
@@ -95,8 +99,7 @@ impl Identity {
     /// Whether it is the same file with the same bytes; its name or number of names may have changed (a rename
     /// and a link change the ctime).
     pub(super) fn is_same_content(&self, stat: &Stat) -> bool {
-        let other = Self::of(stat);
-        (self.dev, self.ino, self.size, self.written) == (other.dev, other.ino, other.size, other.written)
+        self.content() == Self::of(stat).content()
     }
     /// Whether it is the same folder with the same permission bits, whatever is in it.
     pub(super) fn is_same_folder(&self, stat: &Stat) -> bool {
