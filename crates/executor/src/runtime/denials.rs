@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use agentic_sandbox::{Denial, ExitReason, MOST_DENIALS, Network, Output, Policy, Refuser, Source};
+use agentic_sandbox::{Denial, ExitReason, MOST_DENIALS, Network, Output, Policy, Refuser, Source, View};
 use regex::Regex;
 
 use super::diagnose::{NETWORK, tail};
@@ -55,6 +55,7 @@ struct Compiled {
     network: Option<Regex>,
     import: Option<Regex>,
     descriptors: Option<Regex>,
+    file_size: Option<Regex>,
 }
 
 static COMPILED: LazyLock<Compiled> = LazyLock::new(|| Compiled {
@@ -63,6 +64,7 @@ static COMPILED: LazyLock<Compiled> = LazyLock::new(|| Compiled {
     network: Regex::new(&format!("(?m)^.*(?:{NETWORK}).*$")).ok(),
     import: Regex::new(r#"Blocked import: ['"]([^'"\n]+)['"]"#).ok(),
     descriptors: Regex::new(r"\[Errno 24\]|\bEMFILE\b|Too many open files").ok(),
+    file_size: Regex::new(r"\[Errno 27\]|\bEFBIG\b|File too large").ok(),
 });
 
 /// What the messages of a failed run tell of refusals, beside what its result says already.
@@ -80,12 +82,30 @@ pub fn inferred(output: &Output, under: Under<'_>) -> Vec<Denial> {
     starting(&text, under.imports, &mut found);
     network(&text, under.policy, &mut found);
     files(&text, under, &output.denials, &mut found);
-    if COMPILED.descriptors.as_ref().is_some_and(|form| form.is_match(&text)) {
-        let how = "a higher limit (sandbox.limits.open_files, max_open_files)".to_owned();
-        found.push(Denial::inferred(Refuser::Limits, "limited for each process", "open descriptors", Some(how)));
-    }
+    limits(&text, under.policy.view, &mut found);
     found.truncate(MOST_INFERRED.min(MOST_DENIALS.saturating_sub(output.denials.len())));
     found
+}
+
+/// Limits that the kernel tells of by an error number alone. A program in the host view has limits of its own.
+fn limits(text: &str, view: View, found: &mut Vec<Denial>) {
+    let table = if view == View::Host { "sandbox.host_limits" } else { "sandbox.limits" };
+    let met = |form: &Option<Regex>| form.as_ref().is_some_and(|form| form.is_match(text));
+    let mut tell = |rule: &str, object: &str, setting: &str, field: &str| {
+        let how = format!("a higher limit ({table}.{setting}, {field})");
+        found.push(Denial::inferred(Refuser::Limits, rule, object, Some(how)));
+    };
+    if met(&COMPILED.descriptors) {
+        tell("limited for each process", "open descriptors", "open_files", "max_open_files");
+    }
+    if met(&COMPILED.file_size) {
+        tell(
+            "limited for each file, what moving one copies too",
+            "the size of a file",
+            "file_size",
+            "max_file_size_mb",
+        );
+    }
 }
 
 /// Modules that the policy does block; the message alone anybody can print.

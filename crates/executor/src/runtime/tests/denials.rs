@@ -52,6 +52,7 @@ fn view(rule: &str, path: &str) -> Vec<(Refuser, String, String)> {
 fn every_form_compiles() {
     assert_eq!(COMPILED.paths.len(), FORMS.len());
     assert!(COMPILED.network.is_some() && COMPILED.import.is_some() && COMPILED.descriptors.is_some());
+    assert!(COMPILED.file_size.is_some());
 }
 
 #[test]
@@ -127,6 +128,22 @@ fn a_network_that_is_not_there_is_told_and_one_that_is_there_is_not() {
     assert_eq!(told(&Policy { network: Network::Host, ..policy() }, stderr), []);
     // Without sockets the filter has told it, exactly.
     assert_eq!(told(&Policy { closed: Closed { inet: true, ..Closed::default() }, ..policy() }, stderr), []);
+}
+
+#[test]
+fn limits_that_are_told_by_an_error_number_alone_name_the_setting_of_their_view() {
+    for said in
+        ["mv: cannot move 'huge' to 'huger': File too large", "OSError: [Errno 27] File too large", "Error: EFBIG: x"]
+    {
+        let denials = told(&policy(), said);
+        let [denial] = &*denials else { panic!("{said}: {denials:?}") };
+        assert_eq!((denial.control, &*denial.object), (Refuser::Limits, "the size of a file"));
+        assert!(denial.how_to_allow.as_ref().unwrap().contains("(sandbox.limits.file_size, max_file_size_mb)"));
+    }
+    let host = Policy { view: View::Host, ..policy() };
+    let denials = told(&host, "bash: /dev/null: Too many open files");
+    assert!(denials[0].how_to_allow.as_ref().unwrap().contains("sandbox.host_limits.open_files"), "{denials:?}");
+    assert_eq!(told(&policy(), "the file is too large for me"), []);
 }
 
 #[test]
