@@ -100,7 +100,7 @@ impl<'a> Conduct<'a> {
             (_, true) => Manner::JsonLines,
             _ => Manner::Lines,
         };
-        let progress = Arc::new(Progress::new(manner, look));
+        let progress = Arc::new(Progress::new(manner, look, &settings.config.workspace));
         let cancel = Cancel::new();
         let noted = progress.clone();
         let watch = Watch::start(&cancel, move || noted.note("ending the run (again to end it at once)"))?;

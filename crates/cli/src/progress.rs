@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,13 +44,13 @@ struct Live {
 }
 
 impl Progress {
-    /// Shows a run on standard output.
-    pub(crate) fn new(manner: Manner, look: Appearance) -> Self {
+    /// Shows a run in `workspace` on standard output.
+    pub(crate) fn new(manner: Manner, look: Appearance, workspace: &Path) -> Self {
         let live = (manner == Manner::Lines && look.live).then(|| Live {
             area: MultiProgress::with_draw_target(ProgressDrawTarget::stdout()),
             spinners: BTreeMap::new(),
         });
-        Self { manner, state: Mutex::new(State { story: Story::new(look), live }) }
+        Self { manner, state: Mutex::new(State { story: Story::new(look, workspace), live }) }
     }
 
     /// Takes in one event.

@@ -2,6 +2,7 @@
 //! sight: [`Story`] follows the events and answers each with the lines to print.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use agentic_executor::journal::OutputRef;
@@ -58,12 +59,12 @@ pub(crate) struct Story {
 }
 
 impl Story {
-    /// A story for a stream that looks like this.
-    pub(crate) fn new(look: Appearance) -> Self {
+    /// A story of a run in `workspace`, for a stream that looks like this.
+    pub(crate) fn new(look: Appearance, workspace: &Path) -> Self {
         Self {
             look,
             steps: BTreeMap::new(),
-            changes: Changes::default(),
+            changes: Changes::within(workspace),
             findings: Findings::default(),
             told: String::new(),
         }
@@ -73,8 +74,7 @@ impl Story {
     pub(crate) fn tell(&mut self, event: &Event) -> Vec<String> {
         let look = self.look;
         match &event.body {
-            EventBody::RunStarted { plan, workspace, .. } => {
-                self.changes = Changes::within(workspace);
+            EventBody::RunStarted { plan, .. } => {
                 self.know(plan);
                 opening(plan, look)
             }
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_pipe_gets_a_line_at_each_end_of_a_step() {
-        let mut story = Story::new(PIPE);
+        let mut story = Story::new(PIPE, Path::new("/w"));
         assert_eq!(tell(&mut story, started()), ["start    step_1  shell  Run tests"]);
         assert_eq!(
             tell(&mut story, finished(StepStatus::Completed)),
@@ -430,7 +430,7 @@ mod tests {
 
     #[test]
     fn a_failure_shows_the_end_of_its_output_and_nothing_that_a_terminal_obeys() {
-        let mut story = Story::new(SCREEN);
+        let mut story = Story::new(SCREEN, Path::new("/w"));
         assert!(tell(&mut story, started()).is_empty());
         for line in 0..40 {
             tell(&mut story, printed(&format!("line {line}\n")));
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn recoveries_and_assumptions_are_said() {
-        let mut story = Story::new(PIPE);
+        let mut story = Story::new(PIPE, Path::new("/w"));
         let taken = EventBody::RecoveryTaken {
             step: "step_1".into(),
             cause: Cause::NotFound,
@@ -486,7 +486,7 @@ mod tests {
             {"id": "step_1", "tool": "shell", "params": {"command": "pytest"}, "description": "Run tests"},
         ]}))
         .unwrap();
-        let mut story = Story::new(PIPE);
+        let mut story = Story::new(PIPE, Path::new("/w"));
         let changed = |reason: &str| EventBody::PlanChanged { reason: reason.into(), plan: plan.clone() };
         assert_eq!(tell(&mut story, changed("step_1: expanded")).len(), 1);
         let taken = EventBody::RecoveryTaken {
@@ -509,7 +509,7 @@ mod tests {
 
     #[test]
     fn memory_stays_bounded_however_much_is_printed() {
-        let mut story = Story::new(PIPE);
+        let mut story = Story::new(PIPE, Path::new("/w"));
         tell(&mut story, started());
         for _ in 0..100 {
             tell(&mut story, printed(&"é".repeat(4000)));

@@ -122,7 +122,7 @@ fn a_plan_file_that_was_changed_is_named() {
     scene.run(["show", &run]).ends(0).prints("forced: ");
     // The same text again, written anew, is the plan.
     scene.file("plan.yaml", plan).file("wanted", "");
-    scene.run(["resume", &run]).ends(0);
+    scene.run(["resume", &run]).ends(0).prints("Changed 1 path: two\n");
     assert_eq!(marks(&scene)[..2], ["ran\n", "ran\n"]);
 
     // What is gone, or no file any more, says nothing else.
