@@ -48,13 +48,13 @@ pub(super) fn renamed(
             let mut pairs = Pairs::default();
             for (path, stat) in gone.into_iter().filter(|(_, stat)| like(stat, &new_times)) {
                 if let Some(hash) = hash_below(view, path)? {
-                    pairs.old((unwritten(stat), hash), path);
+                    pairs.add_old((unwritten(stat), hash), path);
                 }
             }
             for (path, stat) in new.into_iter().filter(|(_, stat)| like(stat, &old_times)) {
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
                 let hash = hash(File::from(open_beneath(upper.fd(), path, flags, Mode::empty())?))?;
-                pairs.new((unwritten(stat), hash), path);
+                pairs.add_new((unwritten(stat), hash), path);
             }
             Ok(pairs.certain())
         }
@@ -63,11 +63,11 @@ pub(super) fn renamed(
             // Its number alone would be given away again once nothing holds the inode.
             for (path, _) in gone {
                 if let Some(copy) = manifest.copy(path) {
-                    pairs.old(copy.content(), path);
+                    pairs.add_old(copy.content(), path);
                 }
             }
             for (path, stat, _) in new {
-                pairs.new(super::stamp::Identity::of(stat).content(), path);
+                pairs.add_new(super::stamp::Identity::of(stat).content(), path);
             }
             Ok(pairs.certain())
         }
@@ -85,10 +85,10 @@ impl<K> Default for Pairs<'_, K> {
 }
 
 impl<'a, K: Hash + Eq> Pairs<'a, K> {
-    fn old(&mut self, file: K, path: &'a Path) {
+    fn add_old(&mut self, file: K, path: &'a Path) {
         self.0.entry(file).or_default().0.push(path);
     }
-    fn new(&mut self, file: K, path: &'a Path) {
+    fn add_new(&mut self, file: K, path: &'a Path) {
         self.0.entry(file).or_default().1.push(path);
     }
     fn certain(self) -> BTreeMap<PathBuf, PathBuf> {
