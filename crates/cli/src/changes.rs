@@ -31,19 +31,33 @@ impl Changes {
     }
     /// What one call changed.
     pub(crate) fn add(&mut self, changes: &ChangeSet) {
-        let old: BTreeSet<&PathBuf> =
-            changes.changes.iter().filter_map(|change| change.renamed_from.as_ref()).collect();
+        let of = |kind: ChangeKind| changes.changes.iter().filter(move |change| change.kind == kind);
+        let gone: BTreeSet<&PathBuf> = of(ChangeKind::Deleted).map(|change| &change.path).collect();
+        let old: BTreeSet<&PathBuf> = changes
+            .changes
+            .iter()
+            .filter_map(|change| change.renamed_from.as_ref())
+            .filter(|from| gone.contains(from))
+            .collect();
+        let firsts: BTreeMap<&PathBuf, PathBuf> =
+            old.iter().map(|from| (*from, self.renamed.remove(*from).unwrap_or_else(|| (*from).clone()))).collect();
         for change in &changes.changes {
             // Named with what it became.
             if change.kind == ChangeKind::Deleted && old.contains(&change.path) {
+                self.paths.remove(&change.path);
                 continue;
             }
-            if let Some(from) = &change.renamed_from
+            // It is not what it was renamed to any more.
+            if change.kind == ChangeKind::Deleted
+                && let Some(first) = self.renamed.remove(&change.path)
+            {
+                self.paths.insert(first);
+            }
+            if let Some(first) = change.renamed_from.as_ref().and_then(|from| firsts.get(from))
+                && *first != change.path
                 && self.renamed.len() < MOST
             {
-                self.paths.remove(from);
-                let first = self.renamed.remove(from).unwrap_or_else(|| from.clone());
-                self.renamed.insert(change.path.clone(), first);
+                self.renamed.insert(change.path.clone(), first.clone());
             }
             if self.paths.len() < MOST {
                 self.paths.insert(change.path.clone());
@@ -78,10 +92,11 @@ impl Changes {
             Some(from) => format!("{} → {}", shown(from), shown(path)),
             None => shown(path),
         };
-        let mut names: Vec<String> = self.paths.iter().map(named).collect();
-        if count > NAMED {
-            names = folded(&names);
-        }
+        let mut names: Vec<String> = if count > NAMED {
+            folded(&self.paths.iter().map(shown).collect::<Vec<_>>())
+        } else {
+            self.paths.iter().map(named).collect()
+        };
         let more = names.len().saturating_sub(NAMED);
         names.truncate(NAMED);
         if more > 0 {
@@ -157,6 +172,22 @@ mod tests {
         assert_eq!(rename("b", "sub/c"), "Changed 1 path: a → sub/c");
         changes.add(&ChangeSet { changes: vec![change("b", ChangeKind::Added, None)], ..ChangeSet::default() });
         assert_eq!(changes.line().unwrap(), "Changed 2 paths: b, a → sub/c");
+        let mut changes = Changes::within(Path::new("/w"));
+        for set in [
+            vec![change("a", ChangeKind::Deleted, None), change("b", ChangeKind::Added, Some("a"))],
+            vec![change("b", ChangeKind::Deleted, None), change("a", ChangeKind::Added, Some("b"))],
+        ] {
+            changes.add(&ChangeSet { changes: set, ..ChangeSet::default() });
+        }
+        assert_eq!(changes.line().unwrap(), "Changed 1 path: a", "there and back");
+        let mut changes = Changes::within(Path::new("/w"));
+        for set in [
+            vec![change("a", ChangeKind::Deleted, None), change("b", ChangeKind::Added, Some("a"))],
+            vec![change("b", ChangeKind::Deleted, None)],
+        ] {
+            changes.add(&ChangeSet { changes: set, ..ChangeSet::default() });
+        }
+        assert_eq!(changes.line().unwrap(), "Changed 2 paths: a, b", "what it became is gone, too");
     }
 
     #[test]

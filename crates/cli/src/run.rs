@@ -56,7 +56,7 @@ pub(crate) enum Asked {
     Plan(Box<PlanText>, Option<PlanSource>),
 }
 
-/// A plan file.
+/// A plan file, by its absolute path.
 #[derive(Debug)]
 pub(crate) struct PlanSource {
     path: PathBuf,
@@ -84,6 +84,8 @@ impl Asked {
                         .map_err(|error| Failure::bad_input(format!("failed to open the plan {name}: {error}")))?;
                     let text = read(file, &name)?;
                     let plan = PlanText::parse(&text, &name)?;
+                    // Before another folder is entered. A link in it stays one: it may lead to another plan later.
+                    let path = std::path::absolute(&path)?;
                     return Ok(Self::Plan(Box::new(plan), Some(PlanSource { path, text })));
                 }
                 Ok(_) => {
@@ -117,11 +119,10 @@ impl Asked {
         place.directory.clone().or_else(own)
     }
 
-    /// The plan file, by its absolute path.
+    /// The plan file.
     fn file(&mut self) -> Option<PlanSource> {
         let Self::Plan(_, source) = self else { return None };
-        let PlanSource { path, text } = source.take()?;
-        Some(PlanSource { path: path.canonicalize().ok()?, text })
+        source.take()
     }
 
     /// The plan for it.

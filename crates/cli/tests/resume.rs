@@ -125,6 +125,18 @@ fn a_plan_file_that_was_changed_is_named() {
     scene.run(["resume", &run]).ends(0).prints("Changed 1 path: two\n");
     assert_eq!(marks(&scene)[..2], ["ran\n", "ran\n"]);
 
+    // Wherever it is read from, and whatever folder it works in.
+    let elsewhere = plan.replacen("steps:", "workspace: ../sub\nsteps:", 1);
+    scene.file("plans/other.yaml", &elsewhere).file("sub/plans/other.yaml", "another").file("sub/keep", "");
+    for arguments in [&["run", "plans/other.yaml"][..], &["run", "-C", "plans", "other.yaml"]] {
+        scene.run(arguments).ends(3);
+        let run = scene.run(["runs", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
+        scene.file("plans/other.yaml", elsewhere.replace("test -e wanted", "test -e wanted "));
+        scene.run(["resume", &run]).ends(1).says("plans/other.yaml is another plan by now");
+        scene.file("plans/other.yaml", &elsewhere);
+        assert_eq!(scene.run(["resume", &run]).code, 3, "it is the plan again, and fails as before");
+    }
+
     // What is gone, or no file any more, says nothing else.
     for gone in [true, false] {
         std::fs::remove_file(scene.work("wanted")).unwrap();

@@ -93,6 +93,8 @@ fn what_only_looks_like_a_rename_is_none() {
         "mv a one && ln one two",
         "cp a new && mv new b && rm c",
         "ln -s b link && rm a",
+        // What it was is something else now, and not gone.
+        "mv a t && mkdir a && mv t a/x",
     ] {
         assert_eq!(renamed(&real, command), [], "{command}");
     }

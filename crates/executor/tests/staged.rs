@@ -156,6 +156,30 @@ fn what_others_do_beside_it_is_no_conflict() {
 }
 
 /// Names of one file: a later step sees by each of them what an earlier one wrote by one.
+/// What a step wrote was harmless when it was staged, and is a hook by the time that it is applied.
+#[test]
+fn what_became_a_repository_while_it_was_looked_at_is_judged_as_one() {
+    let hook = [shell(
+        "one",
+        "mkdir -p lib/hooks; echo 'exit 0' > lib/hooks/post-checkout; chmod 755 lib/hooks/post-checkout",
+    )];
+    for becomes in [false, true] {
+        let real = Real::new();
+        real.workspace.file("lib/objects/keep", "").file("lib/refs/keep", "");
+        let head = real.workspace.join("lib/HEAD");
+        let builder = real.builder().staged(move |_| {
+            if becomes {
+                std::fs::write(&head, "ref: refs/heads/main\n").unwrap();
+            }
+            true
+        });
+        let ran = real.run_with(builder, hook.clone());
+        assert_eq!(ran.result.success, !becomes, "{}", ran.result.summary());
+        assert_eq!(real.workspace.exists("lib/hooks/post-checkout"), !becomes);
+        assert_eq!(ran.result.summary().contains("git hook"), becomes, "{}", ran.result.summary());
+    }
+}
+
 #[test]
 fn a_file_with_several_names_stays_one() {
     let real = Real::new();

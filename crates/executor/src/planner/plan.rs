@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -17,6 +18,9 @@ use serde_json::{Map, Value, json};
 use crate::id::StepId;
 use crate::tools::ToolResult;
 use crate::workspace::{path_from_text, path_to_text};
+
+/// No plan file that was read had more bytes.
+const MOST_OF_A_FILE: u64 = 16 << 20;
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -323,23 +327,26 @@ impl ExecutionPlan {
         self.metadata.get("context").and_then(Value::as_object).unwrap_or(&NONE)
     }
     /// Remembers the file that it was read from, with its text (`metadata["file"]`: `path`, which is to be absolute, and the
-    /// text's `blake3`): a run that goes on later says when the file has become another.
+    /// text's `bytes` and `blake3`): a run that goes on later says when the file has become another.
     pub fn remember_file(&mut self, path: &Path, text: &str) {
         let blake3 = blake3::hash(text.as_bytes()).to_hex().to_string();
-        self.metadata.insert("file".into(), json!({ "path": path_to_text(path), "blake3": blake3 }));
+        let file = json!({ "path": path_to_text(path), "bytes": text.len(), "blake3": blake3 });
+        self.metadata.insert("file".into(), file);
     }
     /// The file that it was read from, if that is a file with another text by now. One that is gone says nothing else.
     pub fn changed_file(&self) -> Option<PathBuf> {
         let known = self.metadata.get("file")?;
         let path = path_from_text(known.get("path")?.as_str()?)?;
-        // Never waits for somebody who writes to a pipe of that name.
+        let bytes = known.get("bytes")?.as_u64().filter(|bytes| *bytes <= MOST_OF_A_FILE)?;
+        // Not opened before it is known to be a file: a pipe has somebody at its other end, a device acts.
+        let now = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+        if now.len() != bytes {
+            return Some(path);
+        }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::open(&path, flags, Mode::empty()).ok()?);
-        if !file.metadata().ok()?.is_file() {
-            return None;
-        }
         let mut hash = blake3::Hasher::new();
-        hash.update_reader(file).ok()?;
+        hash.update_reader(file.take(bytes + 1)).ok()?;
         (hash.finalize().to_hex().as_str() != known.get("blake3")?.as_str()?).then_some(path)
     }
     /// The plan as JSON: `task`, `steps` ([`PlanStep::to_dict`]), `metadata`. It is a plan file, too.

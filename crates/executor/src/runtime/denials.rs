@@ -82,16 +82,19 @@ pub fn inferred(output: &Output, under: Under<'_>) -> Vec<Denial> {
     starting(&text, under.imports, &mut found);
     network(&text, under.policy, &mut found);
     files(&text, under, &output.denials, &mut found);
-    limits(&text, under.policy.view, &mut found);
+    limits(&text, under.policy.view, &output.denials, &mut found);
     found.truncate(MOST_INFERRED.min(MOST_DENIALS.saturating_sub(output.denials.len())));
     found
 }
 
 /// Limits that the kernel tells of by an error number alone. A program in the host view has limits of its own.
-fn limits(text: &str, view: View, found: &mut Vec<Denial>) {
+fn limits(text: &str, view: View, known: &[Denial], found: &mut Vec<Denial>) {
     let table = if view == View::Host { "sandbox.host_limits" } else { "sandbox.limits" };
     let met = |form: &Option<Regex>| form.as_ref().is_some_and(|form| form.is_match(text));
     let mut tell = |rule: &str, object: &str, setting: &str, field: &str| {
+        if known.iter().any(|known| known.object == object) {
+            return;
+        }
         let how = format!("a higher limit ({table}.{setting}, {field})");
         found.push(Denial::inferred(Refuser::Limits, rule, object, Some(how)));
     };

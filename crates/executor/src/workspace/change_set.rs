@@ -36,7 +36,8 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Bytes of its new content, 0 for folders and deletions.
     pub size: u64,
-    /// The path that the file had before, where it is certain that it is that file; the old path is listed as deleted too.
+    /// The path that the file had before: one that is listed as deleted, and whose file it is by its bytes, its time of
+    /// modification and what the file system says of it. None where no path or more than one fits.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "as_optional_text")]
     pub renamed_from: Option<PathBuf>,
 }

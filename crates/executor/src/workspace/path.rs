@@ -470,7 +470,12 @@ pub(super) fn entries_of(folder: &OwnedFd, wanted: impl Fn(FileKind) -> bool) ->
     let mut room = [MaybeUninit::uninit(); 16 << 10];
     let mut listed = RawDir::new(folder, &mut room);
     while let Some(entry) = listed.next() {
-        let entry = entry?;
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            // The folder was removed meanwhile: nothing is in it.
+            Err(Errno::NOENT) => break,
+            other => other?,
+        };
         let name = OsStr::from_bytes(entry.file_name().to_bytes());
         if name == "." || name == ".." {
             continue;

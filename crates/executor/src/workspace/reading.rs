@@ -94,8 +94,8 @@ impl Reading {
         }
         // Depth first above; here parents come first, and the removal of a path before what replaces it.
         reading.items.sort_by(|a, b| (&a.path, a.act.rank()).cmp(&(&b.path, b.act.rank())));
-        let renamed = renames::renamed(&reading, upper, view, layer);
-        reading.renamed = renamed.map_err(WorkspaceError::io("look for renamed files in", upper.path()))?;
+        // It is only told: what cannot be read for it is told as removed and added.
+        reading.renamed = renames::renamed(&reading, upper, view, layer).unwrap_or_default();
         Ok(reading)
     }
     fn folder(
@@ -111,7 +111,7 @@ impl Reading {
         let mut opaque = false;
         if is_upper {
             let marks = Marks::on(here.as_fd())?;
-            if marks.has("redirect") {
+            if marks.has("redirect")? {
                 return Err(io::Error::other("the layer holds a redirected folder, which our mounts never make"));
             }
             opaque = folder.opaque || marks.is_opaque()?;
@@ -124,7 +124,7 @@ impl Reading {
         let mut names = BTreeSet::new();
         let mut near_git = false;
         for entry in entries(&here)? {
-            near_git |= GIT.iter().any(|name| entry.name == *name);
+            near_git |= GIT.iter().any(|name| entry.name.eq_ignore_ascii_case(name));
             let path = folder.path.join(&entry.name);
             names.insert(entry.name.clone());
             let stat = stat_in(&here, &entry.name)?;
@@ -153,7 +153,7 @@ impl Reading {
                 FileType::Directory => {
                     let copied_up = || {
                         let folder = open_beneath(here.as_fd(), Path::new(&entry.name), FOLDER, Mode::empty())?;
-                        Ok(is_upper && Marks::on(folder.as_fd())?.has("origin"))
+                        Ok(is_upper && Marks::on(folder.as_fd())?.has("origin")?)
                     };
                     let merged = self.directory(view, &path, &stat, lower, copied_up)?;
                     next.push(Folder { path, merged, opaque });
@@ -172,7 +172,15 @@ impl Reading {
             }
         }
         for name in GIT {
-            near_git |= is_upper && below.get(name.as_ref())?.is_some();
+            // A folder whose names do not differ by their case is asked for each; one that may not be asked may have it.
+            near_git |= match if is_upper {
+                below.get(name.as_ref()).map(|found| found.is_some())
+            } else {
+                unless_gone(stat_in(&here, name.as_ref())).map(|found| found.is_some())
+            } {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => true,
+                there => there?,
+            };
         }
         if near_git && let Some(known) = &mut self.near_git {
             known.insert(folder.path.clone());
@@ -221,12 +229,12 @@ impl Reading {
             let fd = open_beneath(entry.here.as_fd(), Path::new(entry.name), flags, Mode::empty())?;
             if entry.is_upper {
                 let marks = Marks::on(fd.as_fd())?;
-                if marks.has("metacopy") {
+                if marks.has("metacopy")? {
                     return Err(io::Error::other(
                         "the layer holds a file without its bytes, which our mounts never make",
                     ));
                 }
-                copied_up = marks.has("origin");
+                copied_up = marks.has("origin")?;
             }
             Some(File::from(fd))
         } else {
@@ -268,6 +276,12 @@ impl Reading {
     pub(super) fn of(items: Vec<Item>, in_place: BTreeSet<PathBuf>) -> Self {
         Self { items, in_place: Some(in_place), ..Self::default() }
     }
+    /// Without what holds only for a step's own layer, and at once: what was staged is looked at when it has been shown to a
+    /// person, and its files carry marks of the layers that they came from.
+    pub(super) fn without_hints(&mut self) {
+        self.near_git = None;
+        self.renamed.clear();
+    }
     /// Whether a folder at or above a change can have to do with a git repository.
     pub(super) fn may_be_near_git(&self, folder: &Path) -> bool {
         self.near_git.as_ref().is_none_or(|known| known.contains(folder))
@@ -303,6 +317,15 @@ impl Reading {
                 }
             };
             set.changes.push(change(&item.path, kind, size));
+        }
+        let gone: BTreeSet<PathBuf> = set
+            .changes
+            .iter()
+            .filter(|change| change.kind == ChangeKind::Deleted)
+            .map(|change| change.path.clone())
+            .collect();
+        for change in &mut set.changes {
+            change.renamed_from = change.renamed_from.take().filter(|from| gone.contains(from));
         }
         let left_out = self.left_out.iter();
         set.left_out = left_out.map(|(path, why)| LeftOut { path: root.join(path), reason: why.clone() }).collect();

@@ -1,11 +1,10 @@
 //! Which files of a layer are files of the folder under another name.
 //!
-//! Certain only: a file is never taken for another because of its bytes alone. In an overlay's upper, overlayfs marks what it
-//! copied up, and keeps its time of modification: such a file, unwritten, at a new path is the one of that time and those bytes whose path
-//! is gone. (Which one it was, overlayfs notes as a file handle, but not for mounts of a user namespace.) In a private copy it is
-//! the inode that was made for the original, and nobody wrote to. A folder's rename is not told: overlayfs refuses it, and whoever copies
-//! and removes instead makes new files; nor is a file of several names, which overlayfs does not mark. Where two could be meant,
-//! neither is told.
+//! Told where exactly one fits: a file with the bytes and the time of modification of one whose path is gone, and more than that.
+//! In an overlay's upper, overlayfs marks what it copied up, so it is one of the folder's files and no new one. (Which one,
+//! it notes as a file handle, but not for mounts of a user namespace.) In a private copy it is the inode that was made for the
+//! original. A folder's rename is not told of an overlay, which refuses it: whoever copies and removes instead makes new files; nor is a
+//! file of several names, which overlayfs does not mark. Where two could be meant, neither is told; an error means that nothing is.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
@@ -19,10 +18,10 @@ use super::path::Dir;
 use super::reading::{Act, Item, Kind, Reading};
 use super::resolve::open_beneath;
 use super::stamp::Stamp;
-use super::view::{View, kind, unless_gone};
+use super::view::{View, kind};
 
-/// Bytes of a file beyond which it is not read only to be told as renamed.
-const LARGEST: i64 = 256 << 20;
+/// Bytes that are read of both sides together, only to tell what was renamed. Where it would be more, nothing is told.
+const MOST_READ: i64 = 256 << 20;
 
 /// The new path of each renamed file, with the old one.
 pub(super) fn renamed(
@@ -39,39 +38,45 @@ pub(super) fn renamed(
         Act::Put { upper, copied_up } if kind(upper) == FileType::RegularFile => Some((&*item.path, upper, *copied_up)),
         _ => None,
     });
-    match layer {
-        Kind::Upper => {
-            let new: Vec<_> = new.filter(|(.., copied_up)| *copied_up).map(|(path, stat, _)| (path, stat)).collect();
-            // Read only where a file of one side has its like on the other.
-            let times = |side: &[(&Path, &Stat)]| side.iter().map(|(_, stat)| unwritten(stat)).collect::<HashSet<_>>();
-            let (old_times, new_times) = (times(&gone), times(&new));
-            let mut pairs = Pairs::default();
-            for (path, stat) in gone.into_iter().filter(|(_, stat)| like(stat, &new_times)) {
-                if let Some(hash) = hash_below(view, path)? {
-                    pairs.add_old((unwritten(stat), hash), path);
-                }
-            }
-            for (path, stat) in new.into_iter().filter(|(_, stat)| like(stat, &old_times)) {
-                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
-                let hash = hash(File::from(open_beneath(upper.fd(), path, flags, Mode::empty())?))?;
-                pairs.add_new((unwritten(stat), hash), path);
-            }
-            Ok(pairs.certain())
-        }
+    let new: Vec<(&Path, &Stat)> = match layer {
+        Kind::Upper => new.filter(|(.., copied_up)| *copied_up).map(|(path, stat, _)| (path, stat)).collect(),
+        Kind::Copy(_) => new.map(|(path, stat, _)| (path, stat)).collect(),
+    };
+    // What a rename leaves as it was and a write does not. In a copy the inode, too; its number alone would not do: it is given
+    // away again once nothing holds it.
+    let of_old = |(path, stat): &(&Path, &Stat)| match layer {
+        Kind::Upper => Some((None, stat.st_size, Stamp::written(stat))),
         Kind::Copy(manifest) => {
-            let mut pairs = Pairs::default();
-            // Its number alone would be given away again once nothing holds the inode.
-            for (path, _) in gone {
-                if let Some(copy) = manifest.copy(path) {
-                    pairs.add_old(copy.content(), path);
-                }
-            }
-            for (path, stat, _) in new {
-                pairs.add_new(super::stamp::Identity::of(stat).content(), path);
-            }
-            Ok(pairs.certain())
+            let (dev, inode, size, written) = manifest.copy(path)?.content();
+            Some((Some((dev, inode)), size, written))
         }
+    };
+    let of_new = |(_, stat): &(&Path, &Stat)| {
+        let inode = matches!(layer, Kind::Copy(_)).then_some((stat.st_dev, stat.st_ino));
+        Some((inode, stat.st_size, Stamp::written(stat)))
+    };
+    let (old_kinds, new_kinds): (HashSet<_>, HashSet<_>) =
+        (gone.iter().filter_map(of_old).collect(), new.iter().filter_map(of_new).collect());
+    // Read only where a file of one side has its like on the other.
+    let old: Vec<_> = gone.iter().filter_map(|one| Some((one.0, of_old(one)?))).collect();
+    let old: Vec<_> = old.into_iter().filter(|(_, kind)| new_kinds.contains(kind)).collect();
+    let new: Vec<_> = new.iter().filter_map(|one| Some((one.0, of_new(one)?))).collect();
+    let new: Vec<_> = new.into_iter().filter(|(_, kind)| old_kinds.contains(kind)).collect();
+    // One that were left out could be the second that fits.
+    if old.iter().chain(&new).map(|(_, (_, size, _))| *size).fold(0, i64::saturating_add) > MOST_READ {
+        return Ok(BTreeMap::new());
     }
+    let mut pairs = Pairs::default();
+    for (path, kind) in old {
+        let found = view.find(path)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        pairs.add_old((kind, hash(view.open(path, &found)?)?), path);
+    }
+    for (path, kind) in new {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let file = File::from(open_beneath(upper.fd(), path, flags, Mode::empty())?);
+        pairs.add_new((kind, hash(file)?), path);
+    }
+    Ok(pairs.certain())
 }
 
 /// What tells files apart: the paths that are gone and the new ones for each.
@@ -111,25 +116,10 @@ fn removed(item: &Item) -> impl Iterator<Item = (&Path, &Stat)> {
     own.chain(under.iter().map(|(path, stat)| (&**path, stat))).filter(move |(_, stat)| file(stat))
 }
 
-/// What a rename leaves as it was and a write does not.
-fn unwritten(stat: &Stat) -> (i64, Stamp) {
-    (stat.st_size, Stamp::written(stat))
-}
-
-fn like(stat: &Stat, others: &HashSet<(i64, Stamp)>) -> bool {
-    stat.st_size <= LARGEST && others.contains(&unwritten(stat))
-}
-
-/// `None` for what may not be read, or is not there any more.
-fn hash_below(view: &View, path: &Path) -> io::Result<Option<blake3::Hash>> {
-    let Some(found) = view.find(path)? else { return Ok(None) };
-    match view.open(path, &found) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        opened => unless_gone(opened)?.map(hash).transpose(),
-    }
-}
-
 fn hash(file: File) -> io::Result<blake3::Hash> {
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(hasher.finalize())

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 
 use super::attributes;
 use super::path::{Dir, entries};
@@ -235,7 +236,7 @@ pub(super) fn is_whiteout(folder: &OwnedFd, name: &OsStr, stat: &Stat) -> io::Re
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
                 other => other?,
             };
-            Ok(Marks::on(file.as_fd())?.has("whiteout"))
+            Marks::on(file.as_fd())?.has("whiteout")
         }
         _ => Ok(false),
     }
@@ -249,26 +250,32 @@ pub(super) fn is_opaque(folder: &OwnedFd) -> io::Result<bool> {
 #[derive(Debug)]
 pub(super) struct Marks<'f> {
     file: BorrowedFd<'f>,
-    names: Vec<OsString>,
+    /// `None` for a file with more names of attributes than the kernel lists: then each is asked for.
+    names: Option<Vec<OsString>>,
 }
 
 impl<'f> Marks<'f> {
     pub(super) fn on(file: BorrowedFd<'f>) -> io::Result<Self> {
-        Ok(Self { file, names: attributes::names(file)? })
+        match attributes::names(file) {
+            Err(error) if error.raw_os_error() == Some(Errno::TOOBIG.raw_os_error()) => Ok(Self { file, names: None }),
+            names => Ok(Self { file, names: Some(names?) }),
+        }
     }
-    fn name(&self, mark: &str) -> Option<&OsStr> {
-        let within = |space: &&[u8]| {
-            let is = |name: &&OsString| name.as_bytes().strip_prefix(*space) == Some(mark.as_bytes());
-            self.names.iter().find(is).map(OsString::as_os_str)
-        };
-        attributes::OVERLAY.iter().find_map(within)
+    fn value(&self, mark: &str) -> io::Result<Option<Vec<u8>>> {
+        for space in attributes::OVERLAY {
+            let name = [space, mark.as_bytes()].concat();
+            let may_be = self.names.as_ref().is_none_or(|names| names.iter().any(|known| known.as_bytes() == name));
+            if may_be && let Some(value) = attributes::value(self.file, &name)? {
+                return Ok(Some(value));
+            }
+        }
+        Ok(None)
     }
-    pub(super) fn has(&self, mark: &str) -> bool {
-        self.name(mark).is_some()
+    pub(super) fn has(&self, mark: &str) -> io::Result<bool> {
+        Ok(self.value(mark)?.is_some())
     }
     /// Whether a folder hides what lies below it.
     pub(super) fn is_opaque(&self) -> io::Result<bool> {
-        let Some(name) = self.name("opaque") else { return Ok(false) };
-        Ok(attributes::value(self.file, name.as_bytes())?.is_some_and(|value| value == b"y"))
+        Ok(self.value("opaque")?.is_some_and(|value| value == b"y"))
     }
 }

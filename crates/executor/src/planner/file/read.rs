@@ -136,7 +136,11 @@ impl Reader {
                     );
                 }
                 "context" => file.context = self.mapping("context", node),
-                "metadata" => file.plan.metadata = self.mapping("metadata", node),
+                "metadata" => {
+                    file.plan.metadata = self.mapping("metadata", node);
+                    // Of the file that it was written out from, which is not this one.
+                    file.plan.metadata.remove("file");
+                }
                 "steps" => steps = Some(node),
                 _ => {}
             }

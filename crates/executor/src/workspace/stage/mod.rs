@@ -130,6 +130,7 @@ impl Stage {
                     *copied_up = lay_over;
                 }
             }
+            reading.without_hints();
             Ok(reading)
         };
         self.roots.iter().map(read).collect()
