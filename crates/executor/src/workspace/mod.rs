@@ -10,6 +10,8 @@
 //!                        Board: waits while a mount is open on the root ◄── Plan ────────┘──► apply (all or nothing)
 //! ```
 //!
+//! Longer than most: the map of the module, and all that decides how an attempt opens.
+//!
 //! The one decision: a folder is never written while it is the lower of a mounted layer, and nobody's bytes are
 //! ever replaced unseen. A path that somebody else changed since the layer opened is a conflict, by name.
 

@@ -3,7 +3,7 @@
 //! [`Dir`] is that folder. A path in it may pass through links that stay inside; a way out (`..`, an absolute
 //! link, a magic link, another mount for a write) is `PermissionDenied`. Files are replaced as a whole, by a
 //! temporary file and a rename, so a reader never sees half of one. FIFOs and devices are never opened: they
-//! could block or act.
+//! could block or act. Longer than most, so that the whole door is seen at once.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
