@@ -31,19 +31,13 @@ impl Changes {
     }
     /// What one call changed.
     pub(crate) fn add(&mut self, changes: &ChangeSet) {
-        let of = |kind: ChangeKind| changes.changes.iter().filter(move |change| change.kind == kind);
-        let gone: BTreeSet<&PathBuf> = of(ChangeKind::Deleted).map(|change| &change.path).collect();
-        let old: BTreeSet<&PathBuf> = changes
-            .changes
-            .iter()
-            .filter_map(|change| change.renamed_from.as_ref())
-            .filter(|from| gone.contains(from))
-            .collect();
+        let old = changes.changes.iter().filter_map(|change| change.renamed_from.as_ref());
+        // What each was called at first.
         let firsts: BTreeMap<&PathBuf, PathBuf> =
-            old.iter().map(|from| (*from, self.renamed.remove(*from).unwrap_or_else(|| (*from).clone()))).collect();
+            old.map(|from| (from, self.renamed.remove(from).unwrap_or_else(|| from.clone()))).collect();
         for change in &changes.changes {
             // Named with what it became.
-            if change.kind == ChangeKind::Deleted && old.contains(&change.path) {
+            if change.kind == ChangeKind::Deleted && firsts.contains_key(&change.path) {
                 self.paths.remove(&change.path);
                 continue;
             }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use agentic_executor::ExecutionPlan;
-use agentic_executor::planner::FACTS;
+use agentic_executor::planner::{FACTS, MOST_PLAN_BYTES};
 use serde_json::{Map, Value};
 
 use crate::args::{Place, RunArgs, TaskArgs};
@@ -15,9 +15,6 @@ use crate::exit_code::ExitCode;
 use crate::settings::{Surroundings, Typed};
 use crate::terminal::Appearance;
 use crate::warn;
-
-/// Most bytes that a plan file may have.
-const MOST: u64 = 16 << 20;
 
 pub(crate) fn run(args: RunArgs) -> Result<ExitCode> {
     let mut asked = Asked::parse(&args.task)?;
@@ -144,8 +141,8 @@ impl Asked {
 fn read(from: impl Read, name: &str) -> Result<String> {
     let refuse = |why: String| Failure::bad_input(format!("failed to read {name}: {why}"));
     let mut bytes = Vec::new();
-    from.take(MOST + 1).read_to_end(&mut bytes).map_err(|error| refuse(error.to_string()))?;
-    if bytes.len() as u64 > MOST {
+    from.take(MOST_PLAN_BYTES + 1).read_to_end(&mut bytes).map_err(|error| refuse(error.to_string()))?;
+    if bytes.len() as u64 > MOST_PLAN_BYTES {
         return Err(refuse("it is larger than 16 MB".into()));
     }
     String::from_utf8(bytes)

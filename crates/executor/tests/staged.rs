@@ -155,7 +155,6 @@ fn what_others_do_beside_it_is_no_conflict() {
     assert_eq!((real.read("ours.txt").as_str(), real.read("theirs.txt").as_str()), ("ours\nmore\n", "theirs\n"));
 }
 
-/// Names of one file: a later step sees by each of them what an earlier one wrote by one.
 /// What a step wrote was harmless when it was staged, and is a hook by the time that it is applied.
 #[test]
 fn what_became_a_repository_while_it_was_looked_at_is_judged_as_one() {
@@ -180,6 +179,7 @@ fn what_became_a_repository_while_it_was_looked_at_is_judged_as_one() {
     }
 }
 
+/// Names of one file: a later step sees by each of them what an earlier one wrote by one.
 #[test]
 fn a_file_with_several_names_stays_one() {
     let real = Real::new();

@@ -24,7 +24,9 @@ mod words;
 
 pub use error::{PlanError, PlanProblem};
 pub use file::{FileProblem, PlanFile, PlanFileError, schema};
-pub use plan::{CommitPolicy, ExecutionPlan, Expect, ForEach, OnFailure, PlanStep, RetryPolicy, StepStatus};
+pub use plan::{
+    CommitPolicy, ExecutionPlan, Expect, ForEach, MOST_PLAN_BYTES, OnFailure, PlanStep, RetryPolicy, StepStatus,
+};
 pub use project::{MemoryProject, NoProject, ProjectEntry, ProjectView};
 pub use references::ReferenceError;
 pub use render::{Format, render};

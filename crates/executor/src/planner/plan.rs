@@ -19,8 +19,8 @@ use crate::id::StepId;
 use crate::tools::ToolResult;
 use crate::workspace::{path_from_text, path_to_text};
 
-/// No plan file that was read had more bytes.
-const MOST_OF_A_FILE: u64 = 16 << 20;
+/// Bytes that a plan file has at most.
+pub const MOST_PLAN_BYTES: u64 = 16 << 20;
 
 /// Where a step stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -337,7 +337,7 @@ impl ExecutionPlan {
     pub fn changed_file(&self) -> Option<PathBuf> {
         let known = self.metadata.get("file")?;
         let path = path_from_text(known.get("path")?.as_str()?)?;
-        let bytes = known.get("bytes")?.as_u64().filter(|bytes| *bytes <= MOST_OF_A_FILE)?;
+        let bytes = known.get("bytes")?.as_u64().filter(|bytes| *bytes <= MOST_PLAN_BYTES)?;
         // Not opened before it is known to be a file: a pipe has somebody at its other end, a device acts.
         let now = std::fs::metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
         if now.len() != bytes {

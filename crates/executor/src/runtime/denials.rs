@@ -103,7 +103,7 @@ fn limits(text: &str, view: View, known: &[Denial], found: &mut Vec<Denial>) {
     }
     if met(&COMPILED.file_size) {
         tell(
-            "limited for each file, what moving one copies too",
+            "limited for each file; one of the workspace is copied before it is moved or written",
             "the size of a file",
             "file_size",
             "max_file_size_mb",

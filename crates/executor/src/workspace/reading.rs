@@ -173,13 +173,15 @@ impl Reading {
         }
         for name in GIT {
             // A folder whose names do not differ by their case is asked for each; one that may not be asked may have it.
-            near_git |= match if is_upper {
-                below.get(name.as_ref()).map(|found| found.is_some())
+            let name = name.as_ref();
+            let found = if is_upper {
+                below.get(name).map(|found| found.map(|found| found.stat))
             } else {
-                unless_gone(stat_in(&here, name.as_ref())).map(|found| found.is_some())
-            } {
+                unless_gone(stat_in(&here, name))
+            };
+            near_git |= match found {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => true,
-                there => there?,
+                found => found?.is_some(),
             };
         }
         if near_git && let Some(known) = &mut self.near_git {

@@ -18,6 +18,8 @@ use super::path::Dir;
 use super::reading::{Act, Item, Kind, Reading};
 use super::resolve::open_beneath;
 use super::stamp::Stamp;
+use super::store::ContentHash;
+use super::undo::hash_file;
 use super::view::{View, kind};
 
 /// Bytes that are read of both sides together, only to tell what was renamed. Where it would be more, nothing is told.
@@ -44,39 +46,39 @@ pub(super) fn renamed(
     };
     // What a rename leaves as it was and a write does not. In a copy the inode, too; its number alone would not do: it is given
     // away again once nothing holds it.
-    let of_old = |(path, stat): &(&Path, &Stat)| match layer {
+    let kind_of_old = |path: &Path, stat: &Stat| match layer {
         Kind::Upper => Some((None, stat.st_size, Stamp::written(stat))),
-        Kind::Copy(manifest) => {
-            let (dev, inode, size, written) = manifest.copy(path)?.content();
-            Some((Some((dev, inode)), size, written))
-        }
+        Kind::Copy(manifest) => manifest.copy(path).map(|copy| {
+            let (dev, inode, size, written) = copy.content();
+            (Some((dev, inode)), size, written)
+        }),
     };
-    let of_new = |(_, stat): &(&Path, &Stat)| {
+    let kind_of_new = |stat: &Stat| {
         let inode = matches!(layer, Kind::Copy(_)).then_some((stat.st_dev, stat.st_ino));
-        Some((inode, stat.st_size, Stamp::written(stat)))
+        (inode, stat.st_size, Stamp::written(stat))
     };
-    let (old_kinds, new_kinds): (HashSet<_>, HashSet<_>) =
-        (gone.iter().filter_map(of_old).collect(), new.iter().filter_map(of_new).collect());
+    let mut old: Vec<_> = gone.into_iter().filter_map(|(path, stat)| Some((path, kind_of_old(path, stat)?))).collect();
+    let mut new: Vec<_> = new.into_iter().map(|(path, stat)| (path, kind_of_new(stat))).collect();
     // Read only where a file of one side has its like on the other.
-    let old: Vec<_> = gone.iter().filter_map(|one| Some((one.0, of_old(one)?))).collect();
-    let old: Vec<_> = old.into_iter().filter(|(_, kind)| new_kinds.contains(kind)).collect();
-    let new: Vec<_> = new.iter().filter_map(|one| Some((one.0, of_new(one)?))).collect();
-    let new: Vec<_> = new.into_iter().filter(|(_, kind)| old_kinds.contains(kind)).collect();
-    // One that were left out could be the second that fits.
+    let kinds: HashSet<_> = old.iter().map(|(_, kind)| *kind).collect();
+    new.retain(|(_, kind)| kinds.contains(kind));
+    let kinds: HashSet<_> = new.iter().map(|(_, kind)| *kind).collect();
+    old.retain(|(_, kind)| kinds.contains(kind));
+    // All or none: a file that is left out could be the second one that fits.
     if old.iter().chain(&new).map(|(_, (_, size, _))| *size).fold(0, i64::saturating_add) > MOST_READ {
         return Ok(BTreeMap::new());
     }
     let mut pairs = Pairs::default();
     for (path, kind) in old {
         let found = view.find(path)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        pairs.add_old((kind, hash(view.open(path, &found)?)?), path);
+        pairs.add_old((kind, hash(&view.open(path, &found)?)?), path);
     }
     for (path, kind) in new {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW;
         let file = File::from(open_beneath(upper.fd(), path, flags, Mode::empty())?);
-        pairs.add_new((kind, hash(file)?), path);
+        pairs.add_new((kind, hash(&file)?), path);
     }
-    Ok(pairs.certain())
+    Ok(pairs.unique())
 }
 
 /// What tells files apart: the paths that are gone and the new ones for each.
@@ -96,7 +98,8 @@ impl<'a, K: Hash + Eq> Pairs<'a, K> {
     fn add_new(&mut self, file: K, path: &'a Path) {
         self.0.entry(file).or_default().1.push(path);
     }
-    fn certain(self) -> BTreeMap<PathBuf, PathBuf> {
+    /// The new path of each that has one on either side, with the old one.
+    fn unique(self) -> BTreeMap<PathBuf, PathBuf> {
         let pair = |(old, new): (Vec<&Path>, Vec<&Path>)| match (&*old, &*new) {
             ([from], [to]) => Some(((*to).to_owned(), (*from).to_owned())),
             _ => None,
@@ -116,11 +119,9 @@ fn removed(item: &Item) -> impl Iterator<Item = (&Path, &Stat)> {
     own.chain(under.iter().map(|(path, stat)| (&**path, stat))).filter(move |(_, stat)| file(stat))
 }
 
-fn hash(file: File) -> io::Result<blake3::Hash> {
+fn hash(file: &File) -> io::Result<Option<ContentHash>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file any more"));
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file)?;
-    Ok(hasher.finalize())
+    hash_file(file)
 }

@@ -31,5 +31,6 @@ pub use unified::{DiffLine, DiffPart, Stat, StatRow, unified};
 
 pub(super) use capture::capture;
 pub(super) use difference::differences_in;
+pub(super) use record::hash_file;
 pub(super) use records::Pending;
 pub(super) use recover::recover;

@@ -173,7 +173,7 @@ pub(super) fn open_file(root: &Dir, path: &Path) -> io::Result<Option<std::fs::F
 }
 
 /// The hash of an open file's bytes.
-pub(super) fn hash_file(file: &std::fs::File) -> io::Result<Option<ContentHash>> {
+pub(in crate::workspace) fn hash_file(file: &std::fs::File) -> io::Result<Option<ContentHash>> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok(ContentHash::try_from(hasher.finalize().to_hex().to_string()).ok())
