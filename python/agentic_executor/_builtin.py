@@ -402,8 +402,9 @@ class ShellTool(BuiltInTool):
     """`shell`: a shell command, in the sandbox, with the user's own toolchains.
 
     Arguments of a call: `command`; optional `timeout` in seconds. Output: stdout, then `[stderr]: ...` when there is
-    any. Result metadata: `returncode`, `command`, and more. A non-zero exit is ERROR with `error` = stderr; past the
-    timeout TIMEOUT with `Command timed out after Ns`; a command that the lists refuse PERMISSION_DENIED.
+    any. Result metadata: `returncode`, `command`, and more; `left_processes`, the names of processes that the command
+    left running, which end with it. A non-zero exit is ERROR with `error` = stderr; past the timeout TIMEOUT with
+    `Command timed out after Ns`; a command that the lists refuse PERMISSION_DENIED.
 
     The lists are judged on the parsed simple commands: `rm -rf /tmp/x` is not `rm -rf /`. They are a convenience, not a
     boundary: the sandbox is the boundary.
@@ -429,7 +430,8 @@ class ShellTool(BuiltInTool):
     _built_in_name = "shell"
     _built_in_description = (
         "Run a shell command in the workspace, in the sandbox, with the user's toolchains. "
-        "The output is what it printed; files it writes in the workspace are kept when it succeeds."
+        "The output is what it printed; files it writes in the workspace are kept when it succeeds. "
+        "Processes that it leaves running are ended with it, and named."
     )
     _built_in_parameters = (
         ToolParameter("command", "string", "The command, as it would be typed."),

@@ -27,6 +27,12 @@ def test_stderr_follows_in_the_output() -> None:
     assert "[stderr]: err" in output.split("out\n", 1)[1]
 
 
+def test_what_a_command_leaves_running_is_named() -> None:
+    result = ShellTool().execute(command="sleep 1000 >/dev/null 2>&1 & echo served")
+    assert (result.output, result.metadata["left_processes"]) == ("served\n", ["sleep"])
+    assert "left_processes" not in ShellTool().execute(command="sleep 0.01 & wait").metadata
+
+
 def test_another_exit_status_is_an_error_with_stderr() -> None:
     result = ShellTool().execute(command="echo out; echo wrong >&2; exit 3")
     assert result.status is ToolStatus.ERROR

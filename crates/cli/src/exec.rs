@@ -417,6 +417,7 @@ mod tests {
             enforced: Default::default(),
             denials: Vec::new(),
             network: None,
+            left: Vec::new(),
         }
     }
 

@@ -43,6 +43,8 @@ struct Step {
     decided: Option<String>,
     /// What the call was refused, in words.
     denials: Vec<String>,
+    /// The processes that the call left behind, in words.
+    left: Option<String>,
     /// What is shown of its output when it went well.
     found: Vec<String>,
 }
@@ -139,6 +141,7 @@ impl Story {
                     step.cause = cause.map(|cause| cause.as_str());
                     step.error.clone_from(error);
                     step.denials = denials(metadata);
+                    step.left = left(metadata);
                     step.decided = metadata.get("message").and_then(Value::as_str).map(str::to_owned);
                     let text = output_text(output);
                     // Of a long output the event holds the beginning; what came by says how it ended.
@@ -243,6 +246,7 @@ impl Story {
                 lines.push(format!("        {}", self.look.foreign(&line)));
             }
         }
+        lines.extend(step.left.iter().map(|left| format!("        {}", self.look.foreign(left))));
         if status == StepStatus::Failed {
             lines.extend(step.denials.iter().map(|denial| format!("        {}", self.look.foreign(denial))));
         }
@@ -303,6 +307,13 @@ fn denials(metadata: &Map<String, Value>) -> Vec<String> {
     let list = metadata.get("denials").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let read = |value: &Value| Denial::deserialize(value).ok();
     list.iter().filter_map(read).take(3).map(|denial| denial.to_string()).collect()
+}
+
+/// What a call left running when it ended, and what became of it.
+fn left(metadata: &Map<String, Value>) -> Option<String> {
+    let names = metadata.get("left_processes")?.as_array()?;
+    let names: Vec<&str> = names.iter().filter_map(Value::as_str).collect();
+    (!names.is_empty()).then(|| one_line(&format!("left running, and ended with the step: {}", names.join(", ")), 200))
 }
 
 /// What is said before the first step: the task and what the planner assumed.

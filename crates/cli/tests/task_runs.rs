@@ -98,6 +98,16 @@ fn a_failed_step_shows_the_end_of_its_output() {
 }
 
 #[test]
+fn a_step_that_leaves_a_process_running_says_so() {
+    let scene = Scene::new();
+    scene.file(
+        "plan.yaml",
+        "task: serve\nsteps:\n  - {id: up, tool: shell, params: {command: 'sleep 1000 >/dev/null 2>&1 & true'}, description: Serve}\n",
+    );
+    scene.run(["run", "plan.yaml"]).ends(0).prints("left running, and ended with the step: sleep");
+}
+
+#[test]
 fn dry_run_and_plan_run_nothing() {
     let scene = Scene::new();
     scene.file("plan.yaml", WRITE_AND_READ);

@@ -34,6 +34,16 @@ fn a_failure_is_an_error_with_stderr() {
 }
 
 #[test]
+fn what_a_command_leaves_running_is_named() {
+    let place = Place::new();
+    let result = place.call(&ShellTool::new(), json!({"command": "sleep 1000 >/dev/null 2>&1 & echo served"}));
+    assert_eq!((result.is_success(), result.output_text().as_ref()), (true, "served\n"));
+    assert_eq!(result.metadata["left_processes"], json!(["sleep"]));
+    let result = place.call(&ShellTool::new(), json!({"command": "sleep 0.01 & wait"}));
+    assert_eq!((result.is_success(), result.metadata.get("left_processes")), (true, None));
+}
+
+#[test]
 fn a_timeout_keeps_what_was_said() {
     let place = Place::new();
     let result = place.call(&ShellTool::new(), json!({"command": "echo so far; sleep 60", "timeout": 1}));

@@ -5,6 +5,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::child::Child;
 use crate::gateway::Gateway;
@@ -71,6 +72,7 @@ pub struct Command {
     pub(crate) policy: Policy,
     pub(crate) limits: Limits,
     pub(crate) gateway: Option<Arc<dyn Gateway>>,
+    pub(crate) left_after: Option<Duration>,
 }
 
 impl fmt::Debug for Command {
@@ -96,6 +98,7 @@ impl Command {
             policy: Policy::default(),
             limits: Limits::default(),
             gateway: None,
+            left_after: None,
         }
     }
     /// `argv[0]`, when it should differ from the program (a venv is found by it).
@@ -159,6 +162,12 @@ impl Command {
     /// What answers inside when the policy's network is [`crate::Network::Proxied`], and required then.
     pub fn gateway(&mut self, gateway: Arc<dyn Gateway>) -> &mut Self {
         self.gateway = Some(gateway);
+        self
+    }
+    /// Has [`Output::left`] tell the processes that the program leaves behind: those that still run this long after it has
+    /// ended by itself. The run ends as soon as none is left. Default: nobody looks, and what is left ends at once.
+    pub fn left_after(&mut self, grace: Duration) -> &mut Self {
+        self.left_after = Some(grace);
         self
     }
     /// The program, as it was named.

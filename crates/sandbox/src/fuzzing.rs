@@ -66,6 +66,7 @@ mod tests {
             system: Duration::from_millis(3),
             peak: 1 << 40,
             hits: vec![LimitKind::Memory, LimitKind::Output],
+            left: vec!["sleep".into()],
         };
         let started = Status::Started { enforced: vec![(Control::Landlock, State::Degraded("ABI 4".into()))] };
         let encoded = [

@@ -338,6 +338,7 @@ impl Sandbox {
             count_processes,
             watch_memory,
             watch_cpu,
+            left_after: command.left_after,
             processors: processors.fewer.then_some(processors.numbers),
             program: program.into(),
             argv,

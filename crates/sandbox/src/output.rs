@@ -214,6 +214,10 @@ pub struct Output {
     /// What went through the gateway, where there was one.
     #[serde(default)]
     pub network: Option<Traffic>,
+    /// The names (`comm` of proc_pid_stat(5)) of processes that it left behind, where [`crate::Command::left_after`] asked:
+    /// sorted, 32 at most. They have ended by now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<String>,
 }
 
 #[cfg(test)]

@@ -128,6 +128,7 @@ mod tests {
                     limits_hit: vec![],
                     denials: Vec::new(),
                     network: None,
+                    left: Vec::new(),
                     enforced,
                 }),
                 "6".into(),

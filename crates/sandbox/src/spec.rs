@@ -81,6 +81,8 @@ pub(crate) struct Spec {
     pub(crate) watch_memory: bool,
     /// Add up CPU time by sampling, because no cgroup does.
     pub(crate) watch_cpu: bool,
+    /// How long after the program's own end to look for what it left behind.
+    pub(crate) left_after: Option<Duration>,
     /// The processors to run on, where they are fewer than what the caller has.
     pub(crate) processors: Option<Vec<u32>>,
     pub(crate) program: OsString,
@@ -160,6 +162,7 @@ pub(crate) enum Status {
         system: Duration,
         peak: u64,
         hits: Vec<LimitKind>,
+        left: Vec<String>,
     },
     /// The filter refused a call of this kind for the first time, or, before the end, how often it did.
     Refused(Refused),

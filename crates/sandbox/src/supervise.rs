@@ -98,6 +98,7 @@ struct Ended {
     system: Duration,
     peak: u64,
     hits: Vec<LimitKind>,
+    left: Vec<String>,
 }
 
 struct Loop {
@@ -283,8 +284,8 @@ impl Loop {
                 self.started = true;
                 self.enforced.extend(enforced.into_iter().map(|(control, state)| (control, state.into())));
             }
-            Some((Status::Exited { status, verdict, user, system, peak, hits }, _)) => {
-                self.ended = Some(Ended { status, verdict, user, system, peak, hits });
+            Some((Status::Exited { status, verdict, user, system, peak, hits, left }, _)) => {
+                self.ended = Some(Ended { status, verdict, user, system, peak, hits, left });
             }
             Some((Status::Terminal, descriptors)) => {
                 let end = descriptors.into_iter().next();
@@ -418,6 +419,7 @@ fn finish(run: &Supervised, reaped: Option<Report>, state: Loop, captures: [Capt
         enforced: state.enforced,
         denials,
         network: None,
+        left: state.ended.map(|ended| ended.left).unwrap_or_default(),
     })
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use agentic_sandbox::{Closed, Command, ExitReason, Limits, Policy, Profile};
+use agentic_sandbox::{Closed, Command, ExitReason, Limits, Policy, Profile, Tier};
 use agentic_testkit::wait_until_gone;
 use common::{Folder, code, printed, sandbox, seconds, shell, unconfined};
 
@@ -60,6 +60,49 @@ fn exit_statuses_and_signals_are_its_own() {
     ] {
         assert_eq!(shell(Policy::default(), Limits::default(), script).reason, reason, "{script}");
     }
+}
+
+/// What a program that says `script` left behind, by a look after `grace`.
+fn left(policy: Policy, script: &str, grace: Duration) -> Vec<String> {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script]).env("PATH", "/usr/bin:/bin").policy(policy).limits(seconds(60)).left_after(grace);
+    let output = command.output(sandbox()).unwrap();
+    assert_eq!(output.reason, ExitReason::Exited(0), "{output:?}");
+    output.left
+}
+
+#[test]
+fn what_a_program_leaves_behind_is_told_and_ends() {
+    let brief = Duration::from_millis(200);
+    let daemon = "setsid sleep 1000 >/dev/null 2>&1 & sleep 1001 & true";
+    for tier in [Tier::A, Tier::B] {
+        if tier == Tier::B && common::landlock_abi() < 2 {
+            agentic_testkit::report_skip("what is left behind in tier B: no Landlock of ABI 2 here");
+            continue;
+        }
+        let policy = || Policy { tier, ..Policy::default() };
+        assert_eq!(left(policy(), daemon, brief), ["sleep", "sleep"], "{tier:?}");
+        // The control: what ends in time, and what has ended and nobody waited for, is nothing left.
+        let start = Instant::now();
+        assert_eq!(left(policy(), "sleep 0.2 & true", seconds(40).wall), [""; 0], "{tier:?}");
+        assert!(start.elapsed() < Duration::from_secs(40), "it waits no longer than there is something to wait for");
+        assert_eq!(left(policy(), "true & exec true", brief), [""; 0], "{tier:?}");
+    }
+    // Not asked, not looked for.
+    assert_eq!(shell(Policy::default(), Limits::default(), daemon).left, [""; 0]);
+    assert!(wait_until_gone("sleep\u{0}1001", Duration::from_secs(5)).is_empty());
+}
+
+#[test]
+fn looking_for_what_is_left_does_not_pass_the_wall_limit() {
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "sleep 1000 & true"])
+        .env("PATH", "/usr/bin:/bin")
+        .limits(seconds(4))
+        .left_after(seconds(60).wall);
+    let output = command.output(sandbox()).unwrap();
+    assert_eq!((output.reason, output.left.as_slice()), (ExitReason::Exited(0), ["sleep".to_owned()].as_slice()));
 }
 
 #[test]

@@ -212,6 +212,9 @@ pub(super) fn describe(mut result: ToolResult, output: Output) -> ToolResult {
         .with("limits_hit", limits)
         .with("execution_time", output.usage.wall.as_secs_f64())
         .with("memory_used_mb", output.usage.peak_memory as f64 / MB as f64);
+    if !output.left.is_empty() {
+        result = result.with("left_processes", output.left);
+    }
     if !output.denials.is_empty() {
         result = result.with("denials", serde_json::to_value(&output.denials).unwrap_or_default());
     }

@@ -16,6 +16,10 @@ use crate::runtime::diagnose::Circumstances;
 use crate::runtime::{ImportPolicy, Language, Runtimes, host_policy};
 use crate::tools::{Resources, Tool, ToolCall, ToolContext, ToolResult};
 
+/// How long what a command started may take to end with it before it counts as left behind: `nextest`'s default for the
+/// same question (`leak-timeout`).
+const LEFT_AFTER: Duration = Duration::from_millis(100);
+
 /// The kernel takes 131,072 bytes for one argument, the final NUL included.
 const MOST_COMMAND: usize = (128 << 10) - 1;
 
@@ -39,7 +43,8 @@ struct Settings {
     working_dir: Option<PathBuf>,
 }
 
-/// Runs shell commands. The lists are a convenience, not a boundary: the sandbox is the boundary.
+/// Runs shell commands. The lists are a convenience, not a boundary: the sandbox is the boundary. Processes that a command
+/// leaves running end with it, and `metadata["left_processes"]` has their names (32 at most).
 #[derive(Debug)]
 pub struct ShellTool {
     settings: RwLock<Settings>,
@@ -111,7 +116,8 @@ impl Tool for ShellTool {
     }
     fn description(&self) -> &'static str {
         "Run a shell command in the workspace, in the sandbox, with the user's toolchains. The output is what it \
-         printed; files it writes in the workspace are kept when it succeeds."
+         printed; files it writes in the workspace are kept when it succeeds. Processes that it leaves running are ended \
+         with it, and named."
     }
     fn schema(&self) -> Value {
         super::schema::of::<ShellParams>()
@@ -224,7 +230,7 @@ impl ShellTool {
                 Command::new(sh)
             }
         };
-        command.arg("-c").arg(line).current_dir(&dir).limits(limits);
+        command.arg("-c").arg(line).current_dir(&dir).limits(limits).left_after(LEFT_AFTER);
         prepared.apply(&mut command);
         // What the shell says of itself (`$PWD`) is where it stands.
         command.env("PWD", &dir);

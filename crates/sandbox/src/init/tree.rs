@@ -183,6 +183,24 @@ impl Tree {
     }
 }
 
+/// Names told of what a program left behind.
+const MOST_NAMES: usize = 32;
+
+/// The names of the processes that run, those that have ended and wait to be reaped left out (proc_pid_stat(5), fields 2
+/// and 3). A program chooses its own name.
+pub(super) fn running(extent: Extent) -> Vec<String> {
+    let name = |pid: u32| {
+        let bytes = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        let text = String::from_utf8_lossy(&bytes);
+        let (before, after) = text.rsplit_once(") ")?;
+        let name = before.split_once('(')?.1;
+        (!after.starts_with(['Z', 'X'])).then(|| name.to_owned())
+    };
+    let mut names: Vec<String> = extent.processes().into_iter().filter_map(name).take(MOST_NAMES).collect();
+    names.sort_unstable();
+    names
+}
+
 /// What a process that hides its mappings holds: a program whose file its user may not read is undumpable, and a guard
 /// without capabilities may not look closer. Shared pages count whole.
 fn resident(pid: u32) -> u64 {

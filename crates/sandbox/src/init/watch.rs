@@ -13,7 +13,7 @@ use super::extent::Extent;
 use super::payload::Started;
 use super::refusals::Refusals;
 use super::root::Root;
-use super::tree::{Look, SharedMemory, Tree};
+use super::tree::{Look, SharedMemory, Tree, running};
 use super::{Enforced, Failure, Stage};
 use crate::channel;
 use crate::filters::Openings;
@@ -43,6 +43,7 @@ pub(super) fn until_the_end(
     let program = started.pid.as_raw_nonzero().get();
     let mut watch = Watch::new(spec, root, extent).stage("watch the program")?;
     let mut refusals = Refusals::new(started.listener.as_ref(), !Openings::of(spec.profile, spec.closed).exec);
+    let mut by_itself = false;
     let status = loop {
         let mut ready = vec![PollFd::new(child_ended, PollFlags::IN), PollFd::new(control, PollFlags::IN)];
         ready.extend(refusals.urgent().map(|listener| PollFd::new(listener, PollFlags::IN)));
@@ -62,6 +63,7 @@ pub(super) fn until_the_end(
         if child {
             let mut reaped = std::iter::from_fn(sys::reap).take(REAP_MOST);
             if let Some(ended) = reaped.find(|reaped| reaped.pid == program) {
+                by_itself = true;
                 break ended.status;
             }
         }
@@ -70,6 +72,10 @@ pub(super) fn until_the_end(
             break extent.end(program).unwrap_or(libc::SIGKILL);
         }
     };
+    // Never past the wall limit, or the parent would take an end in time for one that was too late.
+    let rest = (spec.limits.wall / 2).saturating_sub(watch.started.elapsed() / 2);
+    let grace = spec.left_after.filter(|_| by_itself).map(|grace| grace.min(rest));
+    let left = grace.map(|grace| left_behind(extent, grace, child_ended));
     refusals.tell_counts(control);
     // A fork bomb can be over between two samples: what it left tells, itself no longer among them.
     let tree = Tree::scan(extent, Look { memory: false, nameless: false, shared: watch.shared });
@@ -97,7 +103,27 @@ pub(super) fn until_the_end(
         system: usage.system,
         peak: watch.peak.max(usage.peak),
         hits: watch.hits,
+        left: left.unwrap_or_default(),
     })
+}
+
+/// The names of the processes that outlive the program by `grace`; what they ask of the filter meanwhile waits.
+fn left_behind(extent: Extent, grace: Duration, child_ended: &OwnedFd) -> Vec<String> {
+    let end = Instant::now() + grace;
+    loop {
+        while sys::reap().is_some() {}
+        let names = running(extent);
+        let rest = end.saturating_duration_since(Instant::now());
+        if names.is_empty() || rest.is_zero() {
+            return names;
+        }
+        // Whose parent lives is no child of this process, so their ends are looked for as well as told.
+        let pause = Timespec { tv_sec: 0, tv_nsec: rest.min(TICK).as_nanos() as i64 };
+        let mut ready = [PollFd::new(child_ended, PollFlags::IN)];
+        if poll(&mut ready, Some(&pause)).is_ok_and(|ready| ready > 0) {
+            sys::take_signals(child_ended);
+        }
+    }
 }
 
 struct Watch<'a> {

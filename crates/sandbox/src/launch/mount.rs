@@ -46,6 +46,7 @@ impl Sandbox {
             count_processes: false,
             watch_memory: false,
             watch_cpu: false,
+            left_after: None,
             processors: None,
             program: OsString::new(),
             argv: Vec::new(),

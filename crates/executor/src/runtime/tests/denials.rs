@@ -15,6 +15,7 @@ fn output(status: i32, stderr: &str) -> Output {
         enforced: Default::default(),
         denials: Vec::new(),
         network: None,
+        left: Vec::new(),
     }
 }
 

@@ -16,6 +16,7 @@ fn output(reason: ExitReason, stdout: &str, stderr: &str) -> Output {
         limits_hit: Vec::new(),
         denials: Vec::new(),
         network: None,
+        left: Vec::new(),
         enforced: Enforced::new(),
     }
 }
