@@ -24,7 +24,9 @@ pub mod id;
 pub mod journal;
 pub mod planner;
 pub mod runtime;
+pub mod testing;
 pub mod tools;
+mod wait;
 pub mod workspace;
 
 pub use agentic_sandbox as sandbox;
@@ -35,5 +37,6 @@ pub use executor::{AgenticExecutor, ExecutionMode, ExecutionResult, ExecutionSte
 pub use id::{CallId, RunId, StepId};
 pub use journal::{Event, EventBody, Journal};
 pub use planner::{ExecutionPlan, PlanStep, StepStatus, TaskPlanner};
+pub use testing::TestReport;
 pub use tools::{Tool, ToolCall, ToolContext, ToolRegistry, ToolResult, ToolStatus};
 pub use workspace::{Attempt, ChangeSet, Workspaces};

@@ -21,6 +21,7 @@ use crate::planner::{
 use crate::runtime::Language;
 use crate::tools::code::{MOST_CODE, check_code};
 use crate::tools::{ApplyPatchTool, RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
+use crate::wait::Waiter;
 use crate::workspace::{Dir, StagedChanges, Workspaces};
 
 mod approval;
@@ -50,7 +51,6 @@ mod schedule;
 mod sight;
 mod staged;
 mod undoing;
-mod wait;
 
 pub use approval::{Action, Answer, Approval, Judged, Pattern, Prompt, Rule};
 pub use collect::{CollectError, MOST_KEPT};
@@ -66,7 +66,6 @@ use in_folder::InFolder;
 use record::{Recorder, Subscribers};
 use run::Run;
 use staged::Reviewer;
-use wait::Waiter;
 
 /// Told of every step that has ended.
 pub type StepSubscriber = Arc<dyn Fn(&ExecutionStep) + Send + Sync>;

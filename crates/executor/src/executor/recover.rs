@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::call::{Door, Request};
 use super::find_file::files_named;
-use super::wait::Backoff;
+use crate::wait::Backoff;
 use crate::cause::Cause;
 use crate::config::Config;
 use crate::planner::recovery::{self, Strategy, StrategyKind};

@@ -27,6 +27,7 @@ pub use file::{FileProblem, PlanFile, PlanFileError, schema};
 pub use plan::{
     CommitPolicy, ExecutionPlan, Expect, ForEach, MOST_PLAN_BYTES, OnFailure, PlanStep, RetryPolicy, StepStatus,
 };
+pub(crate) use project::test_commands;
 pub use project::{MemoryProject, NoProject, ProjectEntry, ProjectView};
 pub use references::ReferenceError;
 pub use render::{Format, render};

@@ -116,12 +116,12 @@ const MOST_TEST_FILES: usize = 20;
 
 /// A command that the project suggests, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Suggestion {
+pub(crate) struct Suggestion {
     /// The folder it is run in, relative; empty for the root.
-    pub(super) folder: String,
-    pub(super) command: String,
+    pub(crate) folder: String,
+    pub(crate) command: String,
     /// `pyproject.toml configures pytest`
-    pub(super) reason: String,
+    pub(crate) reason: String,
 }
 
 /// A project's files with the questions that the rules ask.
@@ -134,6 +134,11 @@ pub(super) enum Ecosystem {
     Python,
     Cargo,
     Npm,
+}
+
+/// The test commands that a project's files suggest, each with its folder and the reason.
+pub(crate) fn test_commands(project: &dyn ProjectView) -> Vec<Suggestion> {
+    Project(project).tests_everywhere().into_iter().take(MOST_PROJECTS).collect()
 }
 
 fn join(folder: &str, name: &str) -> String {
@@ -170,24 +175,90 @@ impl Project<'_> {
 
     /// The test command of one folder.
     pub(super) fn tests(self, folder: &str) -> Option<Suggestion> {
+        self.all_tests(folder).into_iter().next()
+    }
+    /// The test commands of one folder, one for each language that has tests in it. A Makefile speaks for a folder in
+    /// which nothing else does.
+    fn all_tests(self, folder: &str) -> Vec<Suggestion> {
+        let found = |command: &str, reason: &str| Suggestion {
+            folder: folder.into(),
+            command: command.into(),
+            reason: reason.into(),
+        };
+        let mut all = Vec::new();
+        if let Some(reason) = self.pytest_config(folder) {
+            all.push(found("pytest", &reason));
+        }
+        if self.has(folder, "Cargo.toml") {
+            all.push(if self.has(folder, ".config/nextest.toml") {
+                found("cargo nextest run", "there is a .config/nextest.toml")
+            } else {
+                found("cargo test", "there is a Cargo.toml")
+            });
+        }
+        all.extend(self.npm_tests(folder));
+        if self.has(folder, "go.mod") {
+            all.push(found("go test ./...", "there is a go.mod"));
+        }
+        all.extend(self.cmake_tests(folder));
+        if all.is_empty() {
+            let target = ["test", "tests", "check"].into_iter().find(|target| self.make_target(folder, target));
+            all.extend(target.map(|target| {
+                found(&format!("make {target}"), &format!("the Makefile has the target {target}"))
+            }));
+        }
+        if !all.iter().any(|one| one.command == "pytest" || one.command.starts_with("make ")) {
+            let python = self.python_tests(folder);
+            // A folder named `tests` beside another language's build file need not be Python's.
+            let sure = |one: &Suggestion| all.is_empty() || !one.reason.starts_with("it is a Python project");
+            all.extend(python.filter(sure));
+        }
+        all.extend(self.bats_tests(folder));
+        all
+    }
+    fn npm_tests(self, folder: &str) -> Option<Suggestion> {
         let found = |command: &str, reason: &str| {
             Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
         };
-        if let Some(reason) = self.pytest_config(folder) {
-            return found("pytest", &reason);
-        }
-        if self.has(folder, "Cargo.toml") {
-            return found("cargo test", "there is a Cargo.toml");
-        }
         if self.npm_script(folder, "test").is_some_and(|script| !script.contains("no test specified")) {
             return found("npm test", "package.json has a test script");
         }
-        for target in ["test", "tests", "check"] {
-            if self.make_target(folder, target) {
-                return found(&format!("make {target}"), &format!("the Makefile has the target {target}"));
+        let package: Value = serde_json::from_str(&self.text(folder, "package.json")?).ok()?;
+        for runner in ["vitest", "jest"] {
+            if ["devDependencies", "dependencies"].iter().any(|key| package[*key].get(runner).is_some()) {
+                return found(&format!("npx --no-install {runner}"), &format!("package.json depends on {runner}"));
             }
         }
-        self.python_tests(folder)
+        let is_test = |name: &String| {
+            [".test.js", ".test.mjs", ".test.cjs"].iter().any(|ending| name.ends_with(ending))
+        };
+        ["", "test"]
+            .into_iter()
+            .find(|inner| self.files(join(folder, inner).trim_end_matches('/')).iter().any(is_test))
+            .and_then(|_| found("node --test", "there are test files and no test script"))
+    }
+    fn cmake_tests(self, folder: &str) -> Option<Suggestion> {
+        let text = self.text(folder, "CMakeLists.txt")?.to_lowercase();
+        if !text.contains("enable_testing") && !text.contains("include(ctest)") {
+            return None;
+        }
+        let command = "cmake -S . -B build && cmake --build build && ctest --test-dir build";
+        Some(Suggestion {
+            folder: folder.into(),
+            command: command.into(),
+            reason: "CMakeLists.txt enables testing".into(),
+        })
+    }
+    fn bats_tests(self, folder: &str) -> Option<Suggestion> {
+        let inner = ["", "test", "tests"].into_iter().find(|inner| {
+            let place = if inner.is_empty() { folder.to_owned() } else { join(folder, inner) };
+            self.files(&place).iter().any(|name| name.ends_with(".bats"))
+        })?;
+        Some(Suggestion {
+            folder: folder.into(),
+            command: format!("bats {}", if inner.is_empty() { "." } else { inner }),
+            reason: "there are .bats files".into(),
+        })
     }
     fn pytest_config(self, folder: &str) -> Option<String> {
         for name in ["pytest.ini", ".pytest.ini"] {
@@ -283,6 +354,24 @@ impl Project<'_> {
             return found("npm install", "there is a package.json");
         }
         None
+    }
+
+    /// The test commands of the root, else of each project one and two folders down.
+    pub(super) fn tests_everywhere(self) -> Vec<Suggestion> {
+        let of_root = self.all_tests("");
+        if !of_root.is_empty() {
+            return of_root;
+        }
+        let mut found = Vec::new();
+        for outer in self.folders("") {
+            let of_outer = self.all_tests(&outer);
+            if of_outer.is_empty() {
+                found.extend(self.folders(&outer).iter().flat_map(|inner| self.all_tests(inner)));
+            } else {
+                found.extend(of_outer);
+            }
+        }
+        found
     }
 
     /// What `ask` says of the root, else of each project one and two folders down.
@@ -419,6 +508,24 @@ mod tests {
         assert_eq!(tests_of(&[("Cargo.toml", "")]), root("cargo test"));
         assert_eq!(tests_of(&[("package.json", r#"{"scripts": {"test": "node --test"}}"#)]), root("npm test"));
         assert_eq!(tests_of(&[("Makefile", "all:\n\techo test:\ntest: all\n")]), root("make test"));
+        assert_eq!(tests_of(&[("go.mod", "module m"), ("Makefile", "test:\n")]), root("go test ./..."));
+        assert_eq!(tests_of(&[("Cargo.toml", ""), (".config/nextest.toml", "")]), root("cargo nextest run"));
+        assert_eq!(tests_of(&[("test/a.bats", "")]), root("bats test"));
+        assert_eq!(
+            tests_of(&[("package.json", r#"{"devDependencies": {"jest": "^30"}}"#)]),
+            root("npx --no-install jest")
+        );
+        assert_eq!(tests_of(&[("package.json", "{}"), ("test/a.test.js", "")]), root("node --test"));
+        let cmake = "cmake -S . -B build && cmake --build build && ctest --test-dir build";
+        assert_eq!(tests_of(&[("CMakeLists.txt", "Enable_Testing()")]), root(cmake));
+    }
+
+    #[test]
+    fn a_folder_with_two_languages_has_two_commands() {
+        let project = MemoryProject::new([("Cargo.toml", ""), ("pytest.ini", ""), ("Makefile", "test:\n"), ("a.bats", "")]);
+        let found = Project(&project).tests_everywhere();
+        let commands: Vec<&str> = found.iter().map(|found| found.command.as_str()).collect();
+        assert_eq!(commands, ["pytest", "cargo test", "bats ."]);
     }
 
     #[test]

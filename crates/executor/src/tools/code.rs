@@ -191,7 +191,7 @@ fn run(invocation: &Invocation, context: &ToolContext<'_>) -> Result<Output, Err
 }
 
 /// A run that did not start.
-pub(super) fn not_started(error: &Error) -> ToolResult {
+pub(crate) fn not_started(error: &Error) -> ToolResult {
     let cause = match error {
         Error::Limit(_) | Error::Nul { .. } | Error::Policy(_) => Cause::InvalidArguments,
         Error::ProgramNotFound(_) => Cause::MissingCommand,

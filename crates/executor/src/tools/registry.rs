@@ -14,8 +14,8 @@ use super::function::FunctionTool;
 use super::schema::{SchemaFormat, provider};
 use super::validate::Validator;
 use super::{
-    ApplyPatchTool, EditTool, FileReadTool, FileWriteTool, ListFilesTool, RollbackTool, RunCodeTool, SearchTool,
-    ShellTool, Tool, ToolContext, ToolResult,
+    ApplyPatchTool, EditTool, FileReadTool, FileWriteTool, ListFilesTool, RollbackTool, RunCodeTool, RunTestsTool,
+    SearchTool, ShellTool, Tool, ToolContext, ToolResult,
 };
 use crate::cause::Cause;
 
@@ -88,13 +88,14 @@ impl ToolRegistry {
             Arc::new(SearchTool::new()),
         ])
     }
-    /// Every built-in tool: the default four, `edit`, `apply_patch`, `list_files`, `run_code` and `rollback`.
+    /// Every built-in tool: the default four, `edit`, `apply_patch`, `list_files`, `run_code`, `run_tests` and `rollback`.
     pub fn full_registry() -> Self {
         let registry = Self::default_registry();
         registry.add_built_in(Arc::new(EditTool::new()));
         registry.add_built_in(Arc::new(ApplyPatchTool::new()));
         registry.add_built_in(Arc::new(ListFilesTool::new()));
         registry.add_built_in(Arc::new(RunCodeTool::new()));
+        registry.add_built_in(Arc::new(RunTestsTool::new()));
         registry.add_built_in(Arc::new(RollbackTool::new()));
         registry
     }

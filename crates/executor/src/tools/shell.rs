@@ -4,21 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use agentic_sandbox::{Command, ExitReason, Limits, Network, Stream};
+use agentic_sandbox::{ExitReason, Network, Stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::code::{describe, failed, message, not_started, seconds, wait, within_roots};
+use super::code::{describe, failed, message, not_started, seconds, wait};
 use super::commands::{self, BLOCKED_BY_DEFAULT};
+use super::host;
 use crate::cause::Cause;
 use crate::runtime::denials;
 use crate::runtime::diagnose::Circumstances;
-use crate::runtime::{ImportPolicy, Language, Runtimes, host_policy};
+use crate::runtime::{ImportPolicy, Runtimes};
 use crate::tools::{Resources, Tool, ToolCall, ToolContext, ToolResult};
-
-/// How long what a command started may take to end with it before it counts as left behind: `nextest`'s default for the
-/// same question (`leak-timeout`).
-const LEFT_AFTER: Duration = Duration::from_millis(100);
 
 /// The kernel takes 131,072 bytes for one argument, the final NUL included.
 const MOST_COMMAND: usize = (128 << 10) - 1;
@@ -142,11 +139,12 @@ impl Tool for ShellTool {
             return *refused;
         }
         let wall = params.timeout.and_then(seconds).or(context.timeout).unwrap_or(settings.timeout);
-        let command = match self.command(&params.command, wall, &settings, context) {
+        let workspace = &context.config.workspace;
+        let dir = settings.working_dir.as_ref().map_or_else(|| workspace.clone(), |dir| workspace.join(dir));
+        let (mut command, notes) = match host::command(&params.command, &dir, wall, &self.runtimes, context) {
             Ok(command) => command,
             Err(refused) => return *refused,
         };
-        let (mut command, notes) = command;
         let dir = command.get_current_dir().map(Path::to_owned).unwrap_or_default();
         if let Some(observer) = &context.on_output {
             command.stdout(Stream::Observe(observer.clone())).stderr(Stream::Observe(observer.clone()));
@@ -180,61 +178,6 @@ impl Tool for ShellTool {
             .with("duration", output.usage.wall.as_secs_f64())
             .with("view", "host");
         describe(result, output)
-    }
-}
-
-impl ShellTool {
-    fn command(
-        &self,
-        line: &str,
-        wall: Duration,
-        settings: &Settings,
-        context: &ToolContext<'_>,
-    ) -> Result<(Command, agentic_sandbox::Enforced), Box<ToolResult>> {
-        let config = context.config;
-        let mounts = context.attempt.mounts();
-        let roots: Vec<PathBuf> = mounts.iter().map(|mount| mount.path.clone()).collect();
-        let dir =
-            settings.working_dir.as_ref().map_or_else(|| config.workspace.clone(), |dir| config.workspace.join(dir));
-        // Roots are without links; the folder may have been named through one.
-        let dir = dir.canonicalize().unwrap_or(dir);
-        if !within_roots(&dir, &roots) {
-            let message = format!("{} is not a folder of the open workspace", dir.display());
-            return Err(Box::new(ToolResult::failure(Cause::PermissionDenied, message)));
-        }
-        let mut limits =
-            config.sandbox.host_limits.clone().unwrap_or_else(|| Limits::for_host_view(config.host.memory));
-        limits.wall = wall;
-        limits.memory = limits.memory.max(context.memory.unwrap_or(0));
-        if let Err(error) = limits.validate() {
-            return Err(Box::new(ToolResult::failure(Cause::InvalidArguments, error.to_string())));
-        }
-        let mut prepared = host_policy(config, mounts);
-        if let Err(error) = context.attempt.hide(prepared.policy.hide.iter().cloned()) {
-            return Err(Box::new(ToolResult::failure(Cause::Failed, error.to_string())));
-        }
-        let mut command = match self.runtimes.find(config, Language::Bash) {
-            Ok(bash) => {
-                let missing = bash.prefixes.iter().filter(|path| !prepared.policy.read_only.contains(path));
-                let missing: Vec<PathBuf> = missing.cloned().collect();
-                prepared.policy.read_only.extend(missing);
-                let mut command = Command::new(&bash.executable);
-                command.arg0(&bash.arg0);
-                command
-            }
-            Err(error) => {
-                let sh = Path::new("/bin/sh");
-                if !sh.exists() {
-                    return Err(Box::new(ToolResult::failure(error.cause(), error.to_string())));
-                }
-                Command::new(sh)
-            }
-        };
-        command.arg("-c").arg(line).current_dir(&dir).limits(limits).left_after(LEFT_AFTER);
-        prepared.apply(&mut command);
-        // What the shell says of itself (`$PWD`) is where it stands.
-        command.env("PWD", &dir);
-        Ok((command, prepared.notes))
     }
 }
 

@@ -32,6 +32,7 @@ mod change_set;
 mod commit;
 mod copy;
 mod error;
+mod exchange;
 mod folder_lock;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
@@ -61,6 +62,7 @@ pub use change_set::{
 pub use copy::CopyLimits;
 pub use error::{Aside, Conflict, WorkspaceError};
 use known::Known;
+pub use exchange::Exchange;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use persistence::{AllowPersist, Level, Persistence};

@@ -329,6 +329,15 @@ impl Dir {
             Ok(())
         })
     }
+    /// Sets the permission bits of the folder at `rel`, whatever the umask.
+    pub(super) fn set_mode(&self, rel: &Path, mode: u32) -> io::Result<()> {
+        self.writable()?;
+        self.as_identity(|| {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let folder = open_for_write(self.fd(), rel, flags, Mode::empty())?;
+            Ok(rustix::fs::fchmod(folder, Mode::from(mode & 0o777))?)
+        })
+    }
     /// Removes the file or link at `rel` (the link itself, not its target).
     ///
     /// # Errors

@@ -1,13 +1,11 @@
 //! Waiting between tries: the only place where a run sleeps, so that tests need not.
 
 use std::fmt;
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-use super::lock;
 use crate::cancel::Cancel;
 use crate::planner::RetryPolicy;
 
@@ -15,7 +13,7 @@ type Sleep = dyn Fn(Duration, &Cancel) + Send + Sync;
 
 /// How a run waits.
 #[derive(Clone)]
-pub(super) struct Waiter(Arc<Sleep>);
+pub(crate) struct Waiter(Arc<Sleep>);
 
 impl fmt::Debug for Waiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +28,7 @@ impl Default for Waiter {
             let wake = Mutex::new(wake);
             let _guard = cancel.on_cancel(move || {
                 // Nobody waits any more when this fails.
-                lock(&wake).send(()).ok();
+                wake.lock().unwrap_or_else(PoisonError::into_inner).send(()).ok();
             });
             // Either the time is over or the run is: both end the wait.
             woken.recv_timeout(time).ok();
@@ -39,10 +37,10 @@ impl Default for Waiter {
 }
 
 impl Waiter {
-    pub(super) fn new(sleep: impl Fn(Duration, &Cancel) + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(sleep: impl Fn(Duration, &Cancel) + Send + Sync + 'static) -> Self {
         Self(Arc::new(sleep))
     }
-    pub(super) fn wait(&self, time: Duration, cancel: &Cancel) {
+    pub(crate) fn wait(&self, time: Duration, cancel: &Cancel) {
         if !time.is_zero() && !cancel.is_cancelled() {
             (self.0)(time, cancel);
         }
@@ -51,13 +49,13 @@ impl Waiter {
 
 /// The waits of a policy, one for each try after the first.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     waits: ExponentialBackoff,
     jitter: bool,
 }
 
 impl Backoff {
-    pub(super) fn new(policy: &RetryPolicy) -> Self {
+    pub(crate) fn new(policy: &RetryPolicy) -> Self {
         let seconds = |value: f64| Duration::try_from_secs_f64(value.clamp(0.0, 86_400.0)).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "a factor needs no more than seven digits")]
         let factor = if policy.factor.is_finite() { policy.factor.clamp(1.0, 1000.0) as f32 } else { 1.0 };

@@ -1,0 +1,133 @@
+//! What we know of each runner: how to ask it for a report, for one test alone, for fewer at once; and how to read it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::command::{Kind, TestCommand};
+use super::tally::{Known, Seen, Tally};
+use crate::workspace::Exchange;
+
+mod command;
+mod pytest;
+mod unittest;
+
+/// Which tests of a project a round is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Select {
+    /// Whatever the command says.
+    All,
+    /// These.
+    Only(Vec<Known>),
+    /// All that it says but these.
+    Except(Vec<Known>),
+}
+
+/// One start of a runner.
+#[derive(Debug, Clone)]
+pub(super) struct Round {
+    pub(super) select: Select,
+    /// Tests at once; `None`: as the project says.
+    pub(super) workers: Option<u32>,
+    /// What one test may take.
+    pub(super) timeout: Duration,
+}
+
+/// How a round is started: a line for the shell, in an environment that has `AGENTIC_TEST_DIR` (the folder that
+/// [`Runner::files`] are in), `AGENTIC_TEST_EVENTS`, `AGENTIC_TEST_ATTEMPT` and, with a selection, `AGENTIC_TEST_SELECT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub(super) line: String,
+    /// Set before it, by a shell that knows `$AGENTIC_TEST_DIR`: the values are shell words already.
+    pub(super) env: Vec<(&'static str, String)>,
+}
+
+/// What an exit status says, by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// All is well, as the runner sees it.
+    Fine,
+    /// Tests failed.
+    Failed,
+    /// There were none.
+    NoTests,
+    /// It could not do its work.
+    Broken(String),
+}
+
+/// Reads what a runner prints, line by line.
+pub(super) trait Reader: Send {
+    /// A line of standard output.
+    fn line(&mut self, _line: &str, _seen: &mut Vec<Seen>) {}
+}
+
+/// Nothing is read from what it prints.
+struct NoReader;
+impl Reader for NoReader {}
+
+/// A test runner.
+pub(super) trait Runner: Send + Sync {
+    /// As reports name it.
+    fn name(&self) -> &'static str;
+    /// What is put into the exchange folder, by name.
+    fn files(&self) -> Vec<(&'static str, Cow<'static, str>)> {
+        Vec::new()
+    }
+    /// How a round is started.
+    fn launch(&self, round: &Round) -> Launch;
+    /// A fresh reader of one round's output.
+    fn reader(&self) -> Box<dyn Reader> {
+        Box::new(NoReader)
+    }
+    /// Whether what it prints is events, so that nobody wants to see it.
+    fn prints_events(&self) -> bool {
+        false
+    }
+    /// Reads the reports that a round left.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    fn reports(&self, _exchange: &Exchange, _stdout: &str, _stderr: &str) -> Result<Vec<Seen>, String> {
+        Ok(Vec::new())
+    }
+    /// What an exit status means.
+    fn exit(&self, code: i32) -> Exit {
+        if code == 0 { Exit::Fine } else { Exit::Failed }
+    }
+    /// Whether it says when it is through, so that a report without that end is cut off.
+    fn says_finished(&self) -> bool {
+        true
+    }
+    /// Whether it can run tests by their ids.
+    fn selects(&self) -> bool {
+        true
+    }
+    /// What is to be run after a round that was cut off, when the tests `done` are left aside: each a round of its own.
+    /// Default: what was listed and has not ended.
+    fn rest(&self, tally: &Tally, done: &[Known]) -> Vec<Select> {
+        let aside = |known: &Known| done.iter().any(|test| test.id == known.id);
+        let rest: Vec<Known> = tally.unfinished().filter(|known| !aside(known)).cloned().collect();
+        if rest.is_empty() { Vec::new() } else { vec![Select::Only(rest)] }
+    }
+    /// What stands for the whole command where it reports no test of its own.
+    fn whole(&self) -> Option<Known> {
+        None
+    }
+    /// What a person should know about these reports.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The runner of a command.
+pub(super) fn of(command: TestCommand) -> Box<dyn Runner> {
+    match command.kind {
+        Kind::Pytest => Box::new(pytest::Pytest(command)),
+        Kind::Unittest => Box::new(unittest::Unittest(command)),
+        _ => Box::new(command::Opaque(command)),
+    }
+}
+
+/// A path in the exchange folder, as a shell word.
+fn inside(name: &str) -> String {
+    format!("\"$AGENTIC_TEST_DIR\"/{name}")
+}

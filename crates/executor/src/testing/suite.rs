@@ -1,0 +1,597 @@
+//! One runner in one folder, from its first round to its verdicts: what broke is isolated, what failed is run again
+//! alone, what was left running is traced to a test.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use agentic_sandbox::ExitReason;
+
+use super::report::{TestAttempt, TestCase, TestStatus, TestSuite};
+use super::round::{Place, Ran, Stop, run};
+use super::runners::{Exit, Round, Runner, Select};
+use super::tally::{Ended, Known, Outcome, Tally, beginning, ending};
+use crate::planner::RetryPolicy;
+use crate::tools::ToolResult;
+use crate::wait::{Backoff, Waiter};
+
+/// Rounds that isolate what broke; a suite that breaks more often is broken.
+const MOST_ROUNDS: u32 = 100;
+/// Tests that are run again; where more fail, it is not by chance.
+const MOST_RETRIED: usize = 50;
+/// Rounds that look for the test which left a process running.
+const MOST_TRACES: u32 = 24;
+/// What the looking may take, or twice the first round where that is more.
+const LONGEST_TRACE: Duration = Duration::from_secs(60);
+/// Bytes of the runner's own output that are kept.
+const MOST_SHOWN: usize = 16 << 10;
+
+/// How a suite is run.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub(super) workers: Option<u32>,
+    pub(super) retries: u32,
+    pub(super) timeout: Duration,
+}
+
+struct Record {
+    known: Known,
+    attempts: Vec<TestAttempt>,
+    skipped: Option<Option<String>>,
+    left: Vec<String>,
+}
+
+/// What one round leaves to be done.
+#[derive(Default)]
+struct Next {
+    /// They ran when the process died, and any of them may have killed it.
+    suspects: Vec<Known>,
+    /// It broke: what it did not come to is to be run.
+    broke: bool,
+}
+
+pub(super) struct Suite<'a> {
+    place: &'a Place<'a>,
+    runner: &'a dyn Runner,
+    terms: &'a Terms,
+    records: Vec<Record>,
+    places: HashMap<String, usize>,
+    rounds: u32,
+    pub(super) told: TestSuite,
+    first: Duration,
+    /// Tests that passed in a round whose leftovers could not be seen.
+    unseen: Vec<Known>,
+}
+
+impl<'a> Suite<'a> {
+    pub(super) fn new(place: &'a Place<'a>, runner: &'a dyn Runner, terms: &'a Terms, told: TestSuite) -> Self {
+        Self {
+            place,
+            runner,
+            terms,
+            records: Vec::new(),
+            places: HashMap::new(),
+            rounds: 0,
+            told,
+            first: Duration::ZERO,
+            unseen: Vec::new(),
+        }
+    }
+
+    /// Runs it all.
+    ///
+    /// # Errors
+    /// The result to answer with, when the runner cannot be started at all.
+    pub(super) fn run(mut self, waiter: &Waiter) -> Result<(TestSuite, Vec<TestCase>), Box<ToolResult>> {
+        let began = Instant::now();
+        let first = self.round(Select::All, self.terms.workers, 1)?;
+        self.first = began.elapsed();
+        self.told.returncode = first.output.reason.code();
+        self.told.output = ending(first.text().trim_end(), MOST_SHOWN);
+        let whole = self.runner.whole().filter(|_| first.tally.entries().is_empty());
+        if let Some(whole) = whole {
+            self.run_whole(&whole, first, waiter)?;
+            self.told.rounds = self.rounds;
+            self.told.duration = began.elapsed().as_secs_f64();
+            return Ok(self.report());
+        }
+        let next = self.take(&first, 1);
+        self.judge_exit(&first);
+        self.trace_left(&first)?;
+        if first.stop == Some(Stop::FailFast) {
+            let not_run = first.tally.unfinished().count();
+            self.told.notes.push(format!("ended at the first failure: {} were not run", tests(not_run)));
+        } else {
+            self.isolate(first.tally, next)?;
+            if self.may_go_on() {
+                self.retry(waiter)?;
+            }
+            self.look_for_unseen()?;
+        }
+        self.told.rounds = self.rounds;
+        self.told.duration = began.elapsed().as_secs_f64();
+        self.told.notes.extend(self.runner.notes());
+        Ok(self.report())
+    }
+
+    /// A command without a report: it is the test.
+    fn run_whole(&mut self, whole: &Known, first: Ran, waiter: &Waiter) -> Result<(), Box<ToolResult>> {
+        self.told.notes.push("it reports no tests of its own: the whole command counts as one".into());
+        let policy = RetryPolicy { max: self.terms.retries, max_delay: 5.0, ..RetryPolicy::default() };
+        let mut ran = first;
+        let mut waits = Backoff::new(&policy);
+        for again in 2.. {
+            let text = ending(ran.text().trim_end(), MOST_SHOWN);
+            let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
+            let (status, message) = match ran.output.reason {
+                ExitReason::Exited(0) => (TestStatus::Passed, None),
+                ExitReason::Exited(code) => {
+                    let said = last.map(|last| format!(": {}", beginning(&last, 400))).unwrap_or_default();
+                    (TestStatus::Failed, Some(format!("ended with status {code}{said}")))
+                }
+                ExitReason::TimedOut => (TestStatus::TimedOut, Some(timed_out(ran.output.usage.wall, None))),
+                ExitReason::Cancelled => return Ok(()),
+                reason => (TestStatus::Crashed, Some(died(reason))),
+            };
+            let passed = status == TestStatus::Passed;
+            let duration = Some(ran.output.usage.wall.as_secs_f64());
+            let output = if passed { String::new() } else { text };
+            self.add(whole, TestAttempt { status, duration, message, output });
+            self.left_by(whole, &ran);
+            if passed || status == TestStatus::TimedOut {
+                break;
+            }
+            let Some(wait) = waits.next() else { break };
+            waiter.wait(wait, self.place.context.cancel);
+            if !self.may_go_on() {
+                break;
+            }
+            ran = self.round(Select::All, self.terms.workers.map(|_| 1), again)?;
+        }
+        Ok(())
+    }
+
+    fn round(&mut self, select: Select, workers: Option<u32>, attempt: u32) -> Result<Ran, Box<ToolResult>> {
+        self.rounds += 1;
+        let round = Round { select, workers, timeout: self.terms.timeout };
+        run(self.place, self.runner, &round, self.rounds, attempt)
+    }
+    /// A round of one test, alone.
+    fn alone(&mut self, test: &Known, attempt: u32) -> Result<Ran, Box<ToolResult>> {
+        self.round(Select::Only(vec![test.clone()]), self.terms.workers.map(|_| 1), attempt)
+    }
+    fn may_go_on(&self) -> bool {
+        !self.place.context.cancel.is_cancelled() && Instant::now() < self.place.deadline
+    }
+    fn record(&mut self, known: &Known) -> &mut Record {
+        let place = *self.places.entry(known.id.clone()).or_insert_with(|| {
+            self.records.push(Record { known: known.clone(), attempts: Vec::new(), skipped: None, left: Vec::new() });
+            self.records.len() - 1
+        });
+        &mut self.records[place]
+    }
+    fn add(&mut self, known: &Known, attempt: TestAttempt) {
+        self.record(known).attempts.push(attempt);
+    }
+
+    /// Takes in what a round says of tests that have no verdict of that attempt yet.
+    fn take(&mut self, ran: &Ran, attempt: u32) -> Next {
+        let before = attempt as usize - 1;
+        for entry in ran.tally.entries() {
+            let Some(end) = &entry.ended else { continue };
+            let record = self.record(&entry.known);
+            if record.attempts.len() > before || record.skipped.is_some() {
+                continue;
+            }
+            match end.status {
+                Outcome::Skipped if attempt == 1 => record.skipped = Some(end.reason.clone()),
+                // Skipped when it is run again: it did not fail this time, and did not pass either.
+                Outcome::Skipped => {}
+                _ => record.attempts.push(attempt_of(end)),
+            }
+        }
+        let problems = ran.tally.faults.iter().chain(&ran.tally.errors);
+        for problem in problems {
+            if !self.told.problems.contains(problem) && self.told.problems.len() < 50 {
+                self.told.problems.push(problem.clone());
+            }
+        }
+        self.broken(ran)
+    }
+    /// What a round that did not come to its end says of the tests that ran then.
+    fn broken(&mut self, ran: &Ran) -> Next {
+        let running: Vec<Known> = ran.tally.running().cloned().collect();
+        match (&ran.stop, ran.output.reason) {
+            (Some(Stop::Overdue(overdue)), _) => {
+                for test in overdue {
+                    let phase = ran.tally.get(&test.id).and_then(|entry| entry.phase.clone());
+                    let message = timed_out(self.terms.timeout, phase.as_deref());
+                    let duration = Some(self.terms.timeout.as_secs_f64());
+                    self.add(test, attempt(TestStatus::TimedOut, duration, message));
+                }
+                Next { broke: true, suspects: Vec::new() }
+            }
+            (Some(Stop::Hung), _) => {
+                let after = plain(self.terms.timeout);
+                self.told.problems.push(format!(
+                    "the runner did not end after its last test and was ended {after} s later: something outside any \
+                     test hangs (a teardown, a thread, a child process)"
+                ));
+                Next::default()
+            }
+            (Some(Stop::FailFast), _) | (None, ExitReason::Cancelled) => Next::default(),
+            (None, ExitReason::TimedOut) => {
+                let not_run = ran.tally.unfinished().count();
+                self.told.problems.push(format!(
+                    "the time for the whole run was over; {} without a verdict ({} running): allow more with \
+                     --global-timeout",
+                    tests(not_run),
+                    running.len()
+                ));
+                Next::default()
+            }
+            (None, reason) => {
+                let unfinished = ran.tally.unfinished().count();
+                let through = unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
+                match running.as_slice() {
+                    [] => Next { broke: !through && ran.tally.entries().iter().any(|entry| entry.ended.is_some()), suspects: Vec::new() },
+                    [one] => {
+                        self.add(one, attempt(TestStatus::Crashed, None, died(reason)));
+                        if let Some(last) = self.record(one).attempts.last_mut() {
+                            last.output = ending(ran.text().trim_end(), MOST_SHOWN);
+                        }
+                        Next { broke: true, suspects: Vec::new() }
+                    }
+                    _ => Next { broke: true, suspects: running },
+                }
+            }
+        }
+    }
+
+    /// Runs what a broken round did not come to, apart from what broke it.
+    fn isolate(&mut self, tally: Tally, next: Next) -> Result<(), Box<ToolResult>> {
+        let mut rounds = vec![(tally, next)];
+        while let Some((tally, next)) = rounds.pop() {
+            for suspect in &next.suspects {
+                if !self.may_isolate(&tally) {
+                    return Ok(());
+                }
+                let ran = self.alone(suspect, 1)?;
+                self.take(&ran, 1);
+                self.left_by(suspect, &ran);
+            }
+            if !next.broke {
+                continue;
+            }
+            let done: Vec<Known> = self.done();
+            for select in self.runner.rest(&tally, &done) {
+                if !self.may_isolate(&tally) {
+                    return Ok(());
+                }
+                let known = self.records.len();
+                let decided = self.decided();
+                let ran = self.round(select, self.terms.workers, 1)?;
+                let next = self.take(&ran, 1);
+                self.trace_left(&ran)?;
+                // One that broke and taught nothing would go on for ever.
+                let learned = self.decided() > decided || self.records.len() > known || !next.suspects.is_empty();
+                if next.broke && !learned {
+                    let count = ran.tally.unfinished().count();
+                    let reason = died(ran.output.reason);
+                    self.told.problems.push(format!(
+                        "the runner {reason} outside any test, twice; {} were not run",
+                        tests(count)
+                    ));
+                    continue;
+                }
+                rounds.push((ran.tally, next));
+            }
+        }
+        Ok(())
+    }
+    fn may_isolate(&mut self, tally: &Tally) -> bool {
+        if !self.may_go_on() {
+            let count = tally.unfinished().count();
+            self.told.problems.push(format!("the run was ended before {} had their turn", tests(count)));
+            return false;
+        }
+        if self.rounds >= MOST_ROUNDS || !self.runner.selects() {
+            let why = if self.runner.selects() {
+                format!("it broke {MOST_ROUNDS} times")
+            } else {
+                "its tests cannot be run one by one".into()
+            };
+            let count = tally.unfinished().count();
+            if count > 0 {
+                self.told.problems.push(format!("{} were not run after the runner broke: {why}", tests(count)));
+            }
+            return false;
+        }
+        true
+    }
+    fn decided(&self) -> usize {
+        self.records.iter().filter(|record| !record.attempts.is_empty() || record.skipped.is_some()).count()
+    }
+    fn done(&self) -> Vec<Known> {
+        let done = self.records.iter().filter(|record| !record.attempts.is_empty() || record.skipped.is_some());
+        done.map(|record| record.known.clone()).collect()
+    }
+
+    /// Runs what failed again, each test in a sandbox of its own.
+    fn retry(&mut self, waiter: &Waiter) -> Result<(), Box<ToolResult>> {
+        if self.terms.retries == 0 {
+            return Ok(());
+        }
+        let failed: Vec<Known> = self.records.iter().filter(|record| fails(record)).map(|r| r.known.clone()).collect();
+        if failed.is_empty() {
+            return Ok(());
+        }
+        if !self.runner.selects() {
+            self.told.notes.push("nothing was run again: its tests cannot be run one by one".into());
+            return Ok(());
+        }
+        if failed.len() > MOST_RETRIED {
+            self.told.notes.push(format!(
+                "{} failed, and only the first {MOST_RETRIED} were run again: so many do not fail by chance",
+                tests(failed.len())
+            ));
+        }
+        let policy = RetryPolicy { max: self.terms.retries, max_delay: 5.0, ..RetryPolicy::default() };
+        for test in failed.iter().take(MOST_RETRIED) {
+            for (again, wait) in (2..).zip(Backoff::new(&policy)) {
+                waiter.wait(wait, self.place.context.cancel);
+                if !self.may_go_on() {
+                    return Ok(());
+                }
+                let ran = self.alone(test, again)?;
+                let before = self.record(test).attempts.len();
+                self.take(&ran, again);
+                self.left_by(test, &ran);
+                let record = self.record(test);
+                if record.attempts.len() == before {
+                    let note = format!("{} could not be run again alone: the runner did not run it", test.id);
+                    self.told.notes.push(note);
+                    break;
+                }
+                let last = record.attempts.last().map(|attempt| attempt.status);
+                // A hang costs its whole time; once more is enough to see that it is one.
+                if !fails(record) || last == Some(TestStatus::TimedOut) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a round of one test left running.
+    fn left_by(&mut self, test: &Known, ran: &Ran) {
+        if !ran.output.left.is_empty() {
+            self.record(test).left.clone_from(&ran.output.left);
+        }
+    }
+    /// Finds the tests that left processes running, by running halves of those that passed.
+    fn trace_left(&mut self, ran: &Ran) -> Result<(), Box<ToolResult>> {
+        let passed: Vec<Known> = passed(&ran.tally);
+        if !ran.by_itself() {
+            self.unseen.extend(passed);
+            return Ok(());
+        }
+        if ran.output.left.is_empty() {
+            return Ok(());
+        }
+        self.trace(passed, &ran.output.left)
+    }
+    fn trace(&mut self, suspects: Vec<Known>, left: &[String]) -> Result<(), Box<ToolResult>> {
+        let until = Instant::now() + LONGEST_TRACE.max(2 * self.first);
+        let mut groups = vec![suspects];
+        let mut traces = 0;
+        let mut found = false;
+        let mut whole = true;
+        while let Some(mut group) = groups.pop() {
+            if group.is_empty() {
+                continue;
+            }
+            // A group is known to leave something: one test alone is the one.
+            if group.len() == 1 {
+                let test = group.remove(0);
+                if self.record(&test).left.is_empty() {
+                    self.record(&test).left = left.to_vec();
+                }
+                found = true;
+                continue;
+            }
+            if traces >= MOST_TRACES || Instant::now() >= until || !self.runner.selects() || !self.may_go_on() {
+                whole = false;
+                continue;
+            }
+            let half = group.split_off(group.len() / 2);
+            for half in [group, half] {
+                traces += 1;
+                let ran = self.round(Select::Only(half.clone()), Some(1), 1)?;
+                match (ran.output.left.is_empty(), half.as_slice()) {
+                    (true, _) => {}
+                    (false, [one]) => {
+                        let one = one.clone();
+                        self.left_by(&one, &ran);
+                        found = true;
+                    }
+                    (false, _) => groups.push(half),
+                }
+            }
+        }
+        if !found || !whole {
+            for name in left {
+                if !self.told.left_processes.contains(name) {
+                    self.told.left_processes.push(name.clone());
+                }
+            }
+            self.told.notes.push(format!(
+                "processes were left running ({}), and not all of them could be traced to a test",
+                left.join(", ")
+            ));
+        }
+        Ok(())
+    }
+    /// Tests that passed in a round that was ended: whether they leave something shows when they are run once more.
+    fn look_for_unseen(&mut self) -> Result<(), Box<ToolResult>> {
+        let unseen = std::mem::take(&mut self.unseen);
+        if unseen.is_empty() || !self.runner.selects() {
+            return Ok(());
+        }
+        let seconds: f64 = unseen
+            .iter()
+            .filter_map(|test| self.records[*self.places.get(&test.id)?].attempts.first()?.duration)
+            .sum();
+        if seconds > LONGEST_TRACE.as_secs_f64() || !self.may_go_on() {
+            self.told.notes.push(format!(
+                "whether processes were left running was not looked at for {}, which passed in a round that was ended",
+                tests(unseen.len())
+            ));
+            return Ok(());
+        }
+        let ran = self.round(Select::Only(unseen), self.terms.workers, 1)?;
+        if ran.by_itself() && !ran.output.left.is_empty() {
+            return self.trace(passed(&ran.tally), &ran.output.left);
+        }
+        Ok(())
+    }
+
+    /// Compares the exit status with the report.
+    fn judge_exit(&mut self, ran: &Ran) {
+        if ran.stop.is_some() {
+            return;
+        }
+        let any_failed = ran.tally.entries().iter().any(|entry| entry.ended.as_ref().is_some_and(is_bad));
+        let running = ran.tally.running().next().is_some();
+        let said = || {
+            let text = ran.text();
+            let last: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+            let last = last[last.len().saturating_sub(3)..].join(" / ");
+            if last.is_empty() { "it printed nothing".to_owned() } else { format!("it said: {}", beginning(&last, 600)) }
+        };
+        let code = match ran.output.reason {
+            ExitReason::Exited(code) => code,
+            // A process that died in the middle of a test is the test's matter.
+            ExitReason::Signalled(_) if running => return,
+            ExitReason::TimedOut | ExitReason::Cancelled => return,
+            reason => {
+                self.told.problems.push(format!("the runner {}; {}", died(reason), said()));
+                return;
+            }
+        };
+        let none = ran.tally.entries().is_empty();
+        match self.runner.exit(code) {
+            Exit::Broken(why) => self.told.problems.push(format!("{why}; {}", said())),
+            Exit::Failed if !any_failed && !running && self.told.problems.is_empty() => {
+                let what = if none { "it ran no test" } else { "no test failed" };
+                self.told.problems.push(format!("the runner ended with status {code}, and {what}; {}", said()));
+            }
+            Exit::Fine if any_failed => self.told.notes.push(format!(
+                "the runner ended with status {code} although tests failed: the tests are believed"
+            )),
+            Exit::Fine if !none && self.runner.says_finished() && !ran.tally.finished && !running => {
+                self.told.problems.push("the runner ended with status 0, and its report is cut off".into());
+            }
+            _ => {}
+        }
+    }
+
+    fn report(self) -> (TestSuite, Vec<TestCase>) {
+        let cases = self.records.into_iter().filter_map(case).collect();
+        (self.told, cases)
+    }
+}
+
+/// A test with its verdict; `None` for one that was never decided.
+fn case(record: Record) -> Option<TestCase> {
+    let Record { known, attempts, skipped, left } = record;
+    let failure = |attempt: &&TestAttempt| attempt.status != TestStatus::Passed;
+    let (status, message, output) = match (&skipped, attempts.last()) {
+        (Some(reason), None) => (TestStatus::Skipped, reason.clone(), String::new()),
+        (_, Some(last)) => {
+            let failed = attempts.iter().rev().find(failure);
+            let status = match (last.status, failed.is_some(), left.is_empty()) {
+                (TestStatus::Passed, true, _) => TestStatus::Flaky,
+                (TestStatus::Passed, false, false) => TestStatus::Leaky,
+                (status, ..) => status,
+            };
+            let (message, output) = failed.map(|one| (one.message.clone(), one.output.clone())).unwrap_or_default();
+            (status, message, output)
+        }
+        (None, None) => return None,
+    };
+    Some(TestCase {
+        id: known.id,
+        name: known.name,
+        suite: known.suite,
+        status,
+        duration: attempts.last().and_then(|attempt| attempt.duration),
+        file: known.file,
+        line: known.line,
+        message,
+        output,
+        attempts,
+        left_processes: left,
+        suite_index: 0,
+    })
+}
+
+fn is_bad(end: &Ended) -> bool {
+    !matches!(end.status, Outcome::Passed | Outcome::Skipped)
+}
+
+fn fails(record: &Record) -> bool {
+    record.attempts.last().is_some_and(|attempt| attempt.status != TestStatus::Passed)
+}
+
+fn passed(tally: &Tally) -> Vec<Known> {
+    let passed = |end: &Ended| end.status == Outcome::Passed;
+    let entries = tally.entries().iter().filter(|entry| entry.ended.as_ref().is_some_and(passed));
+    entries.map(|entry| entry.known.clone()).collect()
+}
+
+fn attempt(status: TestStatus, duration: Option<f64>, message: String) -> TestAttempt {
+    TestAttempt { status, duration, message: Some(message), output: String::new() }
+}
+
+fn attempt_of(end: &Ended) -> TestAttempt {
+    let status = match end.status {
+        Outcome::Passed | Outcome::Skipped => TestStatus::Passed,
+        Outcome::Failed => TestStatus::Failed,
+        Outcome::Crashed => TestStatus::Crashed,
+        Outcome::TimedOut => TestStatus::TimedOut,
+    };
+    TestAttempt { status, duration: end.duration, message: end.message.clone(), output: end.output.clone() }
+}
+
+fn timed_out(limit: Duration, phase: Option<&str>) -> String {
+    let limit = plain(limit);
+    match phase {
+        Some("teardown") => format!("timed out after {limit} s, in its teardown: the test itself had come to its end"),
+        _ => format!("timed out after {limit} s"),
+    }
+}
+
+/// How a process ended, as the end of a sentence.
+fn died(reason: ExitReason) -> String {
+    match reason {
+        ExitReason::Exited(code) => format!("ended with status {code} in the middle of it"),
+        ExitReason::Signalled(signal) => format!("died of signal {signal}{}", signal_name(signal)),
+        ExitReason::MemoryExceeded => "was ended by the memory limit".into(),
+        ExitReason::DiskExceeded => "was ended by the disk limit".into(),
+        ExitReason::TimedOut => "was ended by the time limit".into(),
+        ExitReason::Cancelled => "was ended".into(),
+    }
+}
+
+fn signal_name(signal: i32) -> String {
+    let named = rustix::process::Signal::from_named_raw(signal);
+    named.map(|signal| format!(" ({signal:?})")).unwrap_or_default()
+}
+
+fn tests(count: usize) -> String {
+    if count == 1 { "1 test".into() } else { format!("{count} tests") }
+}
+
+fn plain(time: Duration) -> String {
+    format!("{}", time.as_secs_f64())
+}

@@ -1,0 +1,242 @@
+//! What is known of one round while it goes on: [`Seen`] is what a runner says, [`Tally`] what follows from it.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+/// Tests that one run may have; more are a fault of the report.
+pub(super) const MOST_TESTS: usize = 200_000;
+/// Bytes of text kept of one test's attempt.
+const MOST_OUTPUT: usize = 32 << 10;
+/// Bytes of output kept of one round.
+const MOST_OUTPUTS: usize = 32 << 20;
+/// Bytes of a name.
+const MOST_NAME: usize = 8 << 10;
+
+/// A test as its runner names it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(super) struct Known {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) suite: Option<String>,
+    pub(super) file: Option<String>,
+    pub(super) line: Option<u64>,
+}
+
+/// How one attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    Passed,
+    Failed,
+    Skipped,
+    /// Its process died, as the runner itself found.
+    Crashed,
+    /// It took too long, as the runner itself found.
+    TimedOut,
+}
+
+/// The end of one attempt.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct Ended {
+    pub(super) status: Outcome,
+    #[serde(default)]
+    pub(super) duration: Option<f64>,
+    #[serde(default)]
+    pub(super) message: Option<String>,
+    #[serde(default)]
+    pub(super) output: String,
+    /// Why it was skipped.
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+}
+
+/// One thing that a runner says.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(super) enum Seen {
+    /// It will run these.
+    Listed { tests: Vec<Known> },
+    /// One has begun.
+    Started {
+        #[serde(flatten)]
+        test: Known,
+    },
+    /// One has ended.
+    Ended {
+        #[serde(flatten)]
+        test: Known,
+        #[serde(flatten)]
+        end: Ended,
+    },
+    /// A file with tests is looked at.
+    FileStarted { file: String },
+    /// It has been; `message` when it could not be loaded or its process died.
+    FileEnded { file: String, message: Option<String> },
+    /// One has come to its next part.
+    Phase { id: String, phase: String },
+    /// Something outside any test went wrong.
+    Error { message: String, file: Option<String> },
+    /// The runner came to its end.
+    Finished,
+    /// What a later reporter may say.
+    #[serde(other)]
+    Other,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) known: Known,
+    pub(super) started: Option<Instant>,
+    pub(super) phase: Option<String>,
+    pub(super) ended: Option<Ended>,
+}
+
+/// One round's tests.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    entries: Vec<Entry>,
+    places: HashMap<String, usize>,
+    kept: usize,
+    /// Files that were begun, and whether they were ended.
+    pub(super) files: Vec<(String, bool)>,
+    /// What went wrong outside any test.
+    pub(super) errors: Vec<String>,
+    pub(super) finished: bool,
+    /// What is wrong with the report itself.
+    pub(super) faults: Vec<String>,
+}
+
+/// The beginning of a text, whole characters.
+pub(super) fn beginning(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
+/// The end of a text, whole characters, with a mark where it was cut.
+pub(super) fn ending(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let at = text.ceil_char_boundary(text.len() - most);
+    format!("[{at} bytes cut]\n{}", &text[at..])
+}
+
+impl Tally {
+    /// Takes in what a runner says.
+    pub(super) fn see(&mut self, seen: Seen, now: Instant) {
+        match seen {
+            Seen::Listed { tests } => {
+                for test in tests {
+                    self.entry(test);
+                }
+            }
+            Seen::Started { test } => {
+                if let Some(entry) = self.entry(test) {
+                    entry.started.get_or_insert(now);
+                }
+            }
+            Seen::Ended { test, end } => self.end(test, end),
+            Seen::FileStarted { file } => self.files.push((file, false)),
+            Seen::FileEnded { file, message } => {
+                if let Some(message) = message {
+                    self.errors.push(format!("{file}: {}", beginning(&message, MOST_OUTPUT)));
+                }
+                match self.files.iter_mut().find(|(name, _)| *name == file) {
+                    Some((_, ended)) => *ended = true,
+                    None => self.files.push((file, true)),
+                }
+            }
+            Seen::Error { message, file } => {
+                if self.errors.len() < 100 {
+                    let message = beginning(&message, MOST_OUTPUT);
+                    self.errors.push(file.map_or_else(|| message.to_owned(), |file| format!("{file}: {message}")));
+                }
+            }
+            Seen::Phase { id, phase } => {
+                if let Some(place) = self.places.get(&id).copied() {
+                    self.entries[place].phase = Some(beginning(&phase, 100).to_owned());
+                }
+            }
+            Seen::Finished => self.finished = true,
+            Seen::Other => {}
+        }
+    }
+    fn end(&mut self, test: Known, mut end: Ended) {
+        end.duration = end.duration.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
+        end.message = end.message.map(|message| beginning(&message, MOST_OUTPUT).to_owned());
+        end.reason = end.reason.map(|reason| beginning(&reason, MOST_OUTPUT).to_owned());
+        end.output = ending(&end.output, MOST_OUTPUT);
+        if self.kept + end.output.len() > MOST_OUTPUTS {
+            end.output = "[not kept: the tests of this run print too much]".into();
+        }
+        self.kept += end.output.len();
+        let Some(entry) = self.entry(test) else { return };
+        match &entry.ended {
+            // A report that ends a test twice in two ways is believed in the worse.
+            Some(before) if before.status != end.status => {
+                let worse = before.status == Outcome::Passed || before.status == Outcome::Skipped;
+                let id = entry.known.id.clone();
+                if worse {
+                    entry.ended = Some(end);
+                }
+                self.fault(format!("the report ends {id:?} twice, and not in the same way"));
+            }
+            Some(_) => {}
+            None => entry.ended = Some(end),
+        }
+    }
+    fn entry(&mut self, mut known: Known) -> Option<&mut Entry> {
+        if let Some(place) = self.places.get(&known.id) {
+            let entry = self.entries.get_mut(*place)?;
+            // Later tellings may know more.
+            entry.known.file = entry.known.file.take().or(known.file);
+            entry.known.line = entry.known.line.or(known.line);
+            entry.known.suite = entry.known.suite.take().or(known.suite);
+            return Some(entry);
+        }
+        if known.id.is_empty() || known.id.len() > MOST_NAME {
+            self.fault("the report has a test without a name, or with one of more than 8 KiB".into());
+            return None;
+        }
+        if self.entries.len() >= MOST_TESTS {
+            self.fault(format!("the report has more than {MOST_TESTS} tests"));
+            return None;
+        }
+        if known.name.is_empty() {
+            known.name.clone_from(&known.id);
+        }
+        self.places.insert(known.id.clone(), self.entries.len());
+        self.entries.push(Entry { known, started: None, phase: None, ended: None });
+        self.entries.last_mut()
+    }
+    /// Notes what is wrong with the report, once.
+    pub(super) fn fault(&mut self, fault: String) {
+        if self.faults.len() < 20 && !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+    pub(super) fn get(&self, id: &str) -> Option<&Entry> {
+        self.entries.get(*self.places.get(id)?)
+    }
+    /// Tests that have begun and not ended.
+    pub(super) fn running(&self) -> impl Iterator<Item = &Known> {
+        self.entries.iter().filter(|entry| entry.started.is_some() && entry.ended.is_none()).map(|entry| &entry.known)
+    }
+    /// Those of them that have run for longer than that.
+    pub(super) fn overdue(&self, most: Duration, now: Instant) -> Vec<Known> {
+        let late = |entry: &&Entry| {
+            entry.ended.is_none() && entry.started.is_some_and(|started| now.duration_since(started) > most)
+        };
+        self.entries.iter().filter(late).map(|entry| entry.known.clone()).collect()
+    }
+    /// Tests that were listed and have not ended.
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = &Known> {
+        self.entries.iter().filter(|entry| entry.ended.is_none()).map(|entry| &entry.known)
+    }
+}
