@@ -104,11 +104,6 @@ impl TestCommand {
         let words = self.front.iter().map(String::as_str).chain(ours.iter().copied());
         self.lined(words.chain(self.args.iter().map(String::as_str)))
     }
-    /// The command with arguments of ours after its own.
-    pub(super) fn then(&self, ours: &[&str]) -> String {
-        let words = self.front.iter().chain(&self.args).map(String::as_str);
-        self.lined(words.chain(ours.iter().copied()))
-    }
     /// The command with other arguments than its own.
     pub(super) fn instead(&self, args: &[&str]) -> String {
         self.lined(self.front.iter().map(String::as_str).chain(args.iter().copied()))

@@ -154,3 +154,24 @@ fn teller(context: &ToolContext<'_>) -> impl Fn(&Known, Outcome, Option<f64>) + 
         observer(format!("{word} {}{took}\n", known.id).as_bytes());
     }
 }
+
+/// `died of signal 11 (SIGSEGV)`
+fn died_of(signal: i64) -> String {
+    const NAMES: [(i64, &str); 13] = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (3, "SIGQUIT"),
+        (4, "SIGILL"),
+        (5, "SIGTRAP"),
+        (6, "SIGABRT"),
+        (7, "SIGBUS"),
+        (8, "SIGFPE"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (13, "SIGPIPE"),
+        (14, "SIGALRM"),
+        (15, "SIGTERM"),
+    ];
+    let name = NAMES.iter().find(|(number, _)| *number == signal).map(|(_, name)| format!(" ({name})"));
+    format!("died of signal {signal}{}", name.unwrap_or_default())
+}

@@ -167,9 +167,8 @@ impl Events<'_> {
                 if line.len() > MOST_LINE {
                     faults.push("the report has a line of more than 1 MiB".to_owned());
                 } else {
-                    match serde_json::from_slice::<Seen>(&line) {
-                        Ok(one) => seen.push(one),
-                        Err(_) => faults.push("the report has a line that is none of ours".to_owned()),
+                    if state.reader.event(&line, &mut seen).is_err() {
+                        faults.push("the report has a line that its runner does not write".to_owned());
                     }
                 }
             }
@@ -211,6 +210,9 @@ pub(super) fn run(
         env.push(("AGENTIC_TEST_SELECT".to_owned(), format!("\"$AGENTIC_TEST_DIR\"/{name}")));
     }
     let launch = runner.launch(round);
+    for (name, text) in &launch.files {
+        place.exchange.put(name, text.as_bytes()).map_err(|error| failed("prepare the tests", error))?;
+    }
     env.extend(launch.env.into_iter().map(|(name, value)| (name.to_owned(), value)));
     // One after the other: the later ones are made of the earlier.
     let exports: Vec<String> = env.iter().map(|(name, value)| format!("export {name}={value}")).collect();
@@ -222,7 +224,7 @@ pub(super) fn run(
     let mut events =
         Events { exchange: &place.exchange, name: events_name, file: None, line: Vec::new(), read: 0 };
     let (send, printed) = mpsc::channel::<Vec<u8>>();
-    if runner.prints_events() {
+    if runner.reads_stdout() {
         let send = Mutex::new(send);
         command.stdout(Stream::Observe(Arc::new(move |bytes: &[u8]| {
             // Nobody reads any more when the round is over.
@@ -252,7 +254,7 @@ pub(super) fn run(
             if !matches!(more, Err(RecvTimeoutError::Timeout)) {
                 break;
             }
-            if state.judge(round.timeout) {
+            if state.judge(round.timeout + runner.slack()) {
                 killer.kill();
             }
         }
@@ -263,7 +265,10 @@ pub(super) fn run(
     for bytes in printed.try_iter() {
         state.stdout(&bytes, place);
     }
-    match runner.reports(&place.exchange, &output.stdout.text(), &output.stderr.text()) {
+    let mut seen = Vec::new();
+    state.reader.end(&output, &mut seen);
+    state.see(seen, place);
+    match runner.reports(&place.exchange) {
         Ok(seen) => state.see(seen, place),
         Err(fault) => state.tally.fault(fault),
     }

@@ -9,6 +9,7 @@ use agentic_sandbox::ExitReason;
 use super::report::{TestAttempt, TestCase, TestStatus, TestSuite};
 use super::round::{Place, Ran, Stop, run};
 use super::runners::{Exit, Round, Runner, Select};
+use super::died_of;
 use super::tally::{Ended, Known, Outcome, Tally, beginning, ending};
 use crate::planner::RetryPolicy;
 use crate::tools::ToolResult;
@@ -94,7 +95,7 @@ impl<'a> Suite<'a> {
             self.told.duration = began.elapsed().as_secs_f64();
             return Ok(self.report());
         }
-        let next = self.take(&first, 1);
+        let next = self.take(&first, 1, None);
         self.judge_exit(&first);
         self.trace_left(&first)?;
         if first.stop == Some(Stop::FailFast) {
@@ -173,10 +174,11 @@ impl<'a> Suite<'a> {
         self.record(known).attempts.push(attempt);
     }
 
-    /// Takes in what a round says of tests that have no verdict of that attempt yet.
-    fn take(&mut self, ran: &Ran, attempt: u32) -> Next {
+    /// Takes in what a round says of tests (or of the one that it was for) which have no verdict of that attempt yet.
+    fn take(&mut self, ran: &Ran, attempt: u32, only: Option<&Known>) -> Next {
         let before = attempt as usize - 1;
-        for entry in ran.tally.entries() {
+        let wanted = |known: &Known| only.is_none_or(|only| only.id == known.id);
+        for entry in ran.tally.entries().iter().filter(|entry| wanted(&entry.known)) {
             let Some(end) = &entry.ended else { continue };
             let record = self.record(&entry.known);
             if record.attempts.len() > before || record.skipped.is_some() {
@@ -231,7 +233,7 @@ impl<'a> Suite<'a> {
             }
             (None, reason) => {
                 let unfinished = ran.tally.unfinished().count();
-                let through = unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
+                let through = !ran.tally.cut_off && unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
                 match running.as_slice() {
                     [] => Next { broke: !through && ran.tally.entries().iter().any(|entry| entry.ended.is_some()), suspects: Vec::new() },
                     [one] => {
@@ -256,7 +258,7 @@ impl<'a> Suite<'a> {
                     return Ok(());
                 }
                 let ran = self.alone(suspect, 1)?;
-                self.take(&ran, 1);
+                self.take(&ran, 1, Some(suspect));
                 self.left_by(suspect, &ran);
             }
             if !next.broke {
@@ -270,7 +272,7 @@ impl<'a> Suite<'a> {
                 let known = self.records.len();
                 let decided = self.decided();
                 let ran = self.round(select, self.terms.workers, 1)?;
-                let next = self.take(&ran, 1);
+                let next = self.take(&ran, 1, None);
                 self.trace_left(&ran)?;
                 // One that broke and taught nothing would go on for ever.
                 let learned = self.decided() > decided || self.records.len() > known || !next.suspects.is_empty();
@@ -344,7 +346,7 @@ impl<'a> Suite<'a> {
                 }
                 let ran = self.alone(test, again)?;
                 let before = self.record(test).attempts.len();
-                self.take(&ran, again);
+                self.take(&ran, again, Some(test));
                 self.left_by(test, &ran);
                 let record = self.record(test);
                 if record.attempts.len() == before {
@@ -575,17 +577,12 @@ fn timed_out(limit: Duration, phase: Option<&str>) -> String {
 fn died(reason: ExitReason) -> String {
     match reason {
         ExitReason::Exited(code) => format!("ended with status {code} in the middle of it"),
-        ExitReason::Signalled(signal) => format!("died of signal {signal}{}", signal_name(signal)),
+        ExitReason::Signalled(signal) => died_of(signal.into()),
         ExitReason::MemoryExceeded => "was ended by the memory limit".into(),
         ExitReason::DiskExceeded => "was ended by the disk limit".into(),
         ExitReason::TimedOut => "was ended by the time limit".into(),
         ExitReason::Cancelled => "was ended".into(),
     }
-}
-
-fn signal_name(signal: i32) -> String {
-    let named = rustix::process::Signal::from_named_raw(signal);
-    named.map(|signal| format!(" ({signal:?})")).unwrap_or_default()
 }
 
 fn tests(count: usize) -> String {

@@ -77,8 +77,12 @@ pub(super) enum Seen {
     FileEnded { file: String, message: Option<String> },
     /// One has come to its next part.
     Phase { id: String, phase: String },
+    /// More about one that has ended, from a report that came later.
+    Detail { id: String, message: Option<String>, output: String, reason: Option<String>, duration: Option<f64> },
     /// Something outside any test went wrong.
     Error { message: String, file: Option<String> },
+    /// A process died, and with it tests that were not listed.
+    CutOff,
     /// The runner came to its end.
     Finished,
     /// What a later reporter may say.
@@ -105,6 +109,8 @@ pub(super) struct Tally {
     /// What went wrong outside any test.
     pub(super) errors: Vec<String>,
     pub(super) finished: bool,
+    /// Whether there may be tests that were neither listed nor run.
+    pub(super) cut_off: bool,
     /// What is wrong with the report itself.
     pub(super) faults: Vec<String>,
 }
@@ -159,6 +165,19 @@ impl Tally {
                     self.entries[place].phase = Some(beginning(&phase, 100).to_owned());
                 }
             }
+            Seen::Detail { id, message, output, reason, duration } => {
+                let end = self.places.get(&id).and_then(|place| self.entries[*place].ended.as_mut());
+                if let Some(end) = end {
+                    let bad = !matches!(end.status, Outcome::Passed | Outcome::Skipped);
+                    end.duration = duration.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).or(end.duration);
+                    end.reason = end.reason.take().or(reason);
+                    if bad {
+                        end.message = end.message.take().or(message);
+                        end.output = ending(&output, MOST_OUTPUT);
+                    }
+                }
+            }
+            Seen::CutOff => self.cut_off = true,
             Seen::Finished => self.finished = true,
             Seen::Other => {}
         }

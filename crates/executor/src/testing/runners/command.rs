@@ -19,7 +19,7 @@ impl Runner for Opaque {
         vec![(pytest::PLUGIN.0, Cow::Borrowed(pytest::PLUGIN.1))]
     }
     fn launch(&self, round: &Round) -> Launch {
-        Launch { line: self.0.line.clone(), env: pytest::environment(round) }
+        Launch { line: self.0.line.clone(), env: pytest::environment(round), files: Vec::new() }
     }
     fn says_finished(&self) -> bool {
         false

@@ -3,11 +3,19 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use agentic_sandbox::Output;
+
 use super::command::{Kind, TestCommand};
 use super::tally::{Known, Seen, Tally};
 use crate::workspace::Exchange;
 
+mod bats;
+mod cargo;
 mod command;
+mod ctest;
+mod go;
+mod junit;
+mod nextest;
 mod pytest;
 mod unittest;
 
@@ -39,6 +47,14 @@ pub(super) struct Launch {
     pub(super) line: String,
     /// Set before it, by a shell that knows `$AGENTIC_TEST_DIR`: the values are shell words already.
     pub(super) env: Vec<(&'static str, String)>,
+    /// Written into the exchange folder before it.
+    pub(super) files: Vec<(&'static str, String)>,
+}
+
+impl Launch {
+    fn new(line: String) -> Self {
+        Self { line, env: Vec::new(), files: Vec::new() }
+    }
 }
 
 /// What an exit status says, by itself.
@@ -54,15 +70,25 @@ pub(super) enum Exit {
     Broken(String),
 }
 
-/// Reads what a runner prints, line by line.
-pub(super) trait Reader: Send {
-    /// A line of standard output.
+/// Reads one round's words, line by line, as they come.
+pub(super) trait Reader {
+    /// A line of the file of events.
+    ///
+    /// # Errors
+    /// When it is none that the runner writes.
+    fn event(&mut self, line: &[u8], seen: &mut Vec<Seen>) -> Result<(), ()> {
+        seen.push(serde_json::from_slice(line).map_err(|_| ())?);
+        Ok(())
+    }
+    /// A line of standard output, for runners that say so by [`Runner::reads_stdout`].
     fn line(&mut self, _line: &str, _seen: &mut Vec<Seen>) {}
+    /// The round is over; what is still open will not be closed.
+    fn end(&mut self, _output: &Output, _seen: &mut Vec<Seen>) {}
 }
 
-/// Nothing is read from what it prints.
-struct NoReader;
-impl Reader for NoReader {}
+/// Events of ours, and nothing else.
+struct Plain;
+impl Reader for Plain {}
 
 /// A test runner.
 pub(super) trait Runner: Send + Sync {
@@ -76,17 +102,21 @@ pub(super) trait Runner: Send + Sync {
     fn launch(&self, round: &Round) -> Launch;
     /// A fresh reader of one round's output.
     fn reader(&self) -> Box<dyn Reader> {
-        Box::new(NoReader)
+        Box::new(Plain)
     }
-    /// Whether what it prints is events, so that nobody wants to see it.
-    fn prints_events(&self) -> bool {
+    /// Whether its standard output tells of the tests as they run.
+    fn reads_stdout(&self) -> bool {
         false
+    }
+    /// What its own limits take longer than ours, so that it is the one to end a test.
+    fn slack(&self) -> Duration {
+        Duration::ZERO
     }
     /// Reads the reports that a round left.
     ///
     /// # Errors
     /// What is wrong with them.
-    fn reports(&self, _exchange: &Exchange, _stdout: &str, _stderr: &str) -> Result<Vec<Seen>, String> {
+    fn reports(&self, _exchange: &Exchange) -> Result<Vec<Seen>, String> {
         Ok(Vec::new())
     }
     /// What an exit status means.
@@ -122,6 +152,11 @@ pub(super) trait Runner: Send + Sync {
 pub(super) fn of(command: TestCommand) -> Box<dyn Runner> {
     match command.kind {
         Kind::Pytest => Box::new(pytest::Pytest(command)),
+        Kind::Cargo => Box::new(cargo::Cargo(command)),
+        Kind::Nextest => Box::new(nextest::Nextest(command)),
+        Kind::Bats => Box::new(bats::Bats(command)),
+        Kind::Ctest => Box::new(ctest::Ctest(command)),
+        Kind::Go => Box::new(go::Go::new(command)),
         Kind::Unittest => Box::new(unittest::Unittest(command)),
         _ => Box::new(command::Opaque(command)),
     }

@@ -32,7 +32,7 @@ impl Runner for Pytest {
         vec![(PLUGIN.0, Cow::Borrowed(PLUGIN.1))]
     }
     fn launch(&self, round: &Round) -> Launch {
-        Launch { line: self.0.with(&[]), env: environment(round) }
+        Launch { line: self.0.with(&[]), env: environment(round), files: Vec::new() }
     }
     /// Exit codes of pytest: 1 tests failed, 2 interrupted, 3 internal error, 4 usage error, 5 no tests collected.
     fn exit(&self, code: i32) -> Exit {

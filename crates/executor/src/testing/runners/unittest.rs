@@ -21,7 +21,7 @@ impl Runner for Unittest {
         let keep = command.front.len().saturating_sub(2);
         command.front.truncate(keep);
         let mark = "AGENTIC_UNITTEST";
-        Launch { line: command.with(&[mark]).replacen(mark, &inside("agentic_unittest.py"), 1), env: Vec::new() }
+        Launch::new(command.with(&[mark]).replacen(mark, &inside("agentic_unittest.py"), 1))
     }
     /// 5 is that of no tests, from Python 3.12 on; our program gives it always.
     fn exit(&self, code: i32) -> Exit {
