@@ -36,6 +36,8 @@ pub(crate) enum Subcommands {
     Tool(ToolArgs),
     /// Replace text in a file, or apply a patch to many: exactly, or say why not.
     Edit(EditArgs),
+    /// Run the project's tests with its own runner, and report each: passed, failed, flaky, timed out, crashed, leaky.
+    Test(TestArgs),
     /// List the runs of the journal, newest first.
     Runs(RunsArgs),
     /// Show one run: its steps, attempts, timings, outputs and recoveries.
@@ -126,6 +128,88 @@ pub(crate) struct ConductArgs {
     /// Print each event as a line of JSON as it happens (docs/reference/event.schema.json), then the result.
     #[arg(long)]
     pub(crate) jsonl: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic test
+  agentic test -j 8 --junit report.xml -- pytest tests/unit
+  agentic test --flaky fail --retries 3 --timeout 60
+  agentic test --history
+  agentic test --history test_login
+
+Without a command the project's files say what to run: pytest, unittest, cargo test, cargo nextest, go test, jest, vitest,
+node --test, bats, ctest, make test; several where there are several. A command that is none of these counts as one test.
+What fails is run again, each test in a process and sandbox of its own, with AGENTIC_TEST_ATTEMPT set to 2, 3, ….
+
+Exit status: 0 passed, 1 failed (or the runner's report cannot be relied on), 2 bad input, 4 denied, 6 the host cannot
+enforce a control, 7 no tests were run, 130 cancelled.")]
+pub(crate) struct TestArgs {
+    /// The test command, after `--`; with --history: parts of a test's name.
+    #[arg(value_name = "COMMAND", trailing_var_arg = true)]
+    pub(crate) command: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Tests at once. Default: as the project and its runner say.
+    #[arg(short = 'j', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(crate) workers: Option<u32>,
+    /// How often a test that failed is run again, alone. Default: 2 (for a command that reports no tests: 0).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub(crate) retries: Option<u32>,
+    /// Seconds that one test may take. Default: 300.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<f64>,
+    /// Seconds that all of it may take. Default: 3600.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) global_timeout: Option<f64>,
+    /// End at the first test that fails.
+    #[arg(short = 'x', long)]
+    pub(crate) fail_fast: bool,
+    /// Whether a test that fails and passes when run again fails the whole. Default: pass.
+    #[arg(long, value_enum)]
+    pub(crate) flaky: Option<FailOrPass>,
+    /// Whether a test that leaves processes running fails the whole. Default: pass.
+    #[arg(long, value_enum)]
+    pub(crate) leaky: Option<FailOrPass>,
+    /// Write the report as JUnit XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Keep nothing that the tests write. Default: it is kept, as without a sandbox, also when tests fail.
+    #[arg(long)]
+    pub(crate) discard: bool,
+    /// Show what the journal knows of this workspace's tests: how often each failed or was flaky, and how long it takes.
+    #[arg(long, conflicts_with_all = ["junit", "discard", "workers", "retries", "fail_fast"])]
+    pub(crate) history: bool,
+    /// With --history: how many of the newest runs of tests count.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) runs: usize,
+    /// Show every test as it ends.
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+    /// Which isolation tier the tests run in. Default: best.
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<TierName>,
+    /// Answer yes wherever an approval rule asks.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// An approval rule: `allow|ask|deny TOOL [path=GLOB] [command=GLOB]`; the last one that matches a call decides.
+    #[arg(long = "approve", value_name = "RULE", action = ArgAction::Append)]
+    pub(crate) approve: Vec<String>,
+    /// Let tests change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
+    #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
+    pub(crate) allow_persist: Vec<String>,
+    /// Print the report as one JSON object (docs/reference/tests.schema.json) and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What becomes of the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FailOrPass {
+    /// It is reported and counted.
+    Pass,
+    /// It is a failure.
+    Fail,
 }
 
 #[derive(Debug, Args)]

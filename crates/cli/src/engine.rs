@@ -9,8 +9,10 @@ use agentic_executor::executor::{Action, Approval, ExecutorError, Pattern, Rule}
 pub(crate) use agentic_executor::executor::{Answer, Prompt};
 use agentic_executor::executor::{Resume, ResumeError, RollBackError, RunRolledBack, run_differences, running};
 use agentic_executor::journal::JournalError;
-use agentic_executor::planner::{Format, PlanError, PlanFile, render};
+use agentic_executor::planner::{CommitPolicy, Format, PlanError, PlanFile, render};
+use agentic_executor::testing::{TestHistory, history};
 use agentic_executor::tools::SchemaFormat as Shape;
+use agentic_executor::tools::run_tests::RunTestsParams;
 use agentic_executor::workspace::{
     Collected, Difference, Records, Recovered, RollBack, Store, WorkspaceError, Workspaces, path_on_a_line,
 };
@@ -183,10 +185,24 @@ impl Engine {
             .ok_or_else(|| Failure::bad_input(format!("failed to edit {}: the path is not UTF-8", path.display())))?;
         Ok(self.0.edit_file(path, old, new))
     }
+    /// Runs the project's tests.
+    pub(crate) fn run_tests(&self, params: &RunTestsParams, commit: CommitPolicy) -> ExecutionResult {
+        self.0.run_tests_with(params, None, commit)
+    }
     /// Applies a patch.
     pub(crate) fn apply_patch(&self, patch: &str) -> ExecutionResult {
         self.0.apply_patch(patch)
     }
+}
+
+/// What the journal knows of the tests of a workspace, in the newest `runs` runs of them.
+pub(crate) fn test_history(state: &Path, workspace: &Path, runs: usize) -> Result<Vec<TestHistory>> {
+    let path = journal_path(state);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let journal = Journal::open_read_only(&path).map_err(journal_failure)?;
+    history(&journal, workspace, runs).map_err(journal_failure)
 }
 
 /// Says that what was written waits for another process.

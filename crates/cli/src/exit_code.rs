@@ -11,7 +11,7 @@ pub(crate) const RUN_AND_EXEC: &str = "Examples:
 Exit status of `exec`: the program's own; 124 timed out; 125 our own error or refusal; 126 not
 executable; 127 not found; 128+N ended by signal N; 137 memory or disk limit.
 Exit status of every other command: 0 succeeded; 1 failed; 2 bad input; 3 partly done; 4 denied;
-5 limit or budget; 6 the host cannot enforce a control; 130 cancelled.";
+5 limit or budget; 6 the host cannot enforce a control; 7 no tests were run; 130 cancelled.";
 
 /// An exit code other than a sandboxed program's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum ExitCode {
     Limit = 5,
     /// The host cannot enforce a control.
     Unenforceable = 6,
+    /// `test`: no tests were run.
+    NoTests = 7,
     /// `exec`: our own error or refusal.
     Refused = 125,
     /// `exec`: the runtime or file cannot be executed.

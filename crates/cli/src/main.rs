@@ -39,6 +39,7 @@ mod settings;
 mod signals;
 mod staged;
 mod terminal;
+mod test;
 mod tool;
 mod tty;
 
@@ -60,6 +61,7 @@ fn main() {
         Subcommands::Plan(args) => plan::run(args).map(i32::from),
         Subcommands::Exec(args) => exec::run(&args).map_err(Failure::of_exec),
         Subcommands::Tool(args) => tool::run(args).map(i32::from),
+        Subcommands::Test(args) => test::run(&args).map(i32::from),
         Subcommands::Edit(args) => edit::run(args).map(i32::from),
         Subcommands::Runs(args) => history::list(&args).map(i32::from),
         Subcommands::Show(args) => history::show(&args).map(i32::from),

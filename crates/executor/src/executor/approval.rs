@@ -143,7 +143,10 @@ impl Approval {
 impl Rule {
     fn matches(&self, tool: &str, params: &Map<String, Value>, workspace: &Path) -> bool {
         let every = self.action == Action::Allow;
-        self.tool.as_ref().is_none_or(|pattern| pattern.words.is_match(tool))
+        // A command that is not to be run by `shell` is not to be run by way of `run_tests` either.
+        let shell = !every && tool == "run_tests" && params.contains_key("command");
+        let names = |pattern: &Pattern| pattern.words.is_match(tool) || shell && pattern.words.is_match("shell");
+        self.tool.as_ref().is_none_or(names)
             && self.path.as_ref().is_none_or(|pattern| {
                 let paths = paths(params);
                 let fits = |path: &PathBuf| {

@@ -66,6 +66,9 @@ impl Tool for InFolder {
     fn refuses_unknown(&self) -> bool {
         self.tool.refuses_unknown()
     }
+    fn admits(&self, command: &str) -> Result<(), String> {
+        self.tool.admits(command)
+    }
     fn default_timeout(&self) -> Option<Duration> {
         self.tool.default_timeout()
     }

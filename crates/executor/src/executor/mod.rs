@@ -20,7 +20,8 @@ use crate::planner::{
 };
 use crate::runtime::Language;
 use crate::tools::code::{MOST_CODE, check_code};
-use crate::tools::{ApplyPatchTool, RegistryError, RunCodeTool, ShellTool, Tool, ToolRegistry, ToolResult};
+use crate::tools::run_tests::RunTestsParams;
+use crate::tools::{ApplyPatchTool, RegistryError, RunCodeTool, RunTestsTool, Tool, ToolRegistry, ToolResult};
 use crate::wait::Waiter;
 use crate::workspace::{Dir, StagedChanges, Workspaces};
 
@@ -344,12 +345,30 @@ impl AgenticExecutor {
         in_its_own_words(self.run(&registry, one_step(task, step), Map::new()))
     }
 
-    /// Runs a test command (default `pytest`) as a plan of one step; what it writes is kept when tests fail, too.
+    /// Runs a test command (default `pytest`) as a plan of one step; what it writes is kept when tests fail, too. The
+    /// report is in the step's `metadata["tests"]` ([`ExecutionResult::tests`]).
     #[must_use = "a failure is told in the result"]
     pub fn run_tests(&self, command: Option<&str>, working_dir: Option<&Path>) -> ExecutionResult {
-        let command = command.unwrap_or("pytest");
-        let registry = self.only("shell", || Arc::new(ShellTool::new())).and_then(|registry| {
-            if let (Some(folder), Some(tool)) = (working_dir, registry.get("shell")) {
+        let params = RunTestsParams {
+            command: Some(command.unwrap_or("pytest").to_owned()),
+            global_timeout: Some(600.0),
+            ..RunTestsParams::default()
+        };
+        self.run_tests_with(&params, working_dir, CommitPolicy::Always)
+    }
+
+    /// Runs a project's tests as a plan of one step: by the command that is given, or by what the project's files say.
+    /// `commit` decides whether what the tests write is kept.
+    #[must_use = "a failure is told in the result"]
+    pub fn run_tests_with(
+        &self,
+        params: &RunTestsParams,
+        working_dir: Option<&Path>,
+        commit: CommitPolicy,
+    ) -> ExecutionResult {
+        let shell = self.registry.get("shell");
+        let registry = self.only("run_tests", || Arc::new(RunTestsTool::beside(shell))).and_then(|registry| {
+            if let (Some(folder), Some(tool)) = (working_dir, registry.get("run_tests")) {
                 registry.register(Arc::new(InFolder { tool, folder: self.config.workspace.join(folder) }))?;
             }
             Ok(registry)
@@ -358,10 +377,16 @@ impl AgenticExecutor {
             Ok(registry) => registry,
             Err(error) => return ExecutionResult::bad_input("Run tests", error.to_string()),
         };
-        let params = Map::from_iter([("command".to_owned(), escape(command).into())]);
-        let mut step = PlanStep::new("step_1", "shell", params, format!("Run tests: {command}"));
-        step.commit = CommitPolicy::Always;
-        step.timeout = Some(Duration::from_secs(600));
+        let mut told = params.clone();
+        told.command = told.command.map(|command| escape(&command).into());
+        let Ok(Value::Object(arguments)) = serde_json::to_value(&told) else {
+            return ExecutionResult::bad_input("Run tests", "the arguments are no JSON");
+        };
+        let title = params.command.as_ref().map_or_else(|| "Run tests".to_owned(), |it| format!("Run tests: {it}"));
+        let mut step = PlanStep::new("step_1", "run_tests", arguments, title);
+        step.commit = commit;
+        // What failed was run again by the tool itself.
+        step.retry = RetryPolicy { max: 0, ..RetryPolicy::default() };
         step.on_failure = OnFailure::Stop;
         self.run(&registry, one_step("Run tests", step), Map::new())
     }

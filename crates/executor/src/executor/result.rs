@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::id::{RunId, StepId};
+use crate::testing::TestReport;
 use crate::tools::ToolResult;
 
 /// How steps are scheduled.
@@ -144,6 +145,12 @@ impl ExecutionResult {
             "run_id": self.run_id,
             "stop_reason": self.stop_reason,
         })
+    }
+
+    /// What came of the tests that the run ran: the last report of its steps; `None` when no step has one.
+    pub fn tests(&self) -> Option<TestReport> {
+        let of_step = |step: &ExecutionStep| step.result.as_ref()?.metadata.get("tests").cloned();
+        serde_json::from_value(self.steps.iter().rev().find_map(of_step)?).ok()
     }
 
     /// A few lines for people: status, task, step counts, time, error, recoveries, assumptions.

@@ -115,6 +115,17 @@ impl Journal {
     pub fn keep_members(&self, members: &Map<String, Value>) -> Result<Map<String, Value>, JournalError> {
         output::keep_members(self.store.as_deref(), members)
     }
+    /// A member of a result's metadata, as [`Self::keep_members`] left it in an event.
+    ///
+    /// # Errors
+    /// When it is kept beside the journal and cannot be read.
+    pub fn member(&self, kept: &Value) -> Result<Value, JournalError> {
+        let Some(stored) = kept.get("$stored") else { return Ok(kept.clone()) };
+        let hash = stored["hash"].as_str().unwrap_or_default().to_owned();
+        let size = stored["size"].as_u64().unwrap_or_default();
+        let json = stored["json"].as_bool().unwrap_or_default();
+        self.output(&OutputRef::Stored { hash, size, head: String::new(), json })
+    }
     /// The value that an event refers to, whole.
     ///
     /// # Errors

@@ -74,6 +74,9 @@ impl TestCommand {
             return Self::of_script(&words[..front], extra, project, folder, depth).unwrap_or_else(opaque);
         }
         let Some((kind, count)) = kind(named) else { return opaque() };
+        if kind == Kind::Vitest && is_old_vitest(project, folder) {
+            return opaque();
+        }
         let (front, args) = words.split_at(front + count);
         Self { kind, line: line.to_owned(), first: None, front: front.to_vec(), args: args.to_vec() }
     }
@@ -116,6 +119,15 @@ impl TestCommand {
             None => line,
         }
     }
+}
+
+/// Whether a project's vitest is older than 3: it has no such reporters.
+fn is_old_vitest(project: &dyn ProjectView, folder: &str) -> bool {
+    let path = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+    let text = project.read(&format!("{path}node_modules/vitest/package.json"), 1 << 20);
+    let package: Option<Value> = text.and_then(|text| serde_json::from_str(&text).ok());
+    let major = package.and_then(|package| package["version"].as_str()?.split('.').next()?.parse::<u32>().ok());
+    major.is_some_and(|major| major < 3)
 }
 
 /// Words as a shell reads them back; leading assignments stay assignments.

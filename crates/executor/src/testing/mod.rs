@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 mod command;
 mod groups;
+mod history;
+mod junit;
 mod report;
 mod round;
 mod runners;
@@ -20,6 +22,7 @@ mod suite;
 mod tally;
 
 pub use groups::TestGroup;
+pub use history::{TestHistory, history};
 pub(crate) use report::Strictness;
 pub use report::{TestAttempt, TestCase, TestCounts, TestReport, TestRunStatus, TestStatus, TestSuite};
 
@@ -41,8 +44,12 @@ pub(crate) struct Request {
     pub(crate) command: Option<String>,
     pub(crate) workers: Option<u32>,
     pub(crate) retries: u32,
+    /// Of a command that reports no tests.
+    pub(crate) retries_of_command: u32,
     /// What one test may take.
     pub(crate) timeout: Duration,
+    /// What a command that reports no tests may take; `None`: as long as all together.
+    pub(crate) timeout_of_command: Option<Duration>,
     /// What all of them together may take.
     pub(crate) global_timeout: Duration,
     pub(crate) fail_fast: bool,
@@ -78,7 +85,13 @@ pub(crate) fn run(
             .map(|found| Found { folder: found.folder, command: found.command, reason: Some(found.reason) })
             .collect(),
     };
-    let terms = Terms { workers: request.workers, retries: request.retries, timeout: request.timeout };
+    let terms = Terms {
+        workers: request.workers,
+        retries: request.retries,
+        retries_of_command: request.retries_of_command,
+        timeout: request.timeout,
+        timeout_of_command: request.timeout_of_command,
+    };
     let tell = teller(context);
     let (mut suites, mut tests) = (Vec::new(), Vec::new());
     for found in found {

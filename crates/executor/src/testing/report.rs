@@ -267,6 +267,11 @@ impl TestReport {
     pub fn is_success(&self) -> bool {
         self.status == TestRunStatus::Passed
     }
+    /// What the one command printed that reported no tests of its own.
+    pub(crate) fn whole_output(&self) -> Option<&str> {
+        let ([suite], [test]) = (self.suites.as_slice(), self.tests.as_slice()) else { return None };
+        (suite.runner == "command" && test.id == suite.command).then_some(suite.output.as_str())
+    }
     /// What was wrong with the runners or their reports.
     pub fn problems(&self) -> impl Iterator<Item = &str> {
         self.suites.iter().flat_map(|suite| &suite.problems).map(String::as_str)

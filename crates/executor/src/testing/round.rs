@@ -76,6 +76,7 @@ struct State {
     line: Vec<u8>,
     last: Instant,
     stop: Option<Stop>,
+    told: bool,
 }
 
 impl State {
@@ -84,7 +85,9 @@ impl State {
         for one in seen {
             self.last = now;
             if let Seen::Ended { test, end } = &one {
-                (place.tell)(test, end.status, end.duration);
+                if self.told {
+                    (place.tell)(test, end.status, end.duration);
+                }
                 if place.fail_fast && !matches!(end.status, Outcome::Passed | Outcome::Skipped) {
                     self.stop.get_or_insert(Stop::FailFast);
                 }
@@ -106,14 +109,18 @@ impl State {
         }
     }
     /// Whether it is time to end the tree.
-    fn judge(&mut self, timeout: Duration) -> bool {
+    fn judge(&mut self, round: &Round, slack: Duration) -> bool {
+        let timeout = round.timeout + slack;
         if self.stop.is_none() {
             let now = Instant::now();
             let overdue = self.tally.overdue(timeout, now);
             let running = self.tally.running().count();
             let through = self.tally.entries().iter().any(|entry| entry.ended.is_some())
                 && self.tally.unfinished().next().is_none();
-            if !overdue.is_empty() && overdue.len() == running {
+            let silent = round.silent.filter(|_| self.tally.entries().is_empty());
+            if silent.is_some_and(|most| now.duration_since(self.last) > most) {
+                self.stop = Some(Stop::Overdue(Vec::new()));
+            } else if !overdue.is_empty() && overdue.len() == running {
                 self.stop = Some(Stop::Overdue(overdue));
             } else if (through || self.tally.finished) && now.duration_since(self.last) > timeout {
                 self.stop = Some(Stop::Hung);
@@ -202,7 +209,7 @@ pub(super) fn run(
     let select = match &round.select {
         Select::All => None,
         Select::Only(tests) => Some(serde_json::json!({ "only": ids(tests) })),
-        Select::Except(tests) => Some(serde_json::json!({ "except": ids(tests) })),
+        Select::Except { done: tests, .. } => Some(serde_json::json!({ "except": ids(tests) })),
     };
     if let Some(select) = select {
         let name = format!("select-{number}.json");
@@ -238,7 +245,7 @@ pub(super) fn run(
     let cancelled = child.killer();
     let _guard = place.context.cancel.on_cancel(move || cancelled.kill());
     let (done, over) = mpsc::channel::<()>();
-    let mut state = State { tally: Tally::default(), reader: runner.reader(), line: Vec::new(), last: now, stop: None };
+    let mut state = State { tally: Tally::default(), reader: runner.reader(), line: Vec::new(), last: now, stop: None, told: round.told };
     let output = std::thread::scope(|scope| {
         let waiting = scope.spawn(move || {
             let output = child.wait();
@@ -254,7 +261,7 @@ pub(super) fn run(
             if !matches!(more, Err(RecvTimeoutError::Timeout)) {
                 break;
             }
-            if state.judge(round.timeout + runner.slack()) {
+            if state.judge(round, runner.slack()) {
                 killer.kill();
             }
         }

@@ -23,6 +23,8 @@ const MOST_RETRIED: usize = 50;
 const MOST_TRACES: u32 = 24;
 /// What the looking may take, or twice the first round where that is more.
 const LONGEST_TRACE: Duration = Duration::from_secs(60);
+/// Bytes of the output of a command that reports no tests.
+const MOST_WHOLE: usize = 256 << 10;
 /// Bytes of the runner's own output that are kept.
 const MOST_SHOWN: usize = 16 << 10;
 
@@ -31,7 +33,9 @@ const MOST_SHOWN: usize = 16 << 10;
 pub(super) struct Terms {
     pub(super) workers: Option<u32>,
     pub(super) retries: u32,
+    pub(super) retries_of_command: u32,
     pub(super) timeout: Duration,
+    pub(super) timeout_of_command: Option<Duration>,
 }
 
 struct Record {
@@ -61,6 +65,8 @@ pub(super) struct Suite<'a> {
     first: Duration,
     /// Tests that passed in a round whose leftovers could not be seen.
     unseen: Vec<Known>,
+    /// Rounds are run for what tests leave, not for their verdicts.
+    tracing: bool,
 }
 
 impl<'a> Suite<'a> {
@@ -75,6 +81,7 @@ impl<'a> Suite<'a> {
             told,
             first: Duration::ZERO,
             unseen: Vec::new(),
+            tracing: false,
         }
     }
 
@@ -90,7 +97,10 @@ impl<'a> Suite<'a> {
         self.told.output = ending(first.text().trim_end(), MOST_SHOWN);
         let whole = self.runner.whole().filter(|_| first.tally.entries().is_empty());
         if let Some(whole) = whole {
-            self.run_whole(&whole, first, waiter)?;
+            match first.output.reason {
+                ExitReason::Exited(126 | 127) => self.judge_exit(&first),
+                _ => self.run_whole(&whole, first, waiter)?,
+            }
             self.told.rounds = self.rounds;
             self.told.duration = began.elapsed().as_secs_f64();
             return Ok(self.report());
@@ -117,11 +127,11 @@ impl<'a> Suite<'a> {
     /// A command without a report: it is the test.
     fn run_whole(&mut self, whole: &Known, first: Ran, waiter: &Waiter) -> Result<(), Box<ToolResult>> {
         self.told.notes.push("it reports no tests of its own: the whole command counts as one".into());
-        let policy = RetryPolicy { max: self.terms.retries, max_delay: 5.0, ..RetryPolicy::default() };
+        let policy = RetryPolicy { max: self.terms.retries_of_command, max_delay: 5.0, ..RetryPolicy::default() };
         let mut ran = first;
         let mut waits = Backoff::new(&policy);
         for again in 2.. {
-            let text = ending(ran.text().trim_end(), MOST_SHOWN);
+            let text = ending(ran.text().trim_end(), MOST_WHOLE);
             let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
             let (status, message) = match ran.output.reason {
                 ExitReason::Exited(0) => (TestStatus::Passed, None),
@@ -130,11 +140,15 @@ impl<'a> Suite<'a> {
                     (TestStatus::Failed, Some(format!("ended with status {code}{said}")))
                 }
                 ExitReason::TimedOut => (TestStatus::TimedOut, Some(timed_out(ran.output.usage.wall, None))),
+                ExitReason::Cancelled if ran.stop.is_some() => {
+                    (TestStatus::TimedOut, Some(timed_out(self.terms.timeout_of_command.unwrap_or_default(), None)))
+                }
                 ExitReason::Cancelled => return Ok(()),
                 reason => (TestStatus::Crashed, Some(died(reason))),
             };
             let passed = status == TestStatus::Passed;
             let duration = Some(ran.output.usage.wall.as_secs_f64());
+            self.told.output.clone_from(&text);
             let output = if passed { String::new() } else { text };
             self.add(whole, TestAttempt { status, duration, message, output });
             self.left_by(whole, &ran);
@@ -153,7 +167,8 @@ impl<'a> Suite<'a> {
 
     fn round(&mut self, select: Select, workers: Option<u32>, attempt: u32) -> Result<Ran, Box<ToolResult>> {
         self.rounds += 1;
-        let round = Round { select, workers, timeout: self.terms.timeout };
+        let silent = self.runner.whole().and(self.terms.timeout_of_command);
+        let round = Round { select, workers, timeout: self.terms.timeout, silent, told: attempt == 1 && !self.tracing };
         run(self.place, self.runner, &round, self.rounds, attempt)
     }
     /// A round of one test, alone.
@@ -188,7 +203,14 @@ impl<'a> Suite<'a> {
                 Outcome::Skipped if attempt == 1 => record.skipped = Some(end.reason.clone()),
                 // Skipped when it is run again: it did not fail this time, and did not pass either.
                 Outcome::Skipped => {}
-                _ => record.attempts.push(attempt_of(end)),
+                _ => {
+                    // The runner's own second try is one all the same.
+                    if end.attempts > 1 && end.status == Outcome::Passed {
+                        let message = "failed, and was run again by the runner itself".to_owned();
+                        record.attempts.push(self::attempt(TestStatus::Failed, None, message));
+                    }
+                    record.attempts.push(attempt_of(end));
+                }
             }
         }
         let problems = ran.tally.faults.iter().chain(&ran.tally.errors);
@@ -383,6 +405,12 @@ impl<'a> Suite<'a> {
         self.trace(passed, &ran.output.left)
     }
     fn trace(&mut self, suspects: Vec<Known>, left: &[String]) -> Result<(), Box<ToolResult>> {
+        self.tracing = true;
+        let outcome = self.halve(suspects, left);
+        self.tracing = false;
+        outcome
+    }
+    fn halve(&mut self, suspects: Vec<Known>, left: &[String]) -> Result<(), Box<ToolResult>> {
         let until = Instant::now() + LONGEST_TRACE.max(2 * self.first);
         let mut groups = vec![suspects];
         let mut traces = 0;
@@ -450,7 +478,10 @@ impl<'a> Suite<'a> {
             ));
             return Ok(());
         }
-        let ran = self.round(Select::Only(unseen), self.terms.workers, 1)?;
+        self.tracing = true;
+        let ran = self.round(Select::Only(unseen), self.terms.workers, 1);
+        self.tracing = false;
+        let ran = ran?;
         if ran.by_itself() && !ran.output.left.is_empty() {
             return self.trace(passed(&ran.tally), &ran.output.left);
         }
@@ -481,6 +512,11 @@ impl<'a> Suite<'a> {
             }
         };
         let none = ran.tally.entries().is_empty();
+        if none && matches!(code, 126 | 127) {
+            let why = if code == 127 { "is not installed" } else { "cannot be executed" };
+            self.told.problems.push(format!("the runner or something it needs {why}; {}", said()));
+            return;
+        }
         match self.runner.exit(code) {
             Exit::Broken(why) => self.told.problems.push(format!("{why}; {}", said())),
             Exit::Failed if !any_failed && !running && self.told.problems.is_empty() => {

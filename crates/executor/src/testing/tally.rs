@@ -46,11 +46,21 @@ pub(super) struct Ended {
     pub(super) duration: Option<f64>,
     #[serde(default)]
     pub(super) message: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_nothing")]
     pub(super) output: String,
     /// Why it was skipped.
     #[serde(default)]
     pub(super) reason: Option<String>,
+    /// It ended before, and this is what counts: a timer of it threw later, the runner itself tried again.
+    #[serde(default)]
+    pub(super) revised: bool,
+    /// How often the runner itself ran it.
+    #[serde(default)]
+    pub(super) attempts: u32,
+}
+
+fn or_nothing<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.unwrap_or_default())
 }
 
 /// One thing that a runner says.
@@ -80,7 +90,13 @@ pub(super) enum Seen {
     /// More about one that has ended, from a report that came later.
     Detail { id: String, message: Option<String>, output: String, reason: Option<String>, duration: Option<f64> },
     /// Something outside any test went wrong.
-    Error { message: String, file: Option<String> },
+    Error {
+        message: String,
+        file: Option<String>,
+        /// The test that ran then.
+        #[serde(default)]
+        id: Option<String>,
+    },
     /// A process died, and with it tests that were not listed.
     CutOff,
     /// The runner came to its end.
@@ -95,6 +111,8 @@ pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) started: Option<Instant>,
     pub(super) phase: Option<String>,
+    /// What was said of the end of its process.
+    death: Option<String>,
     pub(super) ended: Option<Ended>,
 }
 
@@ -106,6 +124,7 @@ pub(super) struct Tally {
     kept: usize,
     /// Files that were begun, and whether they were ended.
     pub(super) files: Vec<(String, bool)>,
+    broken: Vec<String>,
     /// What went wrong outside any test.
     pub(super) errors: Vec<String>,
     pub(super) finished: bool,
@@ -145,16 +164,12 @@ impl Tally {
             }
             Seen::Ended { test, end } => self.end(test, end),
             Seen::FileStarted { file } => self.files.push((file, false)),
-            Seen::FileEnded { file, message } => {
-                if let Some(message) = message {
-                    self.errors.push(format!("{file}: {}", beginning(&message, MOST_OUTPUT)));
-                }
-                match self.files.iter_mut().find(|(name, _)| *name == file) {
-                    Some((_, ended)) => *ended = true,
-                    None => self.files.push((file, true)),
-                }
+            Seen::FileEnded { file, message } => self.end_of_file(&file, message),
+            Seen::Error { message, id: Some(id), .. } if self.places.contains_key(&id) => {
+                let entry = &mut self.entries[self.places[&id]];
+                entry.death.get_or_insert_with(|| beginning(&message, MOST_OUTPUT).to_owned());
             }
-            Seen::Error { message, file } => {
+            Seen::Error { message, file, .. } => {
                 if self.errors.len() < 100 {
                     let message = beginning(&message, MOST_OUTPUT);
                     self.errors.push(file.map_or_else(|| message.to_owned(), |file| format!("{file}: {message}")));
@@ -182,6 +197,51 @@ impl Tally {
             Seen::Other => {}
         }
     }
+    /// The process of a file is over: a test that still runs in it died with it.
+    fn end_of_file(&mut self, file: &str, message: Option<String>) {
+        match self.files.iter_mut().find(|(name, _)| *name == file) {
+            Some((_, ended)) => *ended = true,
+            None => self.files.push((file.to_owned(), true)),
+        }
+        let running = |entry: &&mut Entry| {
+            entry.started.is_some() && entry.ended.is_none() && entry.known.file.as_deref() == Some(file)
+        };
+        let mut dead: Vec<&mut Entry> = self.entries.iter_mut().filter(running).collect();
+        // A test and its parts run at once.
+        dead.sort_by_key(|entry| entry.known.id.len());
+        let one = dead.windows(2).all(|pair| pair[1].known.id.starts_with(&pair[0].known.id));
+        match message {
+            None if dead.is_empty() => return,
+            Some(message) if dead.is_empty() => {
+                return self.errors.push(format!("{file}: {}", beginning(&message, MOST_OUTPUT)));
+            }
+            // Any of them may have done it.
+            _ if !one => {}
+            message => {
+                let death = dead.iter_mut().find_map(|entry| entry.death.take());
+                let said = death.or_else(|| message.as_deref()?.lines().next().map(str::to_owned));
+                let said = said.unwrap_or_else(|| "its process ended in the middle of it".into());
+                for entry in dead {
+                    entry.ended = Some(Ended {
+                        status: Outcome::Crashed,
+                        duration: None,
+                        message: Some(said.clone()),
+                        output: ending(message.as_deref().unwrap_or_default(), MOST_OUTPUT),
+                        reason: None,
+                        revised: false,
+                        attempts: 0,
+                    });
+                }
+            }
+        }
+        self.cut_off = true;
+        self.broken.push(file.to_owned());
+    }
+    /// Files whose process died or was ended in the middle of a test.
+    pub(super) fn broken_files(&self) -> impl Iterator<Item = &str> {
+        let open = self.files.iter().filter(|(_, ended)| !ended).map(|(file, _)| file.as_str());
+        self.broken.iter().map(String::as_str).chain(open)
+    }
     fn end(&mut self, test: Known, mut end: Ended) {
         end.duration = end.duration.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
         end.message = end.message.map(|message| beginning(&message, MOST_OUTPUT).to_owned());
@@ -193,15 +253,9 @@ impl Tally {
         self.kept += end.output.len();
         let Some(entry) = self.entry(test) else { return };
         match &entry.ended {
-            // A report that ends a test twice in two ways is believed in the worse.
-            Some(before) if before.status != end.status => {
-                let worse = before.status == Outcome::Passed || before.status == Outcome::Skipped;
-                let id = entry.known.id.clone();
-                if worse {
-                    entry.ended = Some(end);
-                }
-                self.fault(format!("the report ends {id:?} twice, and not in the same way"));
-            }
+            Some(_) if end.revised || end.attempts > 1 => entry.ended = Some(end),
+            // Two tests of one name, or a report that contradicts itself: the worse counts.
+            Some(before) if matches!(before.status, Outcome::Passed | Outcome::Skipped) => entry.ended = Some(end),
             Some(_) => {}
             None => entry.ended = Some(end),
         }
@@ -227,7 +281,7 @@ impl Tally {
             known.name.clone_from(&known.id);
         }
         self.places.insert(known.id.clone(), self.entries.len());
-        self.entries.push(Entry { known, started: None, phase: None, ended: None });
+        self.entries.push(Entry { known, started: None, phase: None, death: None, ended: None });
         self.entries.last_mut()
     }
     /// Notes what is wrong with the report, once.

@@ -285,6 +285,13 @@ pub trait Tool: Send + Sync {
     fn refuses_unknown(&self) -> bool {
         true
     }
+    /// Whether it would run this command line; other tools that run one ask the `shell` of their registry. Default: yes.
+    ///
+    /// # Errors
+    /// Why not.
+    fn admits(&self, _command: &str) -> Result<(), String> {
+        Ok(())
+    }
     /// The time a call may take when neither the step nor an argument says. Default: none.
     fn default_timeout(&self) -> Option<Duration> {
         None

@@ -95,7 +95,8 @@ impl ToolRegistry {
         registry.add_built_in(Arc::new(ApplyPatchTool::new()));
         registry.add_built_in(Arc::new(ListFilesTool::new()));
         registry.add_built_in(Arc::new(RunCodeTool::new()));
-        registry.add_built_in(Arc::new(RunTestsTool::new()));
+        let shell = registry.get("shell");
+        registry.add_built_in(Arc::new(RunTestsTool::beside(shell)));
         registry.add_built_in(Arc::new(RollbackTool::new()));
         registry
     }

@@ -1,5 +1,6 @@
 //! `run_tests`: the project's own tests, by its own runner, with a verdict for each test.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -44,7 +45,7 @@ pub struct RunTestsParams {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
     pub workers: Option<u32>,
-    /// How often a test that failed is run again, alone. Default 2.
+    /// How often a test that failed is run again, alone. Default 2; for a command that reports no tests of its own, 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 20))]
     pub retries: Option<u32>,
@@ -67,12 +68,26 @@ pub struct RunTestsParams {
 #[derive(Debug, Default)]
 pub struct RunTestsTool {
     runtimes: Runtimes,
+    shell: Option<Arc<dyn Tool>>,
 }
 
 impl RunTestsTool {
-    /// The tool.
+    /// The tool, with the commands that `shell` blocks by default.
     pub fn new() -> Self {
         Self::default()
+    }
+    /// The tool beside a `shell`, whose lists of commands it keeps to.
+    pub fn beside(shell: Option<Arc<dyn Tool>>) -> Self {
+        Self { shell, ..Self::default() }
+    }
+    fn admits(&self, command: &str) -> Result<(), String> {
+        match &self.shell {
+            Some(shell) => shell.admits(command),
+            None => {
+                let blocked: Vec<String> = BLOCKED_BY_DEFAULT.iter().map(|rule| (*rule).to_owned()).collect();
+                commands::judge(command, None, &blocked)
+            }
+        }
     }
 }
 
@@ -99,7 +114,7 @@ impl Tool for RunTestsTool {
             Ok(params) => params,
             Err(refused) => return refused,
         };
-        let request = match request(&params, context) {
+        let request = match request(self, &params, context) {
             Ok(request) => request,
             Err(refused) => return *refused,
         };
@@ -110,7 +125,11 @@ impl Tool for RunTestsTool {
     }
 }
 
-fn request(params: &RunTestsParams, context: &ToolContext<'_>) -> Result<Request, Box<ToolResult>> {
+fn request(
+    tool: &RunTestsTool,
+    params: &RunTestsParams,
+    context: &ToolContext<'_>,
+) -> Result<Request, Box<ToolResult>> {
     let refuse = |cause, pointer: &str, message: String| {
         Err(Box::new(ToolResult::failure(cause, message).with("pointer", pointer)))
     };
@@ -119,8 +138,7 @@ fn request(params: &RunTestsParams, context: &ToolContext<'_>) -> Result<Request
             let message = "`command` is empty or has a NUL byte".into();
             return refuse(Cause::InvalidArguments, "/command", message);
         }
-        let blocked: Vec<String> = BLOCKED_BY_DEFAULT.iter().map(|rule| (*rule).to_owned()).collect();
-        if let Err(reason) = commands::judge(command, None, &blocked) {
+        if let Err(reason) = tool.admits(command) {
             return refuse(Cause::PermissionDenied, "/command", reason);
         }
     }
@@ -138,7 +156,9 @@ fn request(params: &RunTestsParams, context: &ToolContext<'_>) -> Result<Request
         command: params.command.clone(),
         workers: params.workers,
         retries: params.retries.unwrap_or(RETRIES).min(20),
+        retries_of_command: params.retries.unwrap_or(0).min(20),
         timeout: params.timeout.and_then(seconds).unwrap_or(Duration::from_secs_f64(TIMEOUT)),
+        timeout_of_command: params.timeout.and_then(seconds),
         global_timeout: global.unwrap_or(Duration::from_secs_f64(GLOBAL_TIMEOUT)),
         fail_fast: params.fail_fast,
         strictness: Strictness {
@@ -167,7 +187,7 @@ fn result(report: &TestReport, context: &ToolContext<'_>) -> ToolResult {
             }
         }
     };
-    result.output = text.into();
+    result.output = report.whole_output().map_or(text, str::to_owned).into();
     let code = report.suites.iter().map(|suite| suite.returncode).find(|code| *code != 0).unwrap_or(0);
     result.with("tests", serde_json::to_value(report).unwrap_or_default()).with("returncode", code).with("view", "host")
 }

@@ -126,6 +126,10 @@ impl Tool for ShellTool {
         // Each command has its own layer; two that wrote the same path are told apart at commit.
         Resources::Independent
     }
+    fn admits(&self, command: &str) -> Result<(), String> {
+        let settings = self.settings();
+        commands::judge(command, settings.allowed_commands.as_deref(), &settings.blocked_commands)
+    }
     fn default_timeout(&self) -> Option<Duration> {
         Some(self.settings().timeout)
     }

@@ -200,7 +200,7 @@ impl Binaries {
 }
 
 fn end(status: Outcome, duration: Option<f64>, message: Option<String>, output: &str) -> Ended {
-    Ended { status, duration, message, output: output.to_owned(), reason: None }
+    Ended { status, duration, message, output: output.to_owned(), reason: None, revised: false, attempts: 0 }
 }
 
 /// `assertion failed: …` out of what a panicking test printed.

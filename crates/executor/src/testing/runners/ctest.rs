@@ -123,7 +123,7 @@ impl Reader for Progress {
             word if word.starts_with("Not Run") => (Outcome::Failed, Some("ctest could not run it".to_owned())),
             _ => (Outcome::Failed, None),
         };
-        let end = Ended { status, duration: seconds.parse().ok(), message, output: String::new(), reason: None };
+        let end = Ended { status, duration: seconds.parse().ok(), message, output: String::new(), reason: None, revised: false, attempts: 0 };
         seen.push(Seen::Ended { test: known(name), end });
     }
 }

@@ -110,7 +110,7 @@ impl Runner for Go {
                 });
                 Launch::new(lines.collect::<Vec<_>>().join("; "))
             }
-            Select::Except(done) => {
+            Select::Except { done, .. } => {
                 let list = self.run.as_deref().and_then(|run| run.split('/').next()).unwrap_or(".");
                 let mut words = self.flags.clone();
                 words.push(format!("-list={list}"));
@@ -138,7 +138,7 @@ impl Runner for Go {
         false
     }
     fn rest(&self, _tally: &Tally, done: &[Known]) -> Vec<Select> {
-        vec![Select::Except(done.to_vec())]
+        vec![Select::Except { files: Vec::new(), done: done.to_vec() }]
     }
 }
 
@@ -209,7 +209,7 @@ impl Events {
             self.failed.push(package.to_owned());
         }
         let reason = told.filter(|_| status == Outcome::Skipped);
-        seen.push(Seen::Ended { test, end: Ended { status, duration: elapsed, message, output, reason } });
+        seen.push(Seen::Ended { test, end: Ended { status, duration: elapsed, message, output, reason, revised: false, attempts: 0 } });
     }
     /// A package is through: what still runs in it died with it.
     fn end_of_package(&mut self, package: &str, action: &str, seen: &mut Vec<Seen>) {
@@ -230,7 +230,7 @@ impl Events {
                     format!("its process died in the middle of it ({signal})")
                 });
                 let output = format!("{output}{loose}");
-                let end = Ended { status: Outcome::Crashed, duration: None, message: Some(how), output, reason: None };
+                let end = Ended { status: Outcome::Crashed, duration: None, message: Some(how), output, reason: None, revised: false, attempts: 0 };
                 seen.push(Seen::Ended { test, end });
             }
         } else if action == "fail" && dead.is_empty() && !self.failed.iter().any(|failed| failed == package) {
@@ -242,7 +242,7 @@ impl Events {
                 .take(3)
                 .collect();
             let said = if said.is_empty() { "and no test of it failed".to_owned() } else { said.join(" / ") };
-            seen.push(Seen::Error { message: format!("the package {package} failed: {said}"), file: None });
+            seen.push(Seen::Error { message: format!("the package {package} failed: {said}"), file: None, id: None });
         }
     }
 }
@@ -295,7 +295,7 @@ impl Reader for Events {
             let said: Vec<&str> =
                 text.lines().filter(|line| line.contains(".go:") && line.contains(": ")).take(2).collect();
             let message = format!("{}: {}", line.replacen("FAIL\t", "", 1), said.join(" / "));
-            seen.push(Seen::Error { message, file: None });
+            seen.push(Seen::Error { message, file: None, id: None });
         }
     }
 }

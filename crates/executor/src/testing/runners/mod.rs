@@ -14,6 +14,7 @@ mod cargo;
 mod command;
 mod ctest;
 mod go;
+mod javascript;
 mod junit;
 mod nextest;
 mod pytest;
@@ -26,8 +27,8 @@ pub(super) enum Select {
     All,
     /// These.
     Only(Vec<Known>),
-    /// All that it says but these.
-    Except(Vec<Known>),
+    /// All that it says but `done`; where files are named, what is in those.
+    Except { files: Vec<String>, done: Vec<Known> },
 }
 
 /// One start of a runner.
@@ -38,6 +39,10 @@ pub(super) struct Round {
     pub(super) workers: Option<u32>,
     /// What one test may take.
     pub(super) timeout: Duration,
+    /// What it may take without a word of any test.
+    pub(super) silent: Option<Duration>,
+    /// Whether its verdicts are news.
+    pub(super) told: bool,
 }
 
 /// How a round is started: a line for the shell, in an environment that has `AGENTIC_TEST_DIR` (the folder that
@@ -156,6 +161,7 @@ pub(super) fn of(command: TestCommand) -> Box<dyn Runner> {
         Kind::Nextest => Box::new(nextest::Nextest(command)),
         Kind::Bats => Box::new(bats::Bats(command)),
         Kind::Ctest => Box::new(ctest::Ctest(command)),
+        Kind::Jest | Kind::Vitest | Kind::Node => Box::new(javascript::JavaScript(command)),
         Kind::Go => Box::new(go::Go::new(command)),
         Kind::Unittest => Box::new(unittest::Unittest(command)),
         _ => Box::new(command::Opaque(command)),

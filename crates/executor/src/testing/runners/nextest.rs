@@ -100,7 +100,7 @@ fn ended(case: junit::Case) -> Seen {
         }
     };
     let output = if status == Outcome::Passed { String::new() } else { case.output };
-    Seen::Ended { test, end: Ended { status, duration: case.seconds, message, output, reason: case.skipped } }
+    Seen::Ended { test, end: Ended { status, duration: case.seconds, message, output, reason: case.skipped, revised: false, attempts: 0 } }
 }
 
 /// Tests that are skipped are in no report of nextest, and on its screen.
@@ -119,6 +119,8 @@ impl Reader for Skips {
                     message: None,
                     output: String::new(),
                     reason: None,
+                    revised: false,
+                    attempts: 0,
                 };
                 seen.push(Seen::Ended { test: known(suite, name), end });
             }
