@@ -164,7 +164,9 @@ fn teller(context: &ToolContext<'_>) -> impl Fn(&Known, Outcome, Option<f64>) + 
             Outcome::TimedOut => "timed out",
         };
         let took = duration.map(|seconds| format!(" ({seconds:.2} s)")).unwrap_or_default();
-        observer(format!("{word} {}{took}\n", known.id).as_bytes());
+        // A name may have lines of its own.
+        let name = known.id.replace('\n', "\\n").replace('\r', "\\r");
+        observer(format!("{word} {name}{took}\n").as_bytes());
     }
 }
 

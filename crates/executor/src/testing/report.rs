@@ -78,13 +78,13 @@ pub struct TestAttempt {
     /// Passed, failed, timed out or crashed.
     pub status: TestStatus,
     /// Seconds, as far as the runner tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub duration: Option<f64>,
     /// The line that says why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub message: Option<String>,
     /// What it printed, and where it failed.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub output: String,
 }
 
@@ -96,30 +96,30 @@ pub struct TestCase {
     /// Its name alone.
     pub name: String,
     /// What holds it: a class, a module, a package, a binary.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub suite: Option<String>,
     /// How it ended.
     pub status: TestStatus,
     /// Seconds of the last attempt, as far as the runner tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub duration: Option<f64>,
     /// The file it is in, relative to the workspace, where the runner tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub file: Option<String>,
     /// The line, from 1, where the runner tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub line: Option<u64>,
     /// The line that says why it failed, or why it was skipped.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub message: Option<String>,
     /// What it printed, and where it failed, at the last attempt that failed.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub output: String,
     /// Every attempt, the first one first; empty when it was skipped.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub attempts: Vec<TestAttempt>,
     /// Names of the processes that it left running.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub left_processes: Vec<String>,
     /// Which of the report's suites it belongs to.
     pub suite_index: usize,
@@ -135,7 +135,7 @@ pub struct TestSuite {
     /// The command of the first round, without what we add to it.
     pub command: String,
     /// Why this command, where it was found rather than given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reason: Option<String>,
     /// The runner's exit status in the first round, as a shell would show it.
     pub returncode: i32,
@@ -144,16 +144,16 @@ pub struct TestSuite {
     /// How many times the runner was started.
     pub rounds: u32,
     /// What was wrong with the runner or its report, or cannot be told.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub problems: Vec<String>,
     /// What cannot be told of this runner, or was not done, without being wrong.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub notes: Vec<String>,
     /// Names of processes that were left running by tests that cannot be told.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub left_processes: Vec<String>,
     /// The end of what the runner printed in the first round.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub output: String,
 }
 
@@ -233,7 +233,7 @@ pub struct TestReport {
     /// The tests, in the order they were first seen.
     pub tests: Vec<TestCase>,
     /// Failures that have the same cause, the largest group first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub groups: Vec<TestGroup>,
 }
 

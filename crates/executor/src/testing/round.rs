@@ -64,6 +64,8 @@ impl Ran {
     /// Text of both streams, as far as kept.
     pub(super) fn text(&self) -> String {
         let (stdout, stderr) = (self.output.stdout.text(), self.output.stderr.text());
+        // Events are for programs.
+        let stdout: String = stdout.split_inclusive('\n').filter(|line| !line.starts_with("{\"Time\":")).collect();
         let gap = if stdout.is_empty() || stdout.ends_with('\n') { "" } else { "\n" };
         format!("{stdout}{gap}{stderr}")
     }

@@ -120,7 +120,7 @@ impl<'a> Suite<'a> {
         }
         self.told.rounds = self.rounds;
         self.told.duration = began.elapsed().as_secs_f64();
-        self.told.notes.extend(self.runner.notes());
+        self.told.notes.extend(self.runner.notes(self.terms.workers));
         Ok(self.report())
     }
 
@@ -224,7 +224,12 @@ impl<'a> Suite<'a> {
     /// What a round that did not come to its end says of the tests that ran then.
     fn broken(&mut self, ran: &Ran) -> Next {
         let running: Vec<Known> = ran.tally.running().cloned().collect();
+        let undecided: Vec<Known> = ran.tally.undecided().cloned().collect();
         match (&ran.stop, ran.output.reason) {
+            // One of them may have died long ago.
+            (Some(Stop::Overdue(overdue)), _) if overdue.len() > 1 && self.runner.tells_deaths_late() => {
+                Next { broke: true, suspects: [undecided, overdue.clone()].concat() }
+            }
             (Some(Stop::Overdue(overdue)), _) => {
                 for test in overdue {
                     let phase = ran.tally.get(&test.id).and_then(|entry| entry.phase.clone());
@@ -232,7 +237,7 @@ impl<'a> Suite<'a> {
                     let duration = Some(self.terms.timeout.as_secs_f64());
                     self.add(test, attempt(TestStatus::TimedOut, duration, message));
                 }
-                Next { broke: true, suspects: Vec::new() }
+                Next { broke: true, suspects: undecided }
             }
             (Some(Stop::Hung), _) => {
                 let after = plain(self.terms.timeout);
@@ -257,15 +262,18 @@ impl<'a> Suite<'a> {
                 let unfinished = ran.tally.unfinished().count();
                 let through = !ran.tally.cut_off && unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
                 match running.as_slice() {
-                    [] => Next { broke: !through && ran.tally.entries().iter().any(|entry| entry.ended.is_some()), suspects: Vec::new() },
-                    [one] => {
+                    [] => {
+                        let any = ran.tally.entries().iter().any(|entry| entry.ended.is_some());
+                        Next { broke: !through && (any || !undecided.is_empty()), suspects: undecided }
+                    }
+                    [one] if undecided.is_empty() => {
                         self.add(one, attempt(TestStatus::Crashed, None, died(reason)));
                         if let Some(last) = self.record(one).attempts.last_mut() {
                             last.output = ending(ran.text().trim_end(), MOST_SHOWN);
                         }
                         Next { broke: true, suspects: Vec::new() }
                     }
-                    _ => Next { broke: true, suspects: running },
+                    _ => Next { broke: true, suspects: [undecided, running].concat() },
                 }
             }
         }

@@ -99,6 +99,8 @@ pub(super) enum Seen {
     },
     /// A process died, and with it tests that were not listed.
     CutOff,
+    /// It died in the middle of one of these, and which of them it was is not known.
+    Died { ids: Vec<String> },
     /// The runner came to its end.
     Finished,
     /// What a later reporter may say.
@@ -111,9 +113,17 @@ pub(super) struct Entry {
     pub(super) known: Known,
     pub(super) started: Option<Instant>,
     pub(super) phase: Option<String>,
+    /// Its process died, with other tests in it.
+    undecided: bool,
     /// What was said of the end of its process.
     death: Option<String>,
     pub(super) ended: Option<Ended>,
+}
+
+impl Entry {
+    fn is_running(&self) -> bool {
+        self.started.is_some() && self.ended.is_none() && !self.undecided
+    }
 }
 
 /// One round's tests.
@@ -193,6 +203,13 @@ impl Tally {
                 }
             }
             Seen::CutOff => self.cut_off = true,
+            Seen::Died { ids } => {
+                for id in ids {
+                    if let Some(place) = self.places.get(&id).copied() {
+                        self.entries[place].undecided = self.entries[place].ended.is_none();
+                    }
+                }
+            }
             Seen::Finished => self.finished = true,
             Seen::Other => {}
         }
@@ -216,7 +233,7 @@ impl Tally {
                 return self.errors.push(format!("{file}: {}", beginning(&message, MOST_OUTPUT)));
             }
             // Any of them may have done it.
-            _ if !one => {}
+            _ if !one => dead.iter_mut().for_each(|entry| entry.undecided = true),
             message => {
                 let death = dead.iter_mut().find_map(|entry| entry.death.take());
                 let said = death.or_else(|| message.as_deref()?.lines().next().map(str::to_owned));
@@ -281,7 +298,7 @@ impl Tally {
             known.name.clone_from(&known.id);
         }
         self.places.insert(known.id.clone(), self.entries.len());
-        self.entries.push(Entry { known, started: None, phase: None, death: None, ended: None });
+        self.entries.push(Entry { known, started: None, phase: None, undecided: false, death: None, ended: None });
         self.entries.last_mut()
     }
     /// Notes what is wrong with the report, once.
@@ -299,12 +316,17 @@ impl Tally {
     }
     /// Tests that have begun and not ended.
     pub(super) fn running(&self) -> impl Iterator<Item = &Known> {
-        self.entries.iter().filter(|entry| entry.started.is_some() && entry.ended.is_none()).map(|entry| &entry.known)
+        self.entries.iter().filter(|entry| entry.is_running()).map(|entry| &entry.known)
+    }
+    /// Tests whose process died with others in it.
+    pub(super) fn undecided(&self) -> impl Iterator<Item = &Known> {
+        let undecided = self.entries.iter().filter(|entry| entry.undecided && entry.ended.is_none());
+        undecided.map(|entry| &entry.known)
     }
     /// Those of them that have run for longer than that.
     pub(super) fn overdue(&self, most: Duration, now: Instant) -> Vec<Known> {
         let late = |entry: &&Entry| {
-            entry.ended.is_none() && entry.started.is_some_and(|started| now.duration_since(started) > most)
+            entry.is_running() && entry.started.is_some_and(|started| now.duration_since(started) > most)
         };
         self.entries.iter().filter(late).map(|entry| entry.known.clone()).collect()
     }

@@ -112,11 +112,10 @@ class _Result(unittest.TextTestResult):
 
     def addSkip(self, test, reason):
         super().addSkip(test, reason)
-        if isinstance(test, unittest.TestCase):
-            self._note(test, "skipped", reason=str(reason)[:_MOST])
-            if test.id() not in self._began:
-                # Skipped before it began.
-                self.stopTest(test)
+        # A part that is skipped leaves the test around it skipped, unless another part fails.
+        whole = getattr(test, "test_case", test)
+        if isinstance(whole, unittest.TestCase):
+            self._note(whole, "skipped", reason=str(reason)[:_MOST])
 
     def addExpectedFailure(self, test, err):
         super().addExpectedFailure(test, err)
@@ -129,7 +128,7 @@ class _Result(unittest.TextTestResult):
     def addSubTest(self, test, subtest, err):
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self._failed(test, err, subtest._subDescription() + " ")
+            self._failed(test, err, " ".join(subtest._subDescription().split()) + " ")
 
     def stopTest(self, test):
         began = self._began.pop(test.id(), None)

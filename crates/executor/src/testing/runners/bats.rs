@@ -143,7 +143,8 @@ impl Reader for Stream {
             self.flush(seen);
             self.bury(seen);
             let inside = file.strip_prefix(self.folder.as_str()).map(|file| file.trim_start_matches('/'));
-            inside.unwrap_or(file).clone_into(&mut self.file);
+            // `bats .` has it as `./a.bats`.
+            self.file = inside.unwrap_or(file).replace("/./", "/").trim_start_matches("./").to_owned();
         } else if let Some(rest) = line.strip_prefix("begin ") {
             self.flush(seen);
             self.bury(seen);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{Launch, Reader, Round, Runner, Select};
 use crate::testing::command::TestCommand;
 use crate::testing::died_of;
-use crate::testing::tally::{Ended, Known, Outcome, Seen};
+use crate::testing::tally::{Ended, Known, Outcome, Seen, Tally};
 
 const SCRIPT: (&str, &str) = ("agentic-cargo-runner", include_str!("agentic-cargo-runner"));
 /// The suite of doctests.
@@ -106,6 +106,18 @@ impl Runner for Cargo {
     fn says_finished(&self) -> bool {
         false
     }
+    fn rest(&self, tally: &Tally, done: &[Known]) -> Vec<Select> {
+        let is_doc = |test: &Known| test.suite.as_deref() == Some(DOC);
+        let left = |known: &&Known| !done.iter().any(|test| test.id == known.id);
+        let code: Vec<Known> = tally.unfinished().filter(left).cloned().collect();
+        let mut rest: Vec<Select> = if code.is_empty() { Vec::new() } else { vec![Select::Only(code)] };
+        // They come last, and are not listed: a round that was ended did not come to them.
+        let targets = self.0.args.iter().any(|arg| TARGETS.contains(&arg.split('=').next().unwrap_or(arg)));
+        if !targets && !done.iter().any(is_doc) {
+            rest.push(Select::Only(vec![Known { suite: Some(DOC.into()), ..Known::default() }]));
+        }
+        rest
+    }
 }
 
 /// Reads the JSON of libtest between the marks of the script, and the text of rustdoc.
@@ -156,7 +168,11 @@ impl Binaries {
                 let message = format!("its process {how} in the middle of it");
                 seen.push(Seen::Ended { test: self.known(one), end: end(Outcome::Crashed, None, Some(message), "") });
             }
-            _ => {}
+            [] => {}
+            several => {
+                let ids = several.iter().map(|name| self.known(name).id).collect();
+                seen.push(Seen::Died { ids });
+            }
         }
     }
     /// A line of libtest.
@@ -188,9 +204,13 @@ impl Binaries {
         };
         self.running.retain(|running| running != name);
         let message = match outcome {
-            Outcome::Failed => Some(panic_message(stdout).unwrap_or_else(|| {
-                said["message"].as_str().or(said["reason"].as_str()).unwrap_or("it failed and said nothing").to_owned()
-            })),
+            Outcome::Failed => {
+                // What libtest says of a panic that was not the expected one comes before the panic's own words.
+                let own = said["message"].as_str().or(said["reason"].as_str()).map(str::to_owned);
+                let last = || stdout.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
+                let message = own.or_else(|| panic_message(stdout)).or_else(last);
+                Some(message.unwrap_or_else(|| "it failed and said nothing".into()))
+            }
             _ => None,
         };
         let mut end = end(outcome, seconds, message, stdout);

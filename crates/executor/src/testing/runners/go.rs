@@ -198,7 +198,7 @@ impl Events {
                 self.failed.push(package.to_owned());
                 let part = format!("{package}.{name}/");
                 let inner = self.failed_tests.iter().any(|id| id.starts_with(&part));
-                let silent = if inner { "a part of it failed" } else { "it failed and said nothing" };
+                let silent = if inner { "a part of it failed" } else { "it failed and said nothing of its own" };
                 self.failed_tests.push(test.id.clone());
                 Some(told.clone().unwrap_or_else(|| silent.into()))
             }
@@ -221,6 +221,9 @@ impl Events {
         let tops = dead.iter().filter(|test| !test.name.contains('/')).count();
         if !dead.is_empty() {
             seen.push(Seen::CutOff);
+        }
+        if tops > 1 {
+            seen.push(Seen::Died { ids: dead.iter().map(|test| test.id.clone()).collect() });
         }
         if tops == 1 {
             for test in dead {

@@ -240,6 +240,9 @@ impl Runner for JavaScript {
         launch.env.push(("PATH", format!("\"{}:$PATH\"", folders.join(":"))));
         launch
     }
+    fn tells_deaths_late(&self) -> bool {
+        self.0.kind == Kind::Vitest
+    }
     fn slack(&self) -> Duration {
         Duration::from_millis(500)
     }

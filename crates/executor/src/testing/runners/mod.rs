@@ -132,6 +132,10 @@ pub(super) trait Runner: Send + Sync {
     fn says_finished(&self) -> bool {
         true
     }
+    /// Whether it tells that a process died only when all else is through: until then its test seems to run.
+    fn tells_deaths_late(&self) -> bool {
+        false
+    }
     /// Whether it can run tests by their ids.
     fn selects(&self) -> bool {
         true
@@ -148,7 +152,7 @@ pub(super) trait Runner: Send + Sync {
         None
     }
     /// What a person should know about these reports.
-    fn notes(&self) -> Vec<String> {
+    fn notes(&self, _workers: Option<u32>) -> Vec<String> {
         Vec::new()
     }
 }

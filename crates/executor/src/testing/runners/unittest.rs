@@ -32,7 +32,8 @@ impl Runner for Unittest {
             _ => Exit::Failed,
         }
     }
-    fn notes(&self) -> Vec<String> {
-        vec!["unittest runs one test at a time: the number of workers has no effect".into()]
+    fn notes(&self, workers: Option<u32>) -> Vec<String> {
+        let note = "unittest runs one test at a time: the number of workers has no effect";
+        workers.filter(|workers| *workers > 1).map(|_| note.to_owned()).into_iter().collect()
     }
 }

@@ -1,0 +1,7 @@
+test('beside the hang', () => {
+  expect(1 + 1).toBe(2);
+});
+
+test('hangs', () => {
+  for (;;);
+}, 600000);

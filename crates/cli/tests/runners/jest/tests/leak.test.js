@@ -1,0 +1,9 @@
+const { spawn } = require('child_process');
+
+test('beside the leak', () => {
+  expect(1 + 1).toBe(2);
+});
+
+test('leaks a process', () => {
+  spawn('sleep', ['300'], { detached: true, stdio: 'ignore' }).unref();
+});
