@@ -99,6 +99,17 @@ fn the_settings_are_documented() {
     check("settings.md", &settings());
 }
 
+#[test]
+fn the_report_of_tests_is_documented() {
+    let mut schema = agentic_executor::TestReport::schema();
+    // What the command line adds to the report.
+    let properties = schema["properties"].as_object_mut().unwrap();
+    properties.insert("run_id".into(), serde_json::json!({"description": "The run in the journal.", "type": "string"}));
+    let error = serde_json::json!({"description": "Why the run did not succeed.", "type": ["string", "null"]});
+    properties.insert("error".into(), error);
+    check("tests.schema.json", &format!("{schema:#}\n"));
+}
+
 /// A schema of `docs/reference`.
 fn schema(file: &str) -> jsonschema::Validator {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);

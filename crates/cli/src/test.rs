@@ -191,16 +191,22 @@ impl Live {
 fn show(result: &ExecutionResult, report: Option<&TestReport>, args: &TestArgs, look: Appearance) -> Result<ExitCode> {
     let mut out = std::io::stdout();
     let Some(report) = report else {
+        let answer = result.steps.first().and_then(|step| step.result.as_ref());
+        let code = match ExitCode::of_run(result) {
+            // What was wrong with the call itself says more than that the run failed.
+            ExitCode::Failed => answer.map_or(ExitCode::Failed, ExitCode::of_call),
+            code => code,
+        };
         if args.json {
             unless_gone(writeln!(out, "{}", result.to_dict()))?;
         } else {
             let why = result.error.as_deref().unwrap_or("no reason given");
             return Err(Failure::new(
-                ExitCode::of_run(result),
+                code,
                 format!("failed to run the tests: {}", Appearance::of_stderr().foreign(why)),
             ));
         }
-        return Ok(ExitCode::of_run(result));
+        return Ok(code);
     };
     let code = match (report.status, ExitCode::of_run(result)) {
         // The layer could not be applied, the run was ended: whatever the tests said.

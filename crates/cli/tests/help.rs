@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use scene::Scene;
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "run",
     "plan",
     "exec",
     "tool",
     "edit",
+    "test",
     "runs",
     "show",
     "diff",

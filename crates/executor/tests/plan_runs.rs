@@ -439,8 +439,8 @@ fn code_edits_and_tests_are_plans_of_one_step() {
                 *write.lock().unwrap() = call.params["content"].as_str().unwrap().to_owned();
                 ToolResult::success("written")
             }),
-            fake("shell", |call, context| {
-                assert_eq!(context.timeout, Some(Duration::from_secs(600)));
+            fake("run_tests", |call, context| {
+                assert_eq!(call.params["global_timeout"], 600.0);
                 let folder = context.config.workspace.file_name().unwrap().to_str().unwrap();
                 ToolResult::success(format!("{} in {folder}", call.params["command"].as_str().unwrap()))
             }),

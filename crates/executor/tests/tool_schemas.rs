@@ -205,7 +205,7 @@ fn registries_hold_what_they_say() {
     let default = ToolRegistry::default_registry().list_tools();
     assert_eq!(default, ["file_read", "file_write", "shell", "search"]);
     let full = ToolRegistry::full_registry().list_tools();
-    let further = ["edit", "apply_patch", "list_files", "run_code", "rollback"];
+    let further = ["edit", "apply_patch", "list_files", "run_code", "run_tests", "rollback"];
     assert_eq!(full, [&["file_read", "file_write", "shell", "search"][..], &further].concat());
 }
 

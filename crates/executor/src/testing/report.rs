@@ -263,6 +263,10 @@ impl TestReport {
         let groups = group(&tests);
         Self { status, counts, duration: duration.as_secs_f64(), suites, tests, groups }
     }
+    /// The JSON Schema (2020-12) of a report.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
     /// Whether tests ran and none failed.
     pub fn is_success(&self) -> bool {
         self.status == TestRunStatus::Passed

@@ -151,6 +151,9 @@ impl Events<'_> {
             }
         }
         let Some(file) = &mut self.file else { return };
+        if file.metadata().is_ok_and(|found| found.len() < self.read) {
+            state.tally.fault("the report is cut off: it became shorter".into());
+        }
         let mut chunk = vec![0; 64 << 10];
         loop {
             if self.read > MOST_REPORT {

@@ -131,7 +131,7 @@ impl<'a> Suite<'a> {
         let mut ran = first;
         let mut waits = Backoff::new(&policy);
         for again in 2.. {
-            let text = ending(ran.text().trim_end(), MOST_WHOLE);
+            let text = ending(&ran.text(), MOST_WHOLE);
             let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
             let (status, message) = match ran.output.reason {
                 ExitReason::Exited(0) => (TestStatus::Passed, None),

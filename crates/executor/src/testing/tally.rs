@@ -101,8 +101,11 @@ pub(super) enum Seen {
     CutOff,
     /// It died in the middle of one of these, and which of them it was is not known.
     Died { ids: Vec<String> },
-    /// The runner came to its end.
-    Finished,
+    /// The runner came to its end, after so many tests where it says so.
+    Finished {
+        #[serde(default)]
+        tests: Option<usize>,
+    },
     /// What a later reporter may say.
     #[serde(other)]
     Other,
@@ -210,7 +213,13 @@ impl Tally {
                     }
                 }
             }
-            Seen::Finished => self.finished = true,
+            Seen::Finished { tests } => {
+                self.finished = true;
+                let ended = self.entries.iter().filter(|entry| entry.ended.is_some()).count();
+                if let Some(tests) = tests.filter(|tests| *tests != ended) {
+                    self.fault(format!("the report is cut off: {tests} tests have ended, and {ended} are in it"));
+                }
+            }
             Seen::Other => {}
         }
     }

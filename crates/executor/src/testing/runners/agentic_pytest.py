@@ -75,6 +75,7 @@ class _Plugin:
     def __init__(self, config):
         self.config = config
         self.tests = {}
+        self.ended = set()
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session):
@@ -134,6 +135,7 @@ class _Plugin:
         test = self.tests.pop(nodeid, None)
         if test is None:
             return
+        self.ended.add(nodeid)
         shown = "\n".join(test.parts)[-_MOST:] if test.status in ("failed", "crashed") else ""
         _tell(
             "ended",
@@ -155,7 +157,7 @@ class _Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self):
-        _tell("finished")
+        _tell("finished", tests=len(self.ended))
 
 
 def _last(text):

@@ -76,6 +76,7 @@ class _Result(unittest.TextTestResult):
         super().__init__(*args, **kwargs)
         self._began = {}
         self._seen = {}
+        self.ended = set()
 
     def startTest(self, test):
         self._began[test.id()] = time.monotonic()
@@ -134,6 +135,7 @@ class _Result(unittest.TextTestResult):
         began = self._began.pop(test.id(), None)
         end = self._seen.pop(test.id(), None)
         if end is not None:
+            self.ended.add(test.id())
             duration = None if began is None else time.monotonic() - began
             _tell("ended", duration=duration, **dict(_known(test), **end))
         if began is not None:
@@ -162,7 +164,7 @@ class _Program(TestProgram):
             verbosity=self.verbosity, failfast=self.failfast, buffer=self.buffer, warnings=self.warnings
         )
         self.result = runner.run(self.test)
-        _tell("finished")
+        _tell("finished", tests=len(self.result.ended))
         if runner._count == 0:
             sys.exit(5)
         sys.exit(not self.result.wasSuccessful())

@@ -41,7 +41,7 @@ impl Runner for Ctest {
     fn reports(&self, exchange: &Exchange) -> Result<Vec<Seen>, String> {
         let Some(cases) = junit::read(exchange, REPORT)? else { return Ok(Vec::new()) };
         let mut seen: Vec<Seen> = cases.into_iter().map(detail).collect();
-        seen.push(Seen::Finished);
+        seen.push(Seen::Finished { tests: None });
         Ok(seen)
     }
     /// 8: tests failed; ctest ends with 0 when it finds none.

@@ -54,7 +54,7 @@ impl Runner for Nextest {
     fn reports(&self, exchange: &Exchange) -> Result<Vec<Seen>, String> {
         let Some(cases) = junit::read(exchange, REPORT)? else { return Ok(Vec::new()) };
         let mut seen: Vec<Seen> = cases.into_iter().map(ended).collect();
-        seen.push(Seen::Finished);
+        seen.push(Seen::Finished { tests: None });
         Ok(seen)
     }
     /// Exit codes of nextest: 4 no tests, 100 tests failed, 104 a setup script failed, 96 and others its own errors.
