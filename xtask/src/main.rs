@@ -14,6 +14,7 @@ mod kernels;
 mod lint;
 mod long;
 mod run;
+mod runners;
 mod summary;
 mod test;
 mod undo;

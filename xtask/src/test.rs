@@ -40,6 +40,7 @@ pub(crate) fn run() -> Result<bool, Failure> {
     let weakened = example::build_weakened()?;
     let programs = build(&["--workspace"])?;
     let venv = Venv::ensure()?;
+    crate::runners::ensure();
     let mut summary = Summary::default();
 
     for program in &programs {

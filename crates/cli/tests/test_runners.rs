@@ -132,8 +132,7 @@ fn leftovers(workspace: &Path) -> Vec<PathBuf> {
 /// Shows a scene's tests the packages that are installed elsewhere.
 fn link_modules(scene: &Scene, modules: &Path) {
     std::os::unix::fs::symlink(modules, scene.work("node_modules")).unwrap();
-    let parent = modules.parent().unwrap();
-    std::fs::write(scene.path("config/agentic/config.toml"), format!("[sandbox]\nread_only = [{parent:?}]\n")).unwrap();
+    scene.user_settings(&format!("[sandbox]\nread_only = [{:?}]\n", modules.parent().unwrap()));
 }
 
 macro_rules! needs {
@@ -202,4 +201,56 @@ fn jest() {
 fn vitest() {
     let Some(modules) = node_modules() else { agentic_testkit::skip!("vitest is not installed in target/javascript") };
     every_verdict("vitest", "vitest", |scene| link_modules(scene, &modules));
+}
+
+#[test]
+fn a_monorepo_has_several_runners() {
+    needs!("pytest", "python3", "node");
+    let scene = scene_of("monorepo");
+    let report = scene.run(["test", "--json", "--timeout", TIMEOUT]).ends(1).json();
+    let runners: Vec<(&str, &str)> = report["suites"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|suite| (suite["folder"].as_str().unwrap(), suite["runner"].as_str().unwrap()))
+        .collect();
+    assert_eq!(runners, [("api", "pytest"), ("tools", "unittest"), ("web", "node --test")], "{report:#}");
+    // The samples name each test after its folder.
+    let expected = expected(&samples().join("monorepo"));
+    for status in STATUSES {
+        let mut found: Vec<String> = report["tests"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|test| test["status"] == status)
+            .map(|test| {
+                let folder = runners[test["suite_index"].as_u64().unwrap() as usize].0;
+                format!("{folder}/{}", test["id"].as_str().unwrap())
+            })
+            .collect();
+        found.sort();
+        assert_eq!(found, expected_verdicts(&expected)[status], "{status}: {report:#}");
+    }
+    assert_eq!(report["tests"][0]["file"], "api/tests/test_api.py", "relative to the workspace");
+}
+
+#[test]
+fn make_is_one_test() {
+    needs!("make");
+    // That a recipe was killed is not in the status of make, which is 2 for every failure.
+    for (target, verdict) in expected_of_make() {
+        // Its hanging target is a matter of `--timeout`, which counts for the whole command then.
+        let scene = scene_of("make");
+        let args = ["test", "--json", "--retries", "1", "--timeout", "3", "--"];
+        let words: Vec<&str> = target.split(' ').collect();
+        let report = scene.run(args.iter().copied().chain(words)).json();
+        assert_eq!(report["tests"][0]["status"], verdict, "{target}: {report:#}");
+        assert_eq!(report["counts"]["total"], 1);
+    }
+}
+
+fn expected_of_make() -> Vec<(String, Value)> {
+    let text = std::fs::read_to_string(samples().join("make/targets.json")).unwrap();
+    let targets: serde_json::Map<String, Value> = serde_json::from_str(&text).unwrap();
+    targets.into_iter().collect()
 }
