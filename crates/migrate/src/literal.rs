@@ -1,0 +1,93 @@
+//! Texts that a file must contain for a rule to match anywhere in it, so that most files need not be parsed.
+
+use ast_grep_core::matcher::PatternNode;
+use ast_grep_core::tree_sitter::LanguageExt;
+use ast_grep_core::{MatchStrictness, Pattern};
+use ast_grep_language::SupportLang;
+use memchr::memmem::Finder;
+use serde_json::{Map, Value};
+
+/// The text contains one of these, or the rule matches nowhere.
+#[derive(Debug)]
+pub(crate) struct Needed(Vec<Finder<'static>>);
+
+impl Needed {
+    pub(crate) fn new(texts: &[String]) -> Self {
+        Self(texts.iter().map(|text| Finder::new(text).into_owned()).collect())
+    }
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        self.0.iter().any(|finder| finder.find(text.as_bytes()).is_some())
+    }
+}
+
+/// The texts of which a file that an ast-grep rule matches contains one; `None` when nothing can be said.
+///
+/// `depth` bounds how far `matches` is followed through `utils`.
+pub(crate) fn needed(
+    rule: &Value,
+    utils: &Map<String, Value>,
+    language: SupportLang,
+    depth: usize,
+) -> Option<Vec<String>> {
+    let fields = rule.as_object()?;
+    let depth = depth.checked_sub(1)?;
+    let inner = |rule: &Value| needed(rule, utils, language, depth);
+    // All fields of a rule must hold: take the one that says most.
+    fields
+        .iter()
+        .filter_map(|(field, value)| match field.as_str() {
+            "pattern" => of_pattern(value, language).map(|text| vec![text]),
+            "inside" | "has" | "precedes" | "follows" => inner(value),
+            "all" => value.as_array()?.iter().filter_map(inner).reduce(better),
+            "any" => {
+                let every: Option<Vec<_>> = value.as_array()?.iter().map(inner).collect();
+                every.map(|every| every.concat()).filter(|texts| !texts.is_empty())
+            }
+            "matches" => inner(utils.get(value.as_str()?)?),
+            _ => None,
+        })
+        .reduce(better)
+}
+
+/// The one that fewer files pass: that whose shortest text is longer.
+fn better(one: Vec<String>, other: Vec<String>) -> Vec<String> {
+    let shortest = |texts: &[String]| texts.iter().map(String::len).min();
+    if shortest(&other) > shortest(&one) { other } else { one }
+}
+
+fn of_pattern(value: &Value, language: SupportLang) -> Option<String> {
+    // Only in these is every named leaf compared by its text.
+    if value.get("strictness").is_some_and(|strictness| !matches!(strictness.as_str(), Some("cst" | "smart" | "ast"))) {
+        return None;
+    }
+    let pattern = read_pattern(value, language).ok()?;
+    let mut longest = String::new();
+    let mut rest = vec![&pattern.node];
+    while let Some(node) = rest.pop() {
+        match node {
+            PatternNode::MetaVar { .. } => {}
+            PatternNode::Terminal { text, is_named, kind_id } => {
+                let comment = language
+                    .get_ts_language()
+                    .node_kind_for_id(*kind_id)
+                    .is_none_or(|kind| kind.contains("comment") || kind == "ERROR");
+                if *is_named && !comment && text.len() > longest.len() {
+                    text.clone_into(&mut longest);
+                }
+            }
+            PatternNode::Internal { children, .. } => rest.extend(children),
+        }
+    }
+    (!longest.is_empty()).then_some(longest)
+}
+
+/// A pattern as ast-grep reads it: a text, or an object of `context` and `selector`.
+pub(crate) fn read_pattern(value: &Value, language: SupportLang) -> Result<Pattern, ast_grep_core::PatternError> {
+    let text = |field: &str| value.get(field).and_then(Value::as_str);
+    let mut pattern = match (value.as_str().or(text("context")), text("selector")) {
+        (Some(context), Some(selector)) => Pattern::contextual(context, selector, language)?,
+        (context, _) => Pattern::try_new(context.unwrap_or_default(), language)?,
+    };
+    pattern.strictness = MatchStrictness::Smart;
+    Ok(pattern)
+}

@@ -1,0 +1,162 @@
+//! A text on its way through the rules, parsed at most once for each of its states.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+
+use ast_grep_core::AstGrep;
+use ast_grep_core::tree_sitter::{LanguageExt, StrDoc};
+use ast_grep_language::SupportLang;
+use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
+
+use crate::language::Language;
+use crate::limits::Allowance;
+use crate::report::Reason;
+
+/// A text with its syntax tree.
+pub(crate) type Parsed = AstGrep<StrDoc<SupportLang>>;
+
+/// A text, and its tree from the moment that one is asked for.
+pub(crate) struct Draft<'t> {
+    state: State<'t>,
+    /// The language as which it could not be parsed in time, so that no second rule waits for it.
+    slow: Option<Language>,
+}
+
+enum State<'t> {
+    Text(Cow<'t, str>),
+    Parsed(Language, Parsed),
+}
+
+impl<'t> Draft<'t> {
+    pub(crate) fn new(text: impl Into<Cow<'t, str>>) -> Self {
+        Self { state: State::Text(text.into()), slow: None }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        match &self.state {
+            State::Text(text) => text,
+            State::Parsed(_, parsed) => parsed.get_text(),
+        }
+    }
+
+    pub(crate) fn into_text(self) -> String {
+        match self.state {
+            State::Text(text) => text.into_owned(),
+            State::Parsed(_, parsed) => parsed.generate(),
+        }
+    }
+
+    pub(crate) fn parsed(&mut self, language: Language, allowance: &Allowance) -> Result<&Parsed, Reason> {
+        if self.slow == Some(language) {
+            return Err(Reason::TooSlow);
+        }
+        if !matches!(&self.state, State::Parsed(known, _) if *known == language) {
+            let Some(tree) = parse(self.text(), language, allowance) else {
+                self.slow = Some(language);
+                return Err(Reason::TooSlow);
+            };
+            let src = match std::mem::replace(&mut self.state, State::Text(Cow::Borrowed(""))) {
+                State::Text(text) => text.into_owned(),
+                State::Parsed(_, parsed) => parsed.generate(),
+            };
+            self.state = State::Parsed(language, AstGrep::doc(StrDoc { src, lang: language.grammar(), tree }));
+        }
+        match &self.state {
+            State::Parsed(_, parsed) => Ok(parsed),
+            State::Text(_) => unreachable!("it was parsed just now"),
+        }
+    }
+}
+
+thread_local! {
+    /// A parser sets up tables for its language: one for each language and thread.
+    static PARSERS: RefCell<HashMap<Language, Parser>> = RefCell::default();
+}
+
+/// The tree of a text, unless it takes too long.
+pub(crate) fn parse(text: &str, language: Language, allowance: &Allowance) -> Option<Tree> {
+    PARSERS.with_borrow_mut(|parsers| {
+        let parser = parsers.entry(language).or_insert_with(|| {
+            let mut parser = Parser::new();
+            let grammar = language.grammar().get_ts_language();
+            parser.set_language(&grammar).expect("the grammars that are compiled in fit the parser");
+            parser
+        });
+        let bytes = text.as_bytes();
+        let mut read = |offset: usize, _| bytes.get(offset..).unwrap_or_default();
+        let mut progress = |_: &ParseState| match allowance.is_over() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let options = ParseOptions::new().progress_callback(&mut progress);
+        let tree = parser.parse_with_options(&mut read, None, Some(options));
+        // A parse that was broken off would be resumed by the next.
+        parser.reset();
+        tree
+    })
+}
+
+/// The first stretch of the text that the grammar does not know, if there is one.
+pub(crate) fn first_error(parsed: &Parsed) -> Option<Range<usize>> {
+    let root = parsed.root().get_inner_node();
+    if !root.has_error() {
+        return None;
+    }
+    let mut cursor = root.walk();
+    loop {
+        let node = cursor.node();
+        if node.is_error() || node.is_missing() {
+            return Some(node.byte_range());
+        }
+        if node.has_error() && cursor.goto_first_child() {
+            continue;
+        }
+        while !cursor.goto_next_sibling() {
+            if !cursor.goto_parent() {
+                return Some(root.byte_range());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::limits::Limits;
+
+    fn error(text: &str, language: Language) -> Option<Range<usize>> {
+        first_error(Draft::new(text).parsed(language, &Allowance::begin(Limits::default())).unwrap())
+    }
+
+    #[test]
+    fn the_first_error_is_found() {
+        assert_eq!(error("a = 1\n", Language::Python), None);
+        assert_eq!(error("a = 1\nb = (\n", Language::Python), Some(6..11));
+        assert!(error("fn f() { g( }", Language::Rust).is_some());
+    }
+
+    #[test]
+    fn a_parse_that_takes_too_long_is_given_up() {
+        let limits = Limits { time: Duration::ZERO, ..Limits::default() };
+        let text = "x = [1, 2, 3]\n".repeat(2000);
+        let mut draft = Draft::new(text.as_str());
+        assert_eq!(draft.parsed(Language::Python, &Allowance::begin(limits)).err(), Some(Reason::TooSlow));
+        let enough = Allowance::begin(Limits::default());
+        assert!(draft.parsed(Language::Python, &enough).is_err(), "not tried again");
+        assert!(Draft::new(text.as_str()).parsed(Language::Python, &enough).is_ok(), "the parser starts anew");
+    }
+
+    #[test]
+    fn a_text_may_be_parsed_as_another_language() {
+        let mut draft = Draft::new("int a;\n");
+        let allowance = Allowance::begin(Limits::default());
+        assert!(first_error(draft.parsed(Language::C, &allowance).unwrap()).is_none());
+        assert!(first_error(draft.parsed(Language::Cpp, &allowance).unwrap()).is_none());
+        assert_eq!(draft.text(), "int a;\n");
+        assert_eq!(draft.into_text(), "int a;\n");
+    }
+}
