@@ -89,7 +89,7 @@ impl Turn<'_> {
                 settled = true;
                 break;
             }
-            let mut next = self.apply(&edits, source.text())?;
+            let mut next = self.apply(&edits, source)?;
             self.note(source.text(), &edits);
             if let Some(line) = self.breaks(source, &mut next, &edits)? {
                 return Err(self.left(line, Reason::WouldNotParse));
@@ -113,16 +113,21 @@ impl Turn<'_> {
         self.rule.find(draft, self.language, &self.allowance).map_err(|reason| self.left(1, reason))
     }
 
-    fn apply<'t>(&self, edits: &Edits, text: &str) -> Result<Draft<'t>, Left> {
-        let result = edits.apply(text, self.allowance.limits.bytes);
-        result.map(Draft::new).ok_or_else(|| self.left(1, Reason::ResultTooLarge))
+    fn apply<'t>(&self, edits: &Edits, draft: &Draft<'_>) -> Result<Draft<'t>, Left> {
+        let result = edits.apply(draft.text(), self.allowance.limits.bytes);
+        let text = result.ok_or_else(|| self.left(1, Reason::ResultTooLarge))?;
+        Ok(draft.edited(&edits.made, text))
     }
 
     /// The line of `source` whose change makes the file one that no longer parses, if one does.
     fn breaks(&self, source: &mut Draft<'_>, next: &mut Draft<'_>, edits: &Edits) -> Result<Option<usize>, Left> {
         let Some(language) = self.language.filter(|_| self.rule.syntax_check) else { return Ok(None) };
         let slow = |reason| self.left(1, reason);
-        let Some(error) = first_error(next.parsed(language, &self.allowance).map_err(slow)?) else { return Ok(None) };
+        if first_error(next.parsed(language, &self.allowance).map_err(slow)?).is_none() {
+            return Ok(None);
+        }
+        let anew = next.reparsed(language, &self.allowance).map_err(slow)?;
+        let Some(error) = first_error(anew) else { return Ok(None) };
         if first_error(source.parsed(language, &self.allowance).map_err(slow)?).is_some() {
             return Ok(None);
         }
@@ -174,7 +179,7 @@ impl Turn<'_> {
                 });
             }
             overlapping = edits.overlapping.len();
-            probe = Some(self.apply(&edits, draft.text()).ok()?);
+            probe = Some(self.apply(&edits, draft).ok()?);
         }
         None
     }

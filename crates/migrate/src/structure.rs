@@ -211,7 +211,7 @@ fn check_pattern(path: &str, code: &str, value: &Value, language: Language) -> R
         return bad(format!("it is longer than {MOST_BYTES} bytes"), "use a shorter one");
     }
     let source = language.grammar().pre_process_pattern(code);
-    let Some(tree) = parse(&source, language, &Allowance::begin(Limits::default())) else {
+    let Some(tree) = parse(&source, language, None, &Allowance::begin(Limits::default())) else {
         return bad("it takes too long to parse".into(), "use a shorter one");
     };
     let mut cursor = tree.walk();

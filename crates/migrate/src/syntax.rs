@@ -8,11 +8,15 @@ use std::ops::{ControlFlow, Range};
 use ast_grep_core::AstGrep;
 use ast_grep_core::tree_sitter::{LanguageExt, StrDoc};
 use ast_grep_language::SupportLang;
-use tree_sitter::{ParseOptions, ParseState, Parser, Tree};
+use tree_sitter::{InputEdit, ParseOptions, ParseState, Parser, Point, Tree};
 
+use crate::edit::Edit;
 use crate::language::Language;
 use crate::limits::Allowance;
 use crate::report::Reason;
+
+/// The most edits that a tree is told of. Beyond, a new parse is quicker.
+const MOST_EDITS: usize = 1000;
 
 /// A text with its syntax tree.
 pub(crate) type Parsed = AstGrep<StrDoc<SupportLang>>;
@@ -26,6 +30,8 @@ pub(crate) struct Draft<'t> {
 
 enum State<'t> {
     Text(Cow<'t, str>),
+    /// With the tree of the text before, told of what changed since: the new parse takes over what it can.
+    Edited(Cow<'t, str>, Language, Tree),
     Parsed(Language, Parsed),
 }
 
@@ -36,16 +42,33 @@ impl<'t> Draft<'t> {
 
     pub(crate) fn text(&self) -> &str {
         match &self.state {
-            State::Text(text) => text,
+            State::Text(text) | State::Edited(text, ..) => text,
             State::Parsed(_, parsed) => parsed.get_text(),
         }
     }
 
     pub(crate) fn into_text(self) -> String {
-        match self.state {
-            State::Text(text) => text.into_owned(),
-            State::Parsed(_, parsed) => parsed.generate(),
-        }
+        self.state.into_text()
+    }
+
+    /// The draft of `text`, which these edits make of this one's.
+    pub(crate) fn edited<'n>(&self, edits: &[Edit], text: String) -> Draft<'n> {
+        let state = match &self.state {
+            // Each edit is a walk through the tree.
+            State::Parsed(language, parsed) if edits.len() <= MOST_EDITS => {
+                let mut tree = parsed.root().get_doc().tree.clone();
+                tell(&mut tree, parsed.get_text(), edits);
+                State::Edited(text.into(), *language, tree)
+            }
+            _ => State::Text(text.into()),
+        };
+        Draft { state, slow: None }
+    }
+
+    /// Parses anew without the tree of the text before, in case that one is to blame for an error.
+    pub(crate) fn reparsed(&mut self, language: Language, allowance: &Allowance) -> Result<&Parsed, Reason> {
+        self.state = State::Text(std::mem::take(&mut self.state).into_text().into());
+        self.parsed(language, allowance)
     }
 
     pub(crate) fn parsed(&mut self, language: Language, allowance: &Allowance) -> Result<&Parsed, Reason> {
@@ -53,20 +76,82 @@ impl<'t> Draft<'t> {
             return Err(Reason::TooSlow);
         }
         if !matches!(&self.state, State::Parsed(known, _) if *known == language) {
-            let Some(tree) = parse(self.text(), language, allowance) else {
+            let old = match &self.state {
+                State::Edited(_, known, tree) if *known == language => Some(tree),
+                _ => None,
+            };
+            let Some(tree) = parse(self.text(), language, old, allowance) else {
                 self.slow = Some(language);
                 return Err(Reason::TooSlow);
             };
-            let src = match std::mem::replace(&mut self.state, State::Text(Cow::Borrowed(""))) {
-                State::Text(text) => text.into_owned(),
-                State::Parsed(_, parsed) => parsed.generate(),
-            };
+            let src = std::mem::take(&mut self.state).into_text();
             self.state = State::Parsed(language, AstGrep::doc(StrDoc { src, lang: language.grammar(), tree }));
         }
         match &self.state {
             State::Parsed(_, parsed) => Ok(parsed),
-            State::Text(_) => unreachable!("it was parsed just now"),
+            _ => unreachable!("it was parsed just now"),
         }
+    }
+}
+
+impl Default for State<'_> {
+    fn default() -> Self {
+        Self::Text(Cow::Borrowed(""))
+    }
+}
+
+impl State<'_> {
+    fn into_text(self) -> String {
+        match self {
+            Self::Text(text) | Self::Edited(text, ..) => text.into_owned(),
+            Self::Parsed(_, parsed) => parsed.generate(),
+        }
+    }
+}
+
+/// Moves the nodes of a tree to where these edits of its text leave them.
+fn tell(tree: &mut Tree, text: &str, edits: &[Edit]) {
+    let mut places = Points { text, at: 0, point: Point::new(0, 0) };
+    let changes: Vec<InputEdit> = edits
+        .iter()
+        .map(|Edit { range, new }| {
+            let start_position = places.of(range.start);
+            let mut inserted = Points { text: new, at: 0, point: start_position };
+            InputEdit {
+                start_byte: range.start,
+                old_end_byte: range.end,
+                new_end_byte: range.start + new.len(),
+                start_position,
+                old_end_position: places.of(range.end),
+                new_end_position: inserted.of(new.len()),
+            }
+        })
+        .collect();
+    // From the last to the first, so that what was counted in the old text stays true.
+    for change in changes.iter().rev() {
+        tree.edit(change);
+    }
+}
+
+/// Rows and byte columns, from 0, of ascending places.
+struct Points<'t> {
+    text: &'t str,
+    at: usize,
+    point: Point,
+}
+
+impl Points<'_> {
+    fn of(&mut self, offset: usize) -> Point {
+        let passed = &self.text.as_bytes()[self.at..offset];
+        match memchr::memrchr(b'\n', passed) {
+            Some(last) => {
+                self.point.row += memchr::memchr_iter(b'\n', passed).count();
+                self.point.column = passed.len() - last - 1;
+            }
+            None => self.point.column += passed.len(),
+        }
+        self.at = offset;
+        self.point
     }
 }
 
@@ -76,7 +161,7 @@ thread_local! {
 }
 
 /// The tree of a text, unless it takes too long.
-pub(crate) fn parse(text: &str, language: Language, allowance: &Allowance) -> Option<Tree> {
+pub(crate) fn parse(text: &str, language: Language, old: Option<&Tree>, allowance: &Allowance) -> Option<Tree> {
     PARSERS.with_borrow_mut(|parsers| {
         let parser = parsers.entry(language).or_insert_with(|| {
             let mut parser = Parser::new();
@@ -91,7 +176,7 @@ pub(crate) fn parse(text: &str, language: Language, allowance: &Allowance) -> Op
             false => ControlFlow::Continue(()),
         };
         let options = ParseOptions::new().progress_callback(&mut progress);
-        let tree = parser.parse_with_options(&mut read, None, Some(options));
+        let tree = parser.parse_with_options(&mut read, old, Some(options));
         // A parse that was broken off would be resumed by the next.
         parser.reset();
         tree
