@@ -67,14 +67,17 @@ impl Problem {
     }
 }
 
-/// An error with its causes on one line, without the full stops that would break a sentence.
+/// An error of ast-grep or of regular expressions with its causes, on one line and without full stops.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut words = Vec::new();
     let mut next = Some(error);
     while let Some(error) = next {
         let text = error.to_string();
-        let text = text.trim_end_matches('.').to_owned();
-        if words.last() != Some(&text) {
+        // The expression, shown on lines of its own, comes first and what is wrong with it last.
+        let text = text.rsplit("\nerror: ").next().unwrap_or_default().trim_end_matches('.').to_owned();
+        // What says no more than which field it is about.
+        let empty = text.starts_with("Fail to parse yaml") || text.ends_with("is not configured correctly");
+        if !empty && words.last() != Some(&text) {
             words.push(text);
         }
         next = error.source();

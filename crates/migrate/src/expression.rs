@@ -11,7 +11,7 @@ use regex_automata::util::captures::Captures;
 use regex_automata::{Input, Span};
 use regex_syntax::ParserBuilder;
 
-use crate::edit::{Edit, Edits, LineEnds};
+use crate::edit::{Edit, Edits, LineEnds, short};
 use crate::error::{Problem, names};
 use crate::form::RegexForm;
 use crate::language::Language;
@@ -41,6 +41,7 @@ enum Piece {
 impl Expression {
     pub(crate) fn compile(form: &RegexForm) -> Result<Self, Problem> {
         let field = "regex.pattern";
+        let shown = short(&form.pattern);
         let syntax = ParserBuilder::new()
             .multi_line(form.multi_line)
             .dot_matches_new_line(form.dot_all)
@@ -53,11 +54,11 @@ impl Expression {
             .map_err(|error| {
                 let help =
                     "the syntax is that of Rust's crate `regex`, which has no look-around and no back-references";
-                Problem::of(field, format!("bad regular expression {:?}: {}", form.pattern, reason(&error)), help)
+                Problem::of(field, format!("bad regular expression {shown:?}: {}", reason(&error)), help)
             })?;
         if syntax.properties().minimum_len().unwrap_or(0) == 0 {
             let help = "make it match at least one character: `+` in place of `*`, or the text beside the place";
-            return Err(Problem::of(field, format!("{:?} can match the empty text", form.pattern), help));
+            return Err(Problem::of(field, format!("{shown:?} can match the empty text"), help));
         }
         let regex = meta::Builder::new()
             .configure(Regex::config().nfa_size_limit(Some(MOST_BYTES)))

@@ -76,7 +76,7 @@ pub(crate) struct RuleForm {
 
 /// A rename of whole identifiers.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
 pub(crate) struct IdentifierForm {
     /// The old name.
     pub(crate) from: String,
@@ -93,7 +93,7 @@ fn code() -> Vec<Part> {
 
 /// A regular expression with its replacement.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a mapping")]
 pub(crate) struct RegexForm {
     /// In the syntax of Rust's crate `regex`. It may not match the empty text. For a line end write `\r?\n`.
     pub(crate) pattern: String,
@@ -225,7 +225,13 @@ impl RuleForm {
 const AST_GREP: &str = "it is read as in a rule file of ast-grep";
 
 pub(crate) fn take<T: DeserializeOwned>(field: &str, value: Value, help: &str) -> Result<T, Problem> {
-    serde_json::from_value(value).map_err(|error| Problem::of(field, error.to_string(), help))
+    serde_json::from_value(value).map_err(|error| {
+        let problem = match error.to_string() {
+            untagged if untagged.contains("untagged enum") => "it has none of the forms that it may have".to_owned(),
+            problem => problem,
+        };
+        Problem::of(field, problem, help)
+    })
 }
 
 fn languages(value: Value) -> Result<OneOrMany<Language>, Problem> {

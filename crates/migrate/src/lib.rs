@@ -53,6 +53,7 @@ mod identifier;
 mod language;
 mod limits;
 mod literal;
+mod pattern;
 mod report;
 mod rewrite;
 mod roles;

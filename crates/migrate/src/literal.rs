@@ -2,10 +2,11 @@
 
 use ast_grep_core::matcher::PatternNode;
 use ast_grep_core::tree_sitter::LanguageExt;
-use ast_grep_core::{MatchStrictness, Pattern};
 use ast_grep_language::SupportLang;
 use memchr::memmem::Finder;
 use serde_json::{Map, Value};
+
+use crate::pattern::read_pattern;
 
 /// The text contains one of these, or the rule matches nowhere.
 #[derive(Debug)]
@@ -79,15 +80,4 @@ fn of_pattern(value: &Value, language: SupportLang) -> Option<String> {
         }
     }
     (!longest.is_empty()).then_some(longest)
-}
-
-/// A pattern as ast-grep reads it: a text, or an object of `context` and `selector`.
-pub(crate) fn read_pattern(value: &Value, language: SupportLang) -> Result<Pattern, ast_grep_core::PatternError> {
-    let text = |field: &str| value.get(field).and_then(Value::as_str);
-    let mut pattern = match (value.as_str().or(text("context")), text("selector")) {
-        (Some(context), Some(selector)) => Pattern::contextual(context, selector, language)?,
-        (context, _) => Pattern::try_new(context.unwrap_or_default(), language)?,
-    };
-    pattern.strictness = MatchStrictness::Smart;
-    Ok(pattern)
 }

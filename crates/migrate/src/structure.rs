@@ -4,8 +4,7 @@ use std::fmt;
 
 use ast_grep_config::{DenyUnknownKeys, GlobalRules, Rule, RuleConfig, SerializableRuleConfig, SerializableRuleCore};
 use ast_grep_core::Matcher;
-use ast_grep_core::language::Language as _;
-use ast_grep_core::matcher::{MatcherExt, PatternNode};
+use ast_grep_core::matcher::MatcherExt;
 use ast_grep_core::replacer::Replacer;
 use ast_grep_core::tree_sitter::LanguageExt;
 use ast_grep_language::SupportLang;
@@ -15,14 +14,11 @@ use crate::edit::{Edit, Edits, LineEnds};
 use crate::error::{Problem, chain};
 use crate::form::{RuleForm, take};
 use crate::language::Language;
-use crate::limits::{Allowance, Limits};
-use crate::literal::{Needed, needed, read_pattern};
+use crate::limits::Allowance;
+use crate::literal::{Needed, needed};
+use crate::pattern::check_patterns;
 use crate::report::Reason;
-use crate::syntax::{Draft, parse};
-
-/// The longest and the deepest pattern. Reading one recurses.
-const MOST_BYTES: usize = 16 << 10;
-const MOST_LEVELS: usize = 200;
+use crate::syntax::Draft;
 
 /// A rule of ast-grep, ready to run for each of its languages.
 pub(crate) struct Structure(Vec<(Language, Compiled)>);
@@ -175,83 +171,6 @@ fn compile(form: &RuleForm, fields: &Map<String, Value>, language: Language) -> 
     Ok(Compiled { config, short: form.pattern.is_some(), kinds, needed })
 }
 
-/// Looks at every pattern within a value: that it is not too large to be read, and is code of the language.
-fn check_patterns(path: &str, key: &str, value: &Value, language: Language) -> Result<(), Problem> {
-    let code = match value {
-        Value::String(code) if key == "pattern" => Some(code),
-        Value::Object(fields) if key == "pattern" => match fields.get("context") {
-            Some(Value::String(code)) => Some(code),
-            _ => None,
-        },
-        _ => None,
-    };
-    if let Some(code) = code {
-        return check_pattern(path, code, value, language);
-    }
-    match value {
-        Value::Object(fields) => {
-            fields.iter().try_for_each(|(key, value)| check_patterns(&format!("{path}.{key}"), key, value, language))
-        }
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(place, value)| check_patterns(&format!("{path}[{place}]"), "", value, language)),
-        _ => Ok(()),
-    }
-}
-
-fn check_pattern(path: &str, code: &str, value: &Value, language: Language) -> Result<(), Problem> {
-    let name = language.name();
-    let shown = crate::edit::short(code);
-    let bad =
-        |why: String, help: &str| Err(Problem::of(path, format!("bad pattern {shown:?} for {name}: {why}"), help));
-    let simpler = "a pattern is one piece of code, with `$NAME` for one node and `$$$NAME` for any number; a piece that \
-                   cannot stand alone is `{context: CODE, selector: KIND}`";
-    if code.len() > MOST_BYTES {
-        return bad(format!("it is longer than {MOST_BYTES} bytes"), "use a shorter one");
-    }
-    let source = language.grammar().pre_process_pattern(code);
-    let Some(tree) = parse(&source, language, None, &Allowance::begin(Limits::default())) else {
-        return bad("it takes too long to parse".into(), "use a shorter one");
-    };
-    let mut cursor = tree.walk();
-    let mut depth = 0;
-    'nodes: loop {
-        if cursor.goto_first_child() {
-            depth += 1;
-            if depth > MOST_LEVELS {
-                return bad(format!("it is nested deeper than {MOST_LEVELS} levels"), "use a flatter one");
-            }
-            continue;
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                break 'nodes;
-            }
-            depth -= 1;
-        }
-    }
-    let pattern = match read_pattern(value, language.grammar()) {
-        Ok(pattern) => pattern,
-        Err(error) => return bad(chain(&error), simpler),
-    };
-    let mut rest = vec![&pattern.node];
-    while let Some(node) = rest.pop() {
-        let kind = match node {
-            PatternNode::Terminal { kind_id, .. } => *kind_id,
-            PatternNode::Internal { kind_id, children } => {
-                rest.extend(children);
-                *kind_id
-            }
-            PatternNode::MetaVar { .. } => continue,
-        };
-        if kind == u16::MAX {
-            return bad("it does not parse".into(), simpler);
-        }
-    }
-    Ok(())
-}
-
 /// An error of ast-grep, by the field that it is about.
 fn wrong(field: &str, language: Language, error: &ast_grep_config::RuleConfigError) -> Problem {
     use ast_grep_config::{RuleConfigError as Config, RuleCoreError as Core};
@@ -271,9 +190,6 @@ fn wrong(field: &str, language: Language, error: &ast_grep_config::RuleConfigErr
         Config::Rewriter(_) => "rewriters",
         _ => field,
     };
-    Problem::of(
-        field,
-        format!("bad for {}: {}", language.name(), chain(error)),
-        "see the documentation of ast-grep's rules",
-    )
+    let problem = format!("bad for {}: {}", language.name(), chain(error));
+    Problem::of(field, problem, "see the documentation of ast-grep's rules")
 }

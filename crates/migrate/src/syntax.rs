@@ -244,4 +244,51 @@ mod tests {
         assert_eq!(draft.text(), "int a;\n");
         assert_eq!(draft.into_text(), "int a;\n");
     }
+
+    /// Kinds and places of all nodes.
+    fn nodes(parsed: &Parsed) -> Vec<(u16, Range<usize>, bool)> {
+        let nodes = parsed.root();
+        let nodes = nodes.dfs().map(|node| (node.kind_id(), node.range(), node.is_missing()));
+        nodes.collect()
+    }
+
+    const FILE: [(Language, &str); 4] = [
+        (
+            Language::Python,
+            "class A:\n    def f(self, x=1):\n        return f'{x} a' + \"\"\"b\n\"\"\"  # c\n\nif a:\n  b()\n",
+        ),
+        (Language::Rust, "fn f<'a>(x: &'a str) -> u8 { /* c */ match x { r#\"a\"# => 1, _ => g!(x + 1) } }\n"),
+        (Language::Tsx, "const a = `b ${c}`;\nfunction f(x: T) { return <A b={x}>c {d}</A>; } // e\n"),
+        (Language::Bash, "f() { echo \"$a ${b}\"; }\ncat <<E | g\na $b\nE\nif [ -n x ]; then h; fi\n"),
+    ];
+
+    proptest::proptest! {
+        /// A tree that was told of edits and parsed again is the tree of the new text, unless the old or the new text
+        /// has errors: how far these reach depends on the way there.
+        #[test]
+        fn an_edited_text_is_parsed_as_a_new_one(
+            file in 0..FILE.len(),
+            places in proptest::collection::btree_set(0..90usize, 1..5),
+            new in proptest::sample::select(vec!["", "a", "xyz", " ", "\n", "(a)", "'s'", "1", "\r\n    a"]),
+        ) {
+            let (language, text) = FILE[file];
+            let allowance = Allowance::begin(Limits::default());
+            let mut draft = Draft::new(text);
+            draft.parsed(language, &allowance).unwrap();
+            let made: Vec<Edit> = places
+                .into_iter()
+                .filter(|place| place + 1 < text.len())
+                .map(|place| Edit { range: place..place + 1, new: new.to_owned() })
+                .collect();
+            let edits = crate::edit::Edits { made, overlapping: Vec::new() };
+            let after = edits.apply(text, 10_000).unwrap();
+            let mut edited = draft.edited(&edits.made, after.clone());
+            let mut anew = Draft::new(after.as_str());
+            let (edited, anew) = (edited.parsed(language, &allowance).unwrap(), anew.parsed(language, &allowance).unwrap());
+            proptest::prop_assert_eq!(edited.get_text(), anew.get_text());
+            if first_error(anew).is_none() {
+                proptest::prop_assert_eq!(nodes(edited), nodes(anew), "{}", after);
+            }
+        }
+    }
 }

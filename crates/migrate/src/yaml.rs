@@ -11,6 +11,8 @@ const MOST_BYTES: usize = 1 << 20;
 /// The most rules in one file.
 const MOST_RULES: usize = 1000;
 
+const FORM: &str = "a rules file is `rules:` and a list of rules";
+
 /// One entry of `rules`, not yet read.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -56,6 +58,11 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
+#[derive(Deserialize)]
+struct File {
+    rules: Vec<Spanned<Fields>>,
+}
+
 /// The rules of a file, unread.
 pub(crate) fn entries(text: &str, name: &str) -> Result<Vec<Entry>, RuleError> {
     let refuse = |line: Option<u64>, field: Option<&str>, problem: String, help: &str| RuleError {
@@ -77,29 +84,48 @@ pub(crate) fn entries(text: &str, name: &str) -> Result<Vec<Entry>, RuleError> {
     let parse = |error: serde_saphyr::Error| {
         let line = error.location().map(|location| location.line());
         let message = error.without_snippet().to_string();
-        let message = message.split(" at line ").next().unwrap_or_default().trim_end_matches('.').to_owned();
-        refuse(line, None, message, "a rules file is `rules:` and a list of rules")
+        let message = message.split(" at line ").next().unwrap_or_default();
+        let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+        let message = match message.strip_prefix("budget breached: ") {
+            Some(limit) => format!("the file is nested too deeply, or refers to itself too often ({limit})"),
+            None => message.trim_end_matches('.').to_owned(),
+        };
+        refuse(line, None, message, FORM)
     };
-    let top: Map<String, Value> = serde_saphyr::from_str_with_options(text, options.clone()).map_err(parse)?;
-    if let Some(other) = top.keys().find(|key| *key != "rules") {
-        return Err(refuse(None, Some(other), "unknown field".into(), "beside `rules` there is none"));
-    }
-    #[derive(Deserialize)]
-    struct File {
-        rules: Vec<Spanned<Fields>>,
-    }
-    let empty = match top.get("rules") {
-        None => true,
-        Some(rules) => rules.as_array().is_some_and(Vec::is_empty) || rules.is_null(),
+    let top: Value = serde_saphyr::from_str_with_options(text, options.clone()).map_err(parse)?;
+    let rules = match &top {
+        Value::Null => None,
+        Value::Object(fields) => match fields.keys().find(|key| *key != "rules") {
+            Some(other) => {
+                return Err(refuse(None, Some(other), "unknown field".into(), "beside `rules` there is none"));
+            }
+            None => fields.get("rules"),
+        },
+        _ => return Err(refuse(None, None, "the file is no mapping".into(), FORM)),
     };
-    if empty {
+    let rules = match rules {
+        None | Some(Value::Null) => &Vec::new(),
+        Some(Value::Array(rules)) => rules,
+        Some(_) => return Err(refuse(None, Some("rules"), "it is no list".into(), FORM)),
+    };
+    if rules.is_empty() {
         return Err(refuse(None, Some("rules"), "there is no rule".into(), "give a list of at least one"));
     }
-    let file: File = serde_saphyr::from_str_with_options(text, options).map_err(parse)?;
-    if file.rules.len() > MOST_RULES {
-        let problem = format!("there are {} rules, and {MOST_RULES} are the limit", file.rules.len());
+    if rules.len() > MOST_RULES {
+        let problem = format!("there are {} rules, and {MOST_RULES} are the limit", rules.len());
         return Err(refuse(None, Some("rules"), problem, "split them into several files"));
     }
+    if let Some(place) = rules.iter().position(|rule| !rule.is_object()) {
+        let problem = format!("rule {} is no mapping", place + 1);
+        return Err(refuse(
+            None,
+            Some("rules"),
+            problem,
+            "write its fields, such as `identifier: {from: OLD, to: NEW}`",
+        ));
+    }
+    // A second time, for the lines. What is large was refused by now.
+    let file: File = serde_saphyr::from_str_with_options(text, options).map_err(parse)?;
     let entry = |Spanned { value: Fields { map: fields, lines }, referenced, .. }: Spanned<Fields>| Entry {
         line: referenced.line(),
         fields,
