@@ -54,7 +54,7 @@ pub(crate) struct RuleForm {
     pub(crate) regex: Option<RegexForm>,
     /// Replace what this code matches, where `$NAME` stands for one node and `$$$NAME` for any number: a text, or an
     /// object of `context` and `selector`. Short for `rule: {pattern: …}`.
-    #[schemars(schema_with = "anything")]
+    #[schemars(with = "Option<TextOrFields>")]
     pub(crate) pattern: Option<Value>,
     /// Replace what this rule of ast-grep matches.
     pub(crate) rule: Option<SerializableRule>,
@@ -68,7 +68,7 @@ pub(crate) struct RuleForm {
     pub(crate) rewriters: Option<Vec<SerializableRewriter>>,
     /// What a match of `pattern` or `rule` is replaced by: a text with the names of the pattern, or an object of
     /// `template`, `expandStart` and `expandEnd`.
-    #[schemars(schema_with = "anything")]
+    #[schemars(with = "Option<TextOrFields>")]
     pub(crate) fix: Option<Value>,
     /// A command that is run over the tree at this place in the order.
     pub(crate) command: Option<String>,
@@ -258,8 +258,14 @@ fn unknown(name: &str) -> Problem {
 }
 
 /// A field that ast-grep describes and checks.
-fn anything(_: &mut schemars::SchemaGenerator) -> Schema {
-    schemars::json_schema!({ "type": ["string", "object"] })
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "for the schema alone")]
+enum TextOrFields {
+    /// Code.
+    Text(String),
+    /// Code with what belongs to it.
+    Fields(Map<String, Value>),
 }
 
 /// Exactly one action, with `fix` where it has to be.
@@ -270,4 +276,21 @@ fn one_action(schema: &mut Schema) {
         _ => json!({ "required": [action] }),
     };
     schema.insert("oneOf".into(), actions.map(one).to_vec().into());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_schema_and_the_reader_have_the_same_fields() {
+        let schema = schemars::schema_for!(RuleForm).to_value();
+        let described: Vec<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(described, RuleForm::FIELDS);
+        for field in RuleForm::FIELDS {
+            let read = RuleForm::read(&Map::from_iter([(field.to_owned(), Value::Bool(true))]));
+            let unknown = read.is_err_and(|problem| problem.problem == "unknown field");
+            assert!(!unknown, "{field}");
+        }
+    }
 }
