@@ -1,4 +1,4 @@
-//! Edits of a text: which of those that overlap are made, and the text that results.
+//! Edits of a text, and the text that results.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,32 +13,13 @@ pub(crate) struct Edit {
 /// What one application of a rule would do.
 #[derive(Debug, Default)]
 pub(crate) struct Edits {
-    /// In order, without overlap; each changes something.
+    /// In order, without overlap; each changes something. Of matches that overlap, the first and outermost is here.
     pub(crate) made: Vec<Edit>,
     /// Where the matches begin that overlap one of these.
     pub(crate) overlapping: Vec<usize>,
 }
 
 impl Edits {
-    /// Of edits that overlap, the one that begins first is made, of these the longest.
-    pub(crate) fn choose(text: &str, mut edits: Vec<Edit>) -> Self {
-        edits.retain(|edit| text[edit.range.clone()] != edit.new);
-        let before = |edit: &Edit| (edit.range.start, std::cmp::Reverse(edit.range.end));
-        if !edits.is_sorted_by_key(before) {
-            edits.sort_by_key(before);
-        }
-        let mut chosen = Self::default();
-        for edit in edits {
-            match chosen.made.last() {
-                // The same node by two of its names in the grammar.
-                Some(last) if last.range == edit.range => {}
-                Some(last) if edit.range.start < last.range.end => chosen.overlapping.push(edit.range.start),
-                _ => chosen.made.push(edit),
-            }
-        }
-        chosen
-    }
-
     /// The text with the edits made, unless it would be longer than `most` bytes.
     pub(crate) fn apply(&self, text: &str, most: usize) -> Option<String> {
         let removed: usize = self.made.iter().map(|edit| edit.range.len()).sum();
@@ -165,23 +146,15 @@ mod tests {
     }
 
     #[test]
-    fn the_first_and_longest_of_overlapping_edits_is_made() {
-        let text = "0123456789";
-        let edits = Edits::choose(text, vec![edit(4..5, "c"), edit(0..3, "a"), edit(0..5, "b"), edit(0..5, "twice")]);
-        assert_eq!(edits.made, [edit(0..5, "b")]);
-        assert_eq!(edits.overlapping, [0, 4]);
-        assert_eq!(edits.apply(text, 100).unwrap(), "b56789");
-        assert_eq!(edits.apply(text, 5), None);
-    }
-
-    #[test]
-    fn an_edit_that_changes_nothing_is_none() {
-        assert!(Edits::choose("abc", vec![edit(0..1, "a")]).made.is_empty());
+    fn edits_are_made_unless_the_result_is_too_long() {
+        let edits = Edits { made: vec![edit(0..5, "b"), edit(6..6, "cd")], overlapping: Vec::new() };
+        assert_eq!(edits.apply("0123456789", 8).unwrap(), "b5cd6789");
+        assert_eq!(edits.apply("0123456789", 7), None);
     }
 
     #[test]
     fn the_nearest_edit_is_found_from_the_result() {
-        let edits = Edits::choose("aa bb cc", vec![edit(0..2, "longer"), edit(6..8, "x")]);
+        let edits = Edits { made: vec![edit(0..2, "longer"), edit(6..8, "x")], overlapping: Vec::new() };
         assert_eq!(edits.nearest(&(0..0)).unwrap().range, 0..2);
         assert_eq!(edits.nearest(&(3..9)).unwrap().range, 0..2);
         assert_eq!(edits.nearest(&(3..12)).unwrap().range, 6..8);

@@ -87,9 +87,6 @@ impl Expression {
         language: Option<Language>,
         allowance: &Allowance,
     ) -> Result<Edits, Reason> {
-        if !self.may_match(draft.text()) {
-            return Ok(Edits::default());
-        }
         let spans: Vec<_> = match (self.part, language) {
             (Some(part), Some(language)) => {
                 let parts = parts(draft.parsed(language, allowance)?, language).into_iter();

@@ -1,7 +1,5 @@
 //! Which files a rule is for: globs over the path from the root of the tree, as in an ignore file.
 
-use std::path::Path;
-
 use globset::{Candidate, GlobBuilder, GlobMatcher};
 
 use crate::error::Problem;
@@ -18,12 +16,10 @@ impl Globs {
     pub(crate) fn compile(files: &[String], exclude: &[String]) -> Result<Self, Problem> {
         Ok(Self { files: list("files", files)?, exclude: list("exclude", exclude)? })
     }
-    pub(crate) fn take(&self, path: &Path) -> bool {
-        let path = path.strip_prefix(".").unwrap_or(path);
-        let candidate = Candidate::new(path);
+    pub(crate) fn take(&self, candidate: &Candidate<'_>) -> bool {
         // A list that only takes out starts from everything.
         let all = self.files.iter().all(|(_, takes)| !takes);
-        last(&self.files, &candidate).unwrap_or(all) && !last(&self.exclude, &candidate).unwrap_or(false)
+        last(&self.files, candidate).unwrap_or(all) && !last(&self.exclude, candidate).unwrap_or(false)
     }
 }
 
@@ -63,11 +59,14 @@ fn list(field: &str, globs: &[String]) -> Result<Vec<(GlobMatcher, bool)>, Probl
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::target::Target;
 
     fn taken(files: &[&str], exclude: &[&str], path: &str) -> bool {
         let owned = |globs: &[&str]| globs.iter().map(ToString::to_string).collect::<Vec<_>>();
-        Globs::compile(&owned(files), &owned(exclude)).unwrap().take(Path::new(path))
+        Globs::compile(&owned(files), &owned(exclude)).unwrap().take(&Target::new(Path::new(path)).candidate)
     }
 
     #[test]

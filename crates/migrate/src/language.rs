@@ -111,16 +111,6 @@ impl Language {
         })
     }
 
-    /// As which language a rule for `languages` (empty: any) reads the file: a header is C++ for a rule that means C++.
-    pub(crate) fn for_rule(path: &Path, languages: &[Self]) -> Option<Self> {
-        let language = Self::of(path)?;
-        if languages.is_empty() || languages.contains(&language) {
-            return Some(language);
-        }
-        let header = language == Self::C && path.extension().is_some_and(|extension| extension == "h");
-        (header && languages.contains(&Self::Cpp)).then_some(Self::Cpp)
-    }
-
     pub(crate) fn grammar(self) -> SupportLang {
         match self {
             Self::Python => SupportLang::Python,
@@ -148,15 +138,5 @@ mod tests {
             assert_eq!(serde_json::to_value(language).unwrap(), language.name());
         }
         assert_eq!(Language::named("cobol"), None);
-    }
-
-    #[test]
-    fn a_header_is_cpp_only_for_a_rule_that_means_cpp() {
-        let header = Path::new("include/a.h");
-        assert_eq!(Language::for_rule(header, &[]), Some(Language::C));
-        assert_eq!(Language::for_rule(header, &[Language::Cpp]), Some(Language::Cpp));
-        assert_eq!(Language::for_rule(header, &[Language::Cpp, Language::C]), Some(Language::C));
-        assert_eq!(Language::for_rule(header, &[Language::Java]), None);
-        assert_eq!(Language::for_rule(Path::new("a.c"), &[Language::Cpp]), None);
     }
 }

@@ -61,6 +61,7 @@ mod rule;
 mod set;
 mod structure;
 mod syntax;
+mod target;
 mod yaml;
 
 pub use error::RuleError;

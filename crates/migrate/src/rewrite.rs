@@ -9,6 +9,7 @@ use crate::limits::{Allowance, Limits};
 use crate::report::{Applied, Left, Match, NotIdempotent, Reason, Rewrite};
 use crate::rule::Rule;
 use crate::syntax::{Draft, first_error};
+use crate::target::Target;
 
 /// How often a rule that left overlapping matches is tried again before it counts as one that never settles.
 const PROBES: usize = 10;
@@ -21,8 +22,9 @@ pub(crate) fn rewrite(rules: &[Rule], path: &Path, text: &str, limits: Limits) -
     let mut report = Rewrite::default();
     let mut draft = Draft::new(body);
     let mut changed = false;
+    let target = Target::new(path);
     for rule in rules {
-        let Some(language) = rule.reads(path) else { continue };
+        let Some(language) = rule.reads(&target) else { continue };
         if !rule.may_match(draft.text(), language) {
             continue;
         }

@@ -1,7 +1,5 @@
 //! One rule, compiled: which files it is for, under which conditions, and what it does.
 
-use std::path::Path;
-
 use memchr::memmem::Finder;
 use serde_json::{Map, Value};
 
@@ -16,6 +14,7 @@ use crate::limits::Allowance;
 use crate::report::Reason;
 use crate::structure::Structure;
 use crate::syntax::Draft;
+use crate::target::Target;
 
 const ACTIONS: [&str; 5] = ["identifier", "regex", "pattern", "rule", "command"];
 /// What belongs to `pattern` and `rule` alone.
@@ -128,8 +127,8 @@ impl Rule {
     }
 
     /// As which language it reads the file; `None` when it is not for that file.
-    pub(crate) fn reads(&self, path: &Path) -> Option<Option<Language>> {
-        let language = Language::for_rule(path, &self.languages);
+    pub(crate) fn reads(&self, target: &Target<'_>) -> Option<Option<Language>> {
+        let language = target.language(&self.languages);
         let takes = match &self.action {
             Action::Identifier(identifier) => {
                 language.is_some() || self.languages.is_empty() && identifier.takes_text()
@@ -140,7 +139,7 @@ impl Rule {
             Action::Structure(_) => language.is_some(),
             Action::Command(_) => false,
         };
-        (takes && self.globs.take(path)).then_some(language)
+        (takes && self.globs.take(&target.candidate)).then_some(language)
     }
 
     /// Whether it may change the text: its conditions hold, and what it needs is there.

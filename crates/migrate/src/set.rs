@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::report::Rewrite;
 use crate::rewrite::rewrite;
 use crate::rule::{Command, Rule};
+use crate::target::Target;
 use crate::yaml::{Entry, entries};
 
 /// The rules of one file, compiled. It is read once and then used for any number of texts, by any number of threads.
@@ -125,7 +126,8 @@ impl RuleSet {
 
     /// Like [`RuleSet::may_apply`], for the rules of one stage.
     pub fn may_apply_stage(&self, stage: Range<usize>, path: &Path) -> bool {
-        self.of(stage).iter().any(|rule| rule.reads(path).is_some())
+        let target = Target::new(path);
+        self.of(stage).iter().any(|rule| rule.reads(&target).is_some())
     }
 
     /// Applies every rule that is for a file of this path to its text, in order. Commands are passed over.

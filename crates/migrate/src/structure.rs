@@ -81,7 +81,7 @@ impl Structure {
         let text = parsed.get_text();
         let ends = LineEnds::of(text);
         let (matcher, fixer) = (&compiled.config.matcher, &compiled.config.fixer[0]);
-        let mut edits = Vec::new();
+        let mut edits = Edits::default();
         let mut size = text.len();
         let mut cursor = parsed.root().get_inner_node().walk();
         let (mut depth, mut steps) = (0, 0u32);
@@ -98,12 +98,25 @@ impl Structure {
                     (Rule::Pattern(pattern), true) => fixer.get_replaced_range(&found, pattern),
                     _ => fixer.get_replaced_range(&found, matcher),
                 };
-                let new = String::from_utf8_lossy(&fixer.generate_replacement(&found)).into_owned();
-                size += new.len();
-                if size > 16 * allowance.limits.bytes.max(text.len()) {
-                    return Err(Reason::ResultTooLarge);
+                match edits.made.last() {
+                    // The same piece of text by another of its names in the grammar.
+                    Some(last) if last.range == range => {}
+                    Some(last) if range.start < last.range.end => edits.overlapping.push(range.start),
+                    _ => {
+                        let new = String::from_utf8_lossy(&fixer.generate_replacement(&found)).into_owned();
+                        let new = ends.adapt(new);
+                        size += new.len();
+                        if size > 2 * allowance.limits.bytes.max(text.len()) {
+                            return Err(Reason::ResultTooLarge);
+                        }
+                        if text[range.clone()] != new {
+                            edits.made.push(Edit { range, new });
+                        }
+                    }
                 }
-                edits.push(Edit { range, new: ends.adapt(new) });
+                if allowance.is_over() {
+                    return Err(Reason::TooSlow);
+                }
             }
             if cursor.goto_first_child() {
                 depth += 1;
@@ -119,7 +132,7 @@ impl Structure {
                 depth -= 1;
             }
         }
-        Ok(Edits::choose(text, edits))
+        Ok(edits)
     }
 }
 
