@@ -48,6 +48,8 @@ mod edit;
 mod error;
 mod expression;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod globs;
 mod identifier;
 mod language;

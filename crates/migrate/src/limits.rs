@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub struct Limits {
     /// The longest text, before and after each rule: 4 MiB.
     pub bytes: usize,
-    /// The deepest syntax tree that patterns are looked for in: 1,000 levels. Comparing two nodes recurses.
+    /// The deepest syntax tree that patterns are looked for in: 500 levels. Comparing two nodes recurses.
     pub depth: usize,
     /// The longest time that one rule may take over one file, parsing included: 10 s.
     pub time: Duration,
@@ -26,7 +26,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 4 << 20, depth: 1000, time: Duration::from_secs(10) }
+        Self { bytes: 4 << 20, depth: 500, time: Duration::from_secs(10) }
     }
 }
 
