@@ -230,7 +230,13 @@ pub(crate) fn take<T: DeserializeOwned>(field: &str, value: Value, help: &str) -
             untagged if untagged.contains("untagged enum") => "it has none of the forms that it may have".to_owned(),
             problem => problem,
         };
-        Problem::of(field, problem, help)
+        // `false`, `1` and `1.0` are no texts to YAML.
+        let quotes = if problem.ends_with("expected a string") {
+            ", and text that looks like another value in quotes"
+        } else {
+            ""
+        };
+        Problem::of(field, problem, format!("{help}{quotes}"))
     })
 }
 

@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 pub struct Limits {
     /// The longest text, before and after each rule: 4 MiB.
     pub bytes: usize,
-    /// The deepest syntax tree that patterns are looked for in: 500 levels. Comparing two nodes recurses.
+    /// The deepest syntax tree that patterns are looked for in: 500 levels. Comparing two nodes
+    /// recurses: a thread with a stack of 2 MiB has room for three times as many.
     pub depth: usize,
     /// The longest time that one rule may take over one file, parsing included: 10 s.
     pub time: Duration,

@@ -81,3 +81,49 @@ fn of_pattern(value: &Value, language: SupportLang) -> Option<String> {
     }
     (!longest.is_empty()).then_some(longest)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(language: SupportLang, rule: &str, utils: &str) -> Option<Vec<String>> {
+        let read = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
+        needed(&read(rule), read(utils).as_object().unwrap(), language, 20)
+    }
+
+    fn python(rule: &str) -> Option<Vec<String>> {
+        texts(SupportLang::Python, rule, "{u: {pattern: used($A)}, v: {matches: v}}")
+    }
+
+    fn some(texts: &[&str]) -> Option<Vec<String>> {
+        Some(texts.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn the_longest_name_of_a_pattern_has_to_be_there() {
+        assert_eq!(python("pattern: f($A)"), some(&["f"]));
+        assert_eq!(python("pattern: $A.connect(host, $$$B)"), some(&["connect"]));
+        assert_eq!(python("pattern: $A + $B"), None);
+        assert_eq!(python("pattern: 'f(\"a long text\")'"), some(&["a long text"]));
+        assert_eq!(python("pattern: {context: 'x = f(1000)', selector: call}"), some(&["1000"]));
+        assert_eq!(texts(SupportLang::Tsx, "pattern: <Foo a={$B} />", "{}"), some(&["Foo"]));
+    }
+
+    #[test]
+    fn what_is_not_compared_by_its_text_need_not_be_there() {
+        assert_eq!(python("pattern: {context: long_name(1), strictness: signature}"), None);
+        assert_eq!(python("pattern: {context: long_name(1), strictness: smart}"), some(&["long_name"]));
+        assert_eq!(texts(SupportLang::C, "pattern: 'f(/* a comment */ $A)'", "{}"), some(&["f"]));
+        assert_eq!(python("{kind: call, not: {pattern: f}, regex: g}"), None);
+    }
+
+    #[test]
+    fn of_all_the_best_and_of_any_each() {
+        assert_eq!(python("{all: [{pattern: f}, {pattern: gg}, {kind: call}]}"), some(&["gg"]));
+        assert_eq!(python("{any: [{pattern: f}, {pattern: gg}]}"), some(&["f", "gg"]));
+        assert_eq!(python("{any: [{pattern: f}, {kind: call}]}"), None);
+        assert_eq!(python("{any: [{pattern: f}, {pattern: gg}], inside: {pattern: hh, stopBy: end}}"), some(&["hh"]));
+        assert_eq!(python("{pattern: $A, has: {matches: u, stopBy: {kind: block}}}"), some(&["used"]));
+        assert_eq!(python("matches: v"), None, "a circle says nothing, and ends");
+    }
+}

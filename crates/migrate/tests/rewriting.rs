@@ -246,3 +246,21 @@ fn odd_texts_are_taken_as_they_come() {
         }
     }
 }
+
+#[test]
+fn rules_are_shared_by_threads() {
+    let text = "rules: [{identifier: {from: old, to: new}}, {language: python, pattern: f($A), fix: g($A)}, \
+                {regex: {pattern: x, replacement: y}}]";
+    let rules = rules(text);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let rules = &rules;
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let rewrite = rules.rewrite(Path::new("x.py"), &format!("old = f(x, {number}) + f({round})\n"));
+                    assert_eq!(rewrite.text.unwrap(), format!("new = f(y, {number}) + g({round})\n"));
+                }
+            });
+        }
+    });
+}
