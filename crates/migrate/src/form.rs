@@ -82,7 +82,8 @@ pub(crate) struct IdentifierForm {
     pub(crate) from: String,
     /// The new name.
     pub(crate) to: String,
-    /// Where: in code when left out. In files of no known language all text is code.
+    /// Where: in code when left out. The bodies of macros of C and the names in formats of Rust (`"{name}"`) are code
+    /// too. In files of no known language all text is code.
     #[serde(default = "code", rename = "in")]
     pub(crate) parts: Vec<Part>,
 }

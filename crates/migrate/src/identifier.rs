@@ -6,8 +6,9 @@ use crate::edit::{Edit, Edits};
 use crate::error::Problem;
 use crate::language::Language;
 use crate::limits::Allowance;
+use crate::places::{Place, places};
 use crate::report::Reason;
-use crate::roles::{Part, Place, places};
+use crate::roles::Part;
 use crate::syntax::Draft;
 
 /// A rename, ready to run.

@@ -56,6 +56,7 @@ mod language;
 mod limits;
 mod literal;
 mod pattern;
+mod places;
 mod report;
 mod rewrite;
 mod roles;

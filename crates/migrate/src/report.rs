@@ -124,6 +124,9 @@ pub struct Applied {
     pub rule: String,
     /// How many replacements it made.
     pub matches: usize,
+    /// Whether the result was found to parse. Not so where the language is not known, the file did not parse before
+    /// either, the rule says `syntax_check: false`, or nothing was changed.
+    pub parses: bool,
     /// How long it took, its checks included.
     pub micros: u64,
 }

@@ -40,12 +40,12 @@ pub(crate) fn rewrite(rules: &[Rule], path: &Path, text: &str, limits: Limits) -
                 turn.told = Told { left: vec![left], ..Told::default() };
             }
         }
-        let Told { matches, count, left, again } = turn.told;
+        let Told { matches, count, left, again, parses } = turn.told;
         report.matches.extend(matches);
         report.left.extend(left);
         report.not_idempotent.extend(again);
         let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        report.applied.push(Applied { rule: rule.id.clone(), matches: count, micros });
+        report.applied.push(Applied { rule: rule.id.clone(), matches: count, parses, micros });
     }
     if changed && draft.text() != body {
         report.text = Some(match mark {
@@ -64,6 +64,16 @@ struct Turn<'r> {
     told: Told,
 }
 
+/// What is known of a rule's result.
+#[derive(PartialEq, Eq)]
+enum Check {
+    Parses,
+    /// Nobody asked, or can tell.
+    Unknown,
+    /// It parses no longer, because of a change in this line of the text before.
+    Breaks(usize),
+}
+
 /// What is told of a turn.
 #[derive(Default)]
 struct Told {
@@ -71,6 +81,7 @@ struct Told {
     count: usize,
     left: Vec<Left>,
     again: Option<NotIdempotent>,
+    parses: bool,
 }
 
 impl Turn<'_> {
@@ -93,8 +104,9 @@ impl Turn<'_> {
             }
             let mut next = self.apply(&edits, source)?;
             self.note(source.text(), &edits);
-            if let Some(line) = self.breaks(source, &mut next, &edits)? {
-                return Err(self.left(line, Reason::WouldNotParse));
+            match self.check(source, &mut next, &edits)? {
+                Check::Breaks(line) => return Err(self.left(line, Reason::WouldNotParse)),
+                check => self.told.parses = check == Check::Parses,
             }
             result = Some(next);
         }
@@ -121,20 +133,20 @@ impl Turn<'_> {
         Ok(draft.edited(&edits.made, text))
     }
 
-    /// The line of `source` whose change makes the file one that no longer parses, if one does.
-    fn breaks(&self, source: &mut Draft<'_>, next: &mut Draft<'_>, edits: &Edits) -> Result<Option<usize>, Left> {
-        let Some(language) = self.language.filter(|_| self.rule.syntax_check) else { return Ok(None) };
+    /// Whether the next state of `source` parses.
+    fn check(&self, source: &mut Draft<'_>, next: &mut Draft<'_>, edits: &Edits) -> Result<Check, Left> {
+        let Some(language) = self.language.filter(|_| self.rule.syntax_check) else { return Ok(Check::Unknown) };
         let slow = |reason| self.left(1, reason);
         if first_error(next.parsed(language, &self.allowance).map_err(slow)?).is_none() {
-            return Ok(None);
+            return Ok(Check::Parses);
         }
         let anew = next.reparsed(language, &self.allowance).map_err(slow)?;
-        let Some(error) = first_error(anew) else { return Ok(None) };
+        let Some(error) = first_error(anew) else { return Ok(Check::Parses) };
         if first_error(source.parsed(language, &self.allowance).map_err(slow)?).is_some() {
-            return Ok(None);
+            return Ok(Check::Unknown);
         }
         let start = edits.nearest(&error).map_or(0, |edit| edit.range.start);
-        Ok(Some(Places::new(source.text()).of(start).0))
+        Ok(Check::Breaks(Places::new(source.text()).of(start).0))
     }
 
     fn note(&mut self, text: &str, edits: &Edits) {

@@ -1,5 +1,5 @@
-//! What a place of a file is: code, string or comment, and whether it is a name. Grammars call these by many names;
-//! [`Role`] is what the rules need of them.
+//! Which parts of a file are code, strings and comments. Grammars call these, and identifiers, by many names; [`Role`]
+//! is what the rules need of them.
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -25,7 +25,7 @@ pub(crate) enum Part {
 
 /// What a kind of node is to the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+pub(crate) enum Role {
     Other,
     /// An identifier.
     Name,
@@ -37,6 +37,8 @@ enum Role {
     Lifetime,
     /// The body of a macro of C, which is text to the grammar.
     Body,
+    /// A use of a macro of Rust.
+    Macro,
     String,
     Comment,
     /// Code within a string.
@@ -62,6 +64,7 @@ impl Role {
             "command_name" | "function_definition" => Self::Naming,
             "lifetime" | "label" => Self::Lifetime,
             "preproc_arg" => Self::Body,
+            "macro_invocation" => Self::Macro,
             "string"
             | "string_literal"
             | "raw_string_literal"
@@ -87,7 +90,7 @@ impl Role {
         }
     }
     /// Which part a node of this role is, within a node of `part`.
-    fn part(self, part: Part) -> Part {
+    pub(crate) fn part(self, part: Part) -> Part {
         match self {
             Self::String => Part::Strings,
             Self::Comment => Part::Comments,
@@ -98,7 +101,7 @@ impl Role {
 }
 
 /// The roles of a language's kinds of nodes, by number.
-fn roles(language: Language) -> &'static [Role] {
+pub(crate) fn roles(language: Language) -> &'static [Role] {
     static ROLES: [OnceLock<Vec<Role>>; Language::ALL.len()] = [const { OnceLock::new() }; Language::ALL.len()];
     ROLES[language as usize].get_or_init(|| {
         let grammar = language.grammar().get_ts_language();
@@ -110,96 +113,9 @@ fn roles(language: Language) -> &'static [Role] {
     })
 }
 
-fn role(roles: &[Role], kind: u16) -> Role {
+pub(crate) fn role(roles: &[Role], kind: u16) -> Role {
     // The kind of an error node is beyond the table.
     roles.get(usize::from(kind)).copied().unwrap_or(Role::Other)
-}
-
-/// What stands at a place where a word was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// The whole of an identifier.
-    Name,
-    /// A word in a string.
-    String,
-    /// A word in a comment.
-    Comment,
-    /// Anything else.
-    Other,
-}
-
-/// Says for each of `starts`, ascending, what the word of `length` bytes there is. Branches of the tree without one are
-/// not entered.
-pub(crate) fn places(parsed: &Parsed, language: Language, starts: &[usize], length: usize) -> Vec<Place> {
-    let roles = roles(language);
-    let text = parsed.get_text();
-    let mut places = Vec::with_capacity(starts.len());
-    let mut cursor = parsed.root().get_inner_node().walk();
-    let mut above = vec![(Part::Code, Role::Other)];
-    // A place before the end of a node that none of its children covers is in the node itself.
-    let within = |places: &mut Vec<Place>, end: usize, part: Part| {
-        while starts.get(places.len()).is_some_and(|start| *start < end) {
-            places.push(match part {
-                Part::Code => Place::Other,
-                Part::Strings => Place::String,
-                Part::Comments => Place::Comment,
-            });
-        }
-    };
-    loop {
-        let node = cursor.node();
-        let (part, parent) = *above.last().expect("the root has an entry of its own");
-        within(&mut places, node.start_byte(), part);
-        let Some(&start) = starts.get(places.len()) else { return places };
-        if start < node.end_byte() {
-            let role = role(roles, node.kind_id());
-            let part = role.part(part);
-            if cursor.goto_first_child() {
-                above.push((part, role));
-                continue;
-            }
-            let whole = node.byte_range() == (start..start + length);
-            let name = match role {
-                Role::Name => parent != Role::Lifetime,
-                Role::Word => parent == Role::Naming,
-                _ => false,
-            };
-            if whole && name {
-                places.push(Place::Name);
-            } else if role == Role::Body {
-                while let Some(&start) = starts.get(places.len()).filter(|start| **start < node.end_byte()) {
-                    let before = &text[node.start_byte()..start];
-                    places.push(if is_quoted(before) { Place::String } else { Place::Name });
-                }
-            }
-            within(&mut places, node.end_byte(), part);
-        }
-        while !cursor.goto_next_sibling() {
-            if !cursor.goto_parent() {
-                within(&mut places, usize::MAX, Part::Code);
-                return places;
-            }
-            let (part, _) = above.pop().expect("a parent has an entry");
-            within(&mut places, cursor.node().end_byte(), part);
-        }
-    }
-}
-
-/// Whether what follows this beginning of a macro's body is within quotes.
-fn is_quoted(before: &str) -> bool {
-    let mut open = None;
-    let mut bytes = before.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' => {
-                bytes.next();
-            }
-            b'"' | b'\'' if open.is_none() => open = Some(byte),
-            _ if open == Some(byte) => open = None,
-            _ => {}
-        }
-    }
-    open.is_some()
 }
 
 /// The file as runs of code, strings and comments, in order and without a gap.

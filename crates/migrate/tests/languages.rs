@@ -68,6 +68,17 @@ fn rust() {
 }
 
 #[test]
+fn a_format_of_rust_takes_up_names() {
+    assert_eq!(
+        renamed(
+            "a.rs",
+            "fn f(old: u8) { println!(\"old {old} {old:?} {{old}} {x:old$}\"); log::info!(r#\"{old}\"#, a = g(\"{old}\")); json!(\"{old}\"); }\n"
+        ),
+        "fn f(fresh: u8) { println!(\"old {fresh} {fresh:?} {{old}} {x:fresh$}\"); log::info!(r#\"{fresh}\"#, a = g(\"{fresh}\")); json!(\"{old}\"); }\n"
+    );
+}
+
+#[test]
 fn javascript() {
     assert_eq!(
         renamed(

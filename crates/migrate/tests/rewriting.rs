@@ -117,6 +117,9 @@ fn a_rule_that_would_break_the_syntax_leaves_the_file() {
     assert!(rewrite.matches.is_empty());
     assert_eq!(run(&rule(", syntax_check: false"), "x.py", file).text.as_deref(), Some("x = 1\nf(b\n"));
     assert_eq!(run(&rule(""), "x.txt", file).text.as_deref(), Some("x = 1\nf(b\n"), "no grammar, no check");
+    let sound = "rules: [{identifier: {from: x, to: y}}]";
+    assert!(run(sound, "x.py", file).applied[0].parses);
+    assert!(!run(sound, "x.txt", file).applied[0].parses && !run(sound, "x.py", "x = (\n").applied[0].parses);
     let broken = "x = (\nf(a)\n";
     assert!(run(&rule(""), "x.py", broken).text.is_some(), "a file that did not parse before is not judged");
     let keyword = run("rules: [{identifier: {from: old, to: class}}]", "x.py", "a = 1\nold = 2\n");
