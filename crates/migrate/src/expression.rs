@@ -20,7 +20,7 @@ use crate::report::Reason;
 use crate::roles::{Part, parts};
 use crate::syntax::Draft;
 
-/// The largest compiled expression, as in the crate `regex`.
+/// The largest compiled expression, as in the crate `regex`. A search takes time in proportion to it, at worst.
 const MOST_BYTES: usize = 10 << 20;
 
 /// A regular expression with its replacement, ready to run.
@@ -56,7 +56,10 @@ impl Expression {
                     "the syntax is that of Rust's crate `regex`, which has no look-around and no back-references";
                 Problem::of(field, format!("bad regular expression {shown:?}: {}", reason(&error)), help)
             })?;
-        if syntax.properties().minimum_len().unwrap_or(0) == 0 {
+        let Some(least) = syntax.properties().minimum_len() else {
+            return Err(Problem::of(field, format!("{shown:?} matches nothing"), "mend it, or leave the rule out"));
+        };
+        if least == 0 {
             let help = "make it match at least one character: `+` in place of `*`, or the text beside the place";
             return Err(Problem::of(field, format!("{shown:?} can match the empty text"), help));
         }

@@ -21,7 +21,8 @@ pub struct Limits {
     /// The deepest syntax tree that patterns are looked for in: 500 levels. Comparing two nodes
     /// recurses: a thread with a stack of 2 MiB has room for three times as many.
     pub depth: usize,
-    /// The longest time that one rule may take over one file, parsing included: 10 s.
+    /// The longest time that one rule may take over one file, parsing included: 10 s. One search for a regular
+    /// expression is not broken off; its time is bounded by the length of the text times the size of the expression.
     pub time: Duration,
 }
 

@@ -86,6 +86,8 @@ pub(crate) fn entries(text: &str, name: &str) -> Result<Vec<Entry>, RuleError> {
         let message = error.without_snippet().to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
         let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+        let message =
+            if message.starts_with("multiple YAML documents") { "there is more than one document" } else { message };
         let message = match message.strip_prefix("budget breached: ") {
             Some(limit) => format!("the file is nested too deeply, or refers to itself too often ({limit})"),
             None => message.trim_end_matches('.').to_owned(),
