@@ -38,6 +38,8 @@ pub(crate) enum Subcommands {
     Edit(EditArgs),
     /// Run the project's tests with its own runner, and report each: passed, failed, flaky, timed out, crashed, leaky.
     Test(TestArgs),
+    /// Rewrite a code base by rules, verify the result in the sandbox, and apply what verifies.
+    Migrate(MigrateArgs),
     /// List the runs of the journal, newest first.
     Runs(RunsArgs),
     /// Show one run: its steps, attempts, timings, outputs and recoveries.
@@ -199,6 +201,67 @@ pub(crate) struct TestArgs {
     #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
     pub(crate) allow_persist: Vec<String>,
     /// Print the report as one JSON object (docs/reference/tests.schema.json) and nothing else.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  agentic migrate rename.yaml --dry-run
+  agentic migrate rename.yaml --verify 'python3 -m unittest'
+  agentic migrate rules.yaml --verify 'cargo build' --verify 'cargo test' --bisect
+  agentic migrate rules.yaml --verify 'npm test' --bisect --batch 50 --json
+
+A rules file (docs/reference/rules.schema.json):
+  rules:
+    - identifier: {from: fetch, to: load}                     # whole names, in code only
+    - regex: {pattern: 'old\\.example\\.(\\w+)', replacement: 'new.example.$1'}
+    - {language: python, pattern: 'self.assertEquals($A, $B)', fix: 'self.assertEqual($A, $B)'}
+    - command: ruff format .                                  # a program of yours, run in the sandbox
+
+Files that git ignores, hidden ones and those that are no UTF-8 text are left alone. The tree is verified before the change
+and with it; what the commands write on the way is dropped. All changes are applied as one, or none: what somebody else
+changed meanwhile is not overwritten. `agentic rollback RUN` takes it back.
+
+Exit status: 0 applied, or nothing to do; 1 it does not verify, or could not be applied; 2 bad input; 3 partly applied
+(--bisect); 4 denied; 6 the host cannot enforce a control; 130 cancelled.")]
+pub(crate) struct MigrateArgs {
+    /// The rules, a YAML file, or `-` for stdin.
+    #[arg(value_name = "RULES.yaml|-")]
+    pub(crate) rules: PathBuf,
+    /// A command that ends with 0 where the tree is as it should be: tests, a build, a linter. All of them have to.
+    #[arg(long, value_name = "COMMAND", action = ArgAction::Append)]
+    pub(crate) verify: Vec<String>,
+    /// When it does not verify with all changes, apply the largest part that does, and name the files that are left.
+    #[arg(long, requires = "verify")]
+    pub(crate) bisect: bool,
+    /// Verify this often at most; then the best part so far is applied. Default: 200.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    pub(crate) max_verifications: Option<u32>,
+    /// Verify and apply so many files at a time. When it is cut off, the same command goes on where it was.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch: Option<u32>,
+    /// Seconds that each command may take. Default: 600.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<f64>,
+    /// Show what would be applied as a unified diff, and apply nothing.
+    #[arg(long, conflicts_with = "batch")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Which isolation tier the commands run in. Default: best.
+    #[arg(long, value_enum)]
+    pub(crate) tier: Option<TierName>,
+    /// Answer yes wherever an approval rule asks.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// An approval rule: `allow|ask|deny TOOL [path=GLOB] [command=GLOB]`; the last one that matches a call decides.
+    #[arg(long = "approve", value_name = "RULE", action = ArgAction::Append)]
+    pub(crate) approve: Vec<String>,
+    /// Let the migration change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
+    #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
+    pub(crate) allow_persist: Vec<String>,
+    /// Print the report as one JSON object (docs/reference/migration.schema.json) and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -17,7 +17,7 @@ use agentic_executor::workspace::{
     Collected, Difference, Records, Recovered, RollBack, Store, WorkspaceError, Workspaces, path_on_a_line,
 };
 use agentic_executor::{
-    AgenticExecutor, Cancel, Event, ExecutionMode, ExecutionPlan, ExecutionResult, Journal, RunId, ToolRegistry,
+    AgenticExecutor, Cancel, Event, ExecutionMode, ExecutionPlan, ExecutionResult, Journal, RunId, Tool, ToolRegistry,
     ToolResult,
 };
 use serde_json::{Map, Value};
@@ -188,6 +188,16 @@ impl Engine {
     /// Runs the project's tests.
     pub(crate) fn run_tests(&self, params: &RunTestsParams, commit: CommitPolicy) -> ExecutionResult {
         self.0.run_tests_with(params, None, commit)
+    }
+    /// Lets plans call one more tool.
+    pub(crate) fn register(&self, tool: Arc<dyn Tool>) -> Result<()> {
+        let name = tool.name().to_owned();
+        let refused = |error| Failure::failed(format!("failed to add the tool `{name}`: {error}"));
+        self.0.registry().register(tool).map_err(refused)
+    }
+    /// The tool of this name.
+    pub(crate) fn tool(&self, name: &str) -> Option<Arc<dyn Tool>> {
+        self.0.registry().get(name)
     }
     /// Applies a patch.
     pub(crate) fn apply_patch(&self, patch: &str) -> ExecutionResult {

@@ -23,6 +23,7 @@ mod fix;
 mod gc;
 mod history;
 mod keep;
+mod migrate;
 mod network;
 mod plan;
 mod program;
@@ -62,6 +63,7 @@ fn main() {
         Subcommands::Exec(args) => exec::run(&args).map_err(Failure::of_exec),
         Subcommands::Tool(args) => tool::run(args).map(i32::from),
         Subcommands::Test(args) => test::run(&args).map(i32::from),
+        Subcommands::Migrate(args) => migrate::run(&args).map(i32::from),
         Subcommands::Edit(args) => edit::run(args).map(i32::from),
         Subcommands::Runs(args) => history::list(&args).map(i32::from),
         Subcommands::Show(args) => history::show(&args).map(i32::from),

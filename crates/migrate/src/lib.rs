@@ -3,9 +3,9 @@
 //!
 //! [`RuleSet::from_yaml`] reads the rules, [`RuleSet::may_apply`] says whether a file concerns them, and
 //! [`RuleSet::rewrite`] turns a text into its successor with a report ([`Rewrite`]): what was replaced, what was left
-//! and why. One decision: nothing here reads a file, starts a process or looks at the environment. Walking the tree,
-//! keeping the old state and checking the result are the caller's, and so are the commands that a rules file names
-//! ([`RuleSet::stages`]).
+//! and why. One decision: the rules read no file, start no process and look at no environment. Walking the tree,
+//! keeping the old state and checking the result are their caller's, and so are the commands that a rules file names
+//! ([`RuleSet::stages`]). The module `conduct` is such a caller: a tool of the executor.
 //!
 //! # Words
 //!
@@ -44,6 +44,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "conduct")]
+pub mod conduct;
 mod edit;
 mod error;
 mod expression;

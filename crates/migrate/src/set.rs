@@ -91,6 +91,11 @@ impl RuleSet {
         self
     }
 
+    /// What one file may cost.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// The rules in their order, commands among them.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

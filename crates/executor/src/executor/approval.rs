@@ -143,8 +143,8 @@ impl Approval {
 impl Rule {
     fn matches(&self, tool: &str, params: &Map<String, Value>, workspace: &Path) -> bool {
         let every = self.action == Action::Allow;
-        // A command that is not to be run by `shell` is not to be run by way of `run_tests` either.
-        let shell = !every && tool == "run_tests" && params.contains_key("command");
+        // A command that is not to be run by `shell` is not to be run by way of `run_tests` or `migrate` either.
+        let shell = !every && matches!(tool, "run_tests" | "migrate") && params.contains_key("command");
         let names = |pattern: &Pattern| pattern.words.is_match(tool) || shell && pattern.words.is_match("shell");
         self.tool.as_ref().is_none_or(names)
             && self.path.as_ref().is_none_or(|pattern| {
@@ -157,14 +157,21 @@ impl Rule {
                 !paths.is_empty() && if every { paths.iter().all(fits) } else { paths.iter().any(fits) }
             })
             && self.command.as_ref().is_none_or(|pattern| {
-                let Some(command) = params.get("command").and_then(Value::as_str) else { return false };
+                let lines: Vec<&str> = match params.get("command") {
+                    Some(Value::String(line)) => vec![line],
+                    Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect(),
+                    _ => Vec::new(),
+                };
                 let fits = |text: &String| pattern.words.is_match(text);
-                let commands = simple_commands(command);
-                if every {
-                    commands.judgeable && !commands.texts.is_empty() && commands.texts.iter().all(fits)
-                } else {
-                    pattern.words.is_match(command) || commands.texts.iter().any(fits)
-                }
+                let judge = |line: &&str| {
+                    let commands = simple_commands(line);
+                    if every {
+                        commands.judgeable && !commands.texts.is_empty() && commands.texts.iter().all(fits)
+                    } else {
+                        pattern.words.is_match(line) || commands.texts.iter().any(fits)
+                    }
+                };
+                !lines.is_empty() && if every { lines.iter().all(judge) } else { lines.iter().any(judge) }
             })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
-use super::record::{Record, State, hash_file, open_file};
+use super::record::{Record, State, Time, hash_file, open_file};
 use super::records::Records;
 use crate::workspace::change_set::{ChangeKind, as_text};
 use crate::workspace::error::WorkspaceError;
@@ -130,17 +130,48 @@ fn bytes(
         },
         None => Vec::new(),
     };
-    let (Ok(old), Ok(new)) = (String::from_utf8(old), String::from_utf8(new)) else { return Ok(Bytes::Binary) };
+    Ok(compared(&old, &new))
+}
+
+/// Two contents, line by line where they are text.
+fn compared(old: &[u8], new: &[u8]) -> Bytes {
+    let (Ok(old), Ok(new)) = (str::from_utf8(old), str::from_utf8(new)) else { return Bytes::Binary };
     if old.contains('\0') || new.contains('\0') {
-        return Ok(Bytes::Binary);
+        return Bytes::Binary;
     }
-    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(&old, &new);
+    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(old, new);
     let count = |tag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
-    Ok(Bytes::Text {
+    Bytes::Text {
         added: count(ChangeTag::Insert),
         removed: count(ChangeTag::Delete),
         hunks: diff.unified_diff().context_radius(3).to_string(),
-    })
+    }
+}
+
+impl Difference {
+    /// The difference of two contents of a file, `None` where there is no file, as it will be when it is made: with
+    /// the permission bits `mode` before and after.
+    pub fn between(path: impl Into<PathBuf>, before: Option<&[u8]>, after: Option<&[u8]>, mode: u32) -> Self {
+        let state = |bytes: &[u8]| State::File {
+            hash: Some(ContentHash::of(bytes)),
+            size: bytes.len() as u64,
+            mode,
+            mtime: Time::default(),
+            attributes: BTreeMap::new(),
+        };
+        let kind = match (before, after) {
+            (None, _) => ChangeKind::Added,
+            (_, None) => ChangeKind::Deleted,
+            _ => ChangeKind::Modified,
+        };
+        let (old, new) = (before.unwrap_or_default(), after.unwrap_or_default());
+        let bytes = match old.len().max(new.len()) as u64 {
+            size if size > LONGEST_TEXT => Bytes::Binary,
+            _ if old == new => Bytes::Same,
+            _ => compared(old, new),
+        };
+        Self { path: path.into(), kind, before: before.map(state), after: after.map(state), bytes }
+    }
 }
 
 /// The bytes that a layer left at a path: kept because a later layer replaced them, or there still.

@@ -1,0 +1,123 @@
+//! The workspace of an open attempt, by paths relative to it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use agentic_executor::workspace::{Dir, Metadata, path_on_a_line};
+use agentic_executor::{Cause, ToolContext, ToolResult};
+
+/// Bytes of a file that are looked at to tell text from what is none.
+const LOOK: u64 = 8 << 10;
+
+/// The workspace of an open attempt.
+#[derive(Debug, Clone)]
+pub(super) struct Tree<'a> {
+    dir: &'a Dir,
+    base: PathBuf,
+}
+
+/// A file as rules see it.
+#[derive(Debug)]
+pub(super) enum Content {
+    Text(String),
+    /// It is not UTF-8, or has a NUL byte.
+    NotText,
+    /// It has more bytes than a rule may see.
+    TooLarge,
+    /// Why it cannot be read.
+    Unreadable(io::Error),
+}
+
+impl<'a> Tree<'a> {
+    pub(super) fn open(context: &ToolContext<'a>) -> Result<Self, ToolResult> {
+        let workspace = &context.config.workspace;
+        let failed = |why: String| {
+            ToolResult::failure(Cause::Internal, format!("failed to open {}: {why}", workspace.display()))
+        };
+        let located = context.attempt.locate(workspace).map_err(|error| failed(error.to_string()))?;
+        let (dir, base) = located.ok_or_else(|| failed("it is not open".into()))?;
+        Ok(Self { dir, base })
+    }
+    /// The text of a file of at most `most` bytes.
+    pub(super) fn text(&self, path: &Path, most: u64) -> Content {
+        match self.read(path, most) {
+            Ok(Some(bytes)) => text_of(bytes),
+            Ok(None) => Content::Unreadable(io::ErrorKind::NotFound.into()),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => match self.begins_as_text(path) {
+                Ok(true) => Content::TooLarge,
+                Ok(false) => Content::NotText,
+                Err(error) => Content::Unreadable(error),
+            },
+            Err(error) => Content::Unreadable(error),
+        }
+    }
+    fn begins_as_text(&self, path: &Path) -> io::Result<bool> {
+        let mut head = Vec::new();
+        io::Read::read_to_end(&mut io::Read::take(self.dir.open_read(&self.base.join(path))?, LOOK), &mut head)?;
+        let text = match str::from_utf8(&head) {
+            Ok(_) => true,
+            // A character may be cut at the end.
+            Err(error) => error.error_len().is_none(),
+        };
+        Ok(text && !head.contains(&0))
+    }
+    /// The bytes of a file; `None` when there is none.
+    pub(super) fn read(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
+        match self.dir.read(&self.base.join(path), most) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+    pub(super) fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        self.dir.metadata(&self.base.join(path))
+    }
+    /// Makes a file what it is to be: these bytes, or not there.
+    pub(super) fn put(&self, path: &Path, bytes: Option<&[u8]>, mode: Option<u32>) -> Result<(), ToolResult> {
+        let full = self.base.join(path);
+        let written = match bytes {
+            Some(bytes) => {
+                let above = full.parent().filter(|above| !above.as_os_str().is_empty());
+                above
+                    .map_or(Ok(()), |above| self.dir.create_dir_all(above))
+                    .and_then(|()| self.dir.write(&full, bytes, mode))
+            }
+            None => match self.dir.remove_file(&full) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            },
+        };
+        written.map_err(|error| failed("write", path, &error))
+    }
+    /// Waits until a file that was written in this second is a second old. Caches (of Python, of `make`) know a file by
+    /// its size and its time in seconds, and would take one text for the other.
+    pub(super) fn settle(&self, path: &Path) {
+        let Ok(metadata) = self.metadata(path) else { return };
+        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let written = metadata.mtime.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = now();
+        if now.as_secs() == written {
+            // The file system's clock is a tick behind.
+            std::thread::sleep(Duration::from_secs(written + 1) - now + Duration::from_millis(20));
+        }
+    }
+}
+
+/// What bytes are to rules.
+pub(super) fn text_of(bytes: Vec<u8>) -> Content {
+    match String::from_utf8(bytes) {
+        Ok(text) if !text.contains('\0') => Content::Text(text),
+        _ => Content::NotText,
+    }
+}
+
+/// What a failed operation on a file is for the caller.
+pub(super) fn failed(action: &str, path: &Path, error: &io::Error) -> ToolResult {
+    let cause = match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Cause::PermissionDenied,
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Cause::DiskFull,
+        _ => Cause::Failed,
+    };
+    ToolResult::failure(cause, format!("failed to {action} {}: {error}", path_on_a_line(path)))
+}
