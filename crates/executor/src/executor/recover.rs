@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use super::call::{Door, Request};
 use super::find_file::files_named;
-use crate::wait::Backoff;
 use crate::cause::Cause;
 use crate::config::Config;
 use crate::planner::recovery::{self, Strategy, StrategyKind};
 use crate::planner::{PlanStep, RetryPolicy};
 use crate::tools::{Tool, ToolResult};
+use crate::wait::Backoff;
 
 /// A step between attempts: what it will call next and what was tried.
 #[derive(Debug)]

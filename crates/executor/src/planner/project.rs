@@ -201,19 +201,17 @@ impl Project<'_> {
             all.push(found("go test ./...", "there is a go.mod"));
         }
         all.extend(self.cmake_tests(folder));
+        let guessed = |one: &Suggestion| one.reason.starts_with("it is a Python project");
+        let python = if all.iter().any(|one| one.command == "pytest") { None } else { self.python_tests(folder) };
+        all.extend(python.clone().filter(|one| !guessed(one)));
+        all.extend(self.bats_tests(folder));
         if all.is_empty() {
             let target = ["test", "tests", "check"].into_iter().find(|target| self.make_target(folder, target));
-            all.extend(target.map(|target| {
-                found(&format!("make {target}"), &format!("the Makefile has the target {target}"))
-            }));
+            let make =
+                target.map(|target| found(&format!("make {target}"), &format!("the Makefile has the target {target}")));
+            // A folder named `tests` alone is the weakest sign.
+            all.extend(make.or(python));
         }
-        if !all.iter().any(|one| one.command == "pytest" || one.command.starts_with("make ")) {
-            let python = self.python_tests(folder);
-            // A folder named `tests` beside another language's build file need not be Python's.
-            let sure = |one: &Suggestion| all.is_empty() || !one.reason.starts_with("it is a Python project");
-            all.extend(python.filter(sure));
-        }
-        all.extend(self.bats_tests(folder));
         all
     }
     fn npm_tests(self, folder: &str) -> Option<Suggestion> {
@@ -229,9 +227,8 @@ impl Project<'_> {
                 return found(&format!("npx --no-install {runner}"), &format!("package.json depends on {runner}"));
             }
         }
-        let is_test = |name: &String| {
-            [".test.js", ".test.mjs", ".test.cjs"].iter().any(|ending| name.ends_with(ending))
-        };
+        let is_test =
+            |name: &String| [".test.js", ".test.mjs", ".test.cjs"].iter().any(|ending| name.ends_with(ending));
         ["", "test"]
             .into_iter()
             .find(|inner| self.files(join(folder, inner).trim_end_matches('/')).iter().any(is_test))
@@ -508,6 +505,9 @@ mod tests {
         assert_eq!(tests_of(&[("Cargo.toml", "")]), root("cargo test"));
         assert_eq!(tests_of(&[("package.json", r#"{"scripts": {"test": "node --test"}}"#)]), root("npm test"));
         assert_eq!(tests_of(&[("Makefile", "all:\n\techo test:\ntest: all\n")]), root("make test"));
+        // Which tests there are says more than that there is a way to start them.
+        assert_eq!(tests_of(&[("Makefile", "test:\n"), ("test_a.py", "")]), root("pytest"));
+        assert_eq!(tests_of(&[("Makefile", "test:\n"), ("setup.py", ""), ("tests/data", "")]), root("make test"));
         assert_eq!(tests_of(&[("go.mod", "module m"), ("Makefile", "test:\n")]), root("go test ./..."));
         assert_eq!(tests_of(&[("Cargo.toml", ""), (".config/nextest.toml", "")]), root("cargo nextest run"));
         assert_eq!(tests_of(&[("test/a.bats", "")]), root("bats test"));
@@ -522,7 +522,8 @@ mod tests {
 
     #[test]
     fn a_folder_with_two_languages_has_two_commands() {
-        let project = MemoryProject::new([("Cargo.toml", ""), ("pytest.ini", ""), ("Makefile", "test:\n"), ("a.bats", "")]);
+        let project =
+            MemoryProject::new([("Cargo.toml", ""), ("pytest.ini", ""), ("Makefile", "test:\n"), ("a.bats", "")]);
         let found = Project(&project).tests_everywhere();
         let commands: Vec<&str> = found.iter().map(|found| found.command.as_str()).collect();
         assert_eq!(commands, ["pytest", "cargo test", "bats ."]);

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use agentic_sandbox::ExitReason;
 
+use super::died_of;
 use super::report::{TestAttempt, TestCase, TestStatus, TestSuite};
 use super::round::{Place, Ran, Stop, run};
 use super::runners::{Exit, Round, Runner, Select};
-use super::died_of;
 use super::tally::{Ended, Known, Outcome, Tally, beginning, ending};
 use crate::planner::RetryPolicy;
 use crate::tools::ToolResult;
@@ -260,7 +260,8 @@ impl<'a> Suite<'a> {
             }
             (None, reason) => {
                 let unfinished = ran.tally.unfinished().count();
-                let through = !ran.tally.cut_off && unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
+                let through =
+                    !ran.tally.cut_off && unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
                 match running.as_slice() {
                     [] => {
                         let any = ran.tally.entries().iter().any(|entry| entry.ended.is_some());
@@ -309,10 +310,9 @@ impl<'a> Suite<'a> {
                 if next.broke && !learned {
                     let count = ran.tally.unfinished().count();
                     let reason = died(ran.output.reason);
-                    self.told.problems.push(format!(
-                        "the runner {reason} outside any test, twice; {} were not run",
-                        tests(count)
-                    ));
+                    self.told
+                        .problems
+                        .push(format!("the runner {reason} outside any test, twice; {} were not run", tests(count)));
                     continue;
                 }
                 rounds.push((ran.tally, next));
@@ -475,10 +475,8 @@ impl<'a> Suite<'a> {
         if unseen.is_empty() || !self.runner.selects() {
             return Ok(());
         }
-        let seconds: f64 = unseen
-            .iter()
-            .filter_map(|test| self.records[*self.places.get(&test.id)?].attempts.first()?.duration)
-            .sum();
+        let seconds: f64 =
+            unseen.iter().filter_map(|test| self.records[*self.places.get(&test.id)?].attempts.first()?.duration).sum();
         if seconds > LONGEST_TRACE.as_secs_f64() || !self.may_go_on() {
             self.told.notes.push(format!(
                 "whether processes were left running was not looked at for {}, which passed in a round that was ended",
@@ -507,7 +505,11 @@ impl<'a> Suite<'a> {
             let text = ran.text();
             let last: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             let last = last[last.len().saturating_sub(3)..].join(" / ");
-            if last.is_empty() { "it printed nothing".to_owned() } else { format!("it said: {}", beginning(&last, 600)) }
+            if last.is_empty() {
+                "it printed nothing".to_owned()
+            } else {
+                format!("it said: {}", beginning(&last, 600))
+            }
         };
         let code = match ran.output.reason {
             ExitReason::Exited(code) => code,
@@ -531,9 +533,10 @@ impl<'a> Suite<'a> {
                 let what = if none { "it ran no test" } else { "no test failed" };
                 self.told.problems.push(format!("the runner ended with status {code}, and {what}; {}", said()));
             }
-            Exit::Fine if any_failed => self.told.notes.push(format!(
-                "the runner ended with status {code} although tests failed: the tests are believed"
-            )),
+            Exit::Fine if any_failed => self
+                .told
+                .notes
+                .push(format!("the runner ended with status {code} although tests failed: the tests are believed")),
             Exit::Fine if !none && self.runner.says_finished() && !ran.tally.finished && !running => {
                 self.told.problems.push("the runner ended with status 0, and its report is cut off".into());
             }

@@ -43,8 +43,8 @@ pub mod validate;
 mod walk;
 
 pub use attachment::Attachment;
-pub(crate) use code::not_started;
 pub use code::RunCodeTool;
+pub(crate) use code::not_started;
 pub use edit::EditTool;
 pub use files::{FileReadTool, FileWriteTool};
 pub use function::FunctionTool;
