@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::planner::ProjectView;
+use crate::project::ProjectView;
 
 /// A runner that we know how to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -222,7 +222,7 @@ fn is_version(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::{MemoryProject, NoProject};
+    use crate::project::{MemoryProject, NoProject};
 
     fn parsed(line: &str) -> (Kind, String) {
         let command = TestCommand::parse(line, &NoProject, "");

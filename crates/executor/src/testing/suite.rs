@@ -11,9 +11,8 @@ use super::report::{TestAttempt, TestCase, TestStatus, TestSuite};
 use super::round::{Place, Ran, Stop, run};
 use super::runners::{Exit, Round, Runner, Select};
 use super::tally::{Ended, Known, Outcome, Tally, beginning, ending};
-use crate::planner::RetryPolicy;
 use crate::tools::ToolResult;
-use crate::wait::{Backoff, Waiter};
+use crate::wait::{Backoff, Pace, Waiter};
 
 /// Rounds that isolate what broke; a suite that breaks more often is broken.
 const MOST_ROUNDS: u32 = 100;
@@ -27,6 +26,9 @@ const LONGEST_TRACE: Duration = Duration::from_secs(60);
 const MOST_WHOLE: usize = 256 << 10;
 /// Bytes of the runner's own output that are kept.
 const MOST_SHOWN: usize = 16 << 10;
+
+/// How long to wait before what failed is run again.
+const PACE: Pace = Pace { max: 0, delay: 0.2, factor: 2.0, max_delay: 5.0, jitter: true };
 
 /// How a suite is run.
 #[derive(Debug, Clone)]
@@ -127,9 +129,9 @@ impl<'a> Suite<'a> {
     /// A command without a report: it is the test.
     fn run_whole(&mut self, whole: &Known, first: Ran, waiter: &Waiter) -> Result<(), Box<ToolResult>> {
         self.told.notes.push("it reports no tests of its own: the whole command counts as one".into());
-        let policy = RetryPolicy { max: self.terms.retries_of_command, max_delay: 5.0, ..RetryPolicy::default() };
+        let pace = Pace { max: self.terms.retries_of_command, ..PACE };
         let mut ran = first;
-        let mut waits = Backoff::new(&policy);
+        let mut waits = Backoff::new(&pace);
         for again in 2.. {
             let text = ending(&ran.text(), MOST_WHOLE);
             let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
@@ -367,9 +369,9 @@ impl<'a> Suite<'a> {
                 tests(failed.len())
             ));
         }
-        let policy = RetryPolicy { max: self.terms.retries, max_delay: 5.0, ..RetryPolicy::default() };
+        let pace = Pace { max: self.terms.retries, ..PACE };
         for test in failed.iter().take(MOST_RETRIED) {
-            for (again, wait) in (2..).zip(Backoff::new(&policy)) {
+            for (again, wait) in (2..).zip(Backoff::new(&pace)) {
                 waiter.wait(wait, self.place.context.cancel);
                 if !self.may_go_on() {
                     return Ok(());

@@ -1,4 +1,5 @@
-//! What the planner may see of a project, and what it reads out of it: test commands, build commands, configs.
+//! What may be seen of a project without running anything, and what is read out of it: test commands, build commands,
+//! configs.
 //!
 //! [`ProjectView`] is the whole of the planner's sight: it reads small files and lists folders beneath one
 //! root, and runs nothing. Every fact found here becomes an assumption in the plan.
@@ -110,7 +111,7 @@ impl ProjectView for MemoryProject {
 /// Files that say how a project is built are small; one that is larger is not looked into.
 const MOST: u64 = 1 << 20;
 /// How many projects of a monorepo become steps.
-pub(super) const MOST_PROJECTS: usize = 20;
+pub(crate) const MOST_PROJECTS: usize = 20;
 /// How many test files are looked into.
 const MOST_TEST_FILES: usize = 20;
 
@@ -126,11 +127,11 @@ pub(crate) struct Suggestion {
 
 /// A project's files with the questions that the rules ask.
 #[derive(Clone, Copy)]
-pub(super) struct Project<'a>(pub(super) &'a dyn ProjectView);
+pub(crate) struct Project<'a>(pub(crate) &'a dyn ProjectView);
 
 /// The kinds of build files, in the order in which they are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ecosystem {
+pub(crate) enum Ecosystem {
     Python,
     Cargo,
     Npm,
@@ -157,7 +158,7 @@ impl Project<'_> {
     }
 
     /// What the build files of the root say the project is.
-    pub(super) fn ecosystem(self) -> Option<Ecosystem> {
+    pub(crate) fn ecosystem(self) -> Option<Ecosystem> {
         self.ecosystem_of("")
     }
     fn ecosystem_of(self, folder: &str) -> Option<Ecosystem> {
@@ -174,7 +175,7 @@ impl Project<'_> {
     }
 
     /// The test command of one folder.
-    pub(super) fn tests(self, folder: &str) -> Option<Suggestion> {
+    pub(crate) fn tests(self, folder: &str) -> Option<Suggestion> {
         self.all_tests(folder).into_iter().next()
     }
     /// The test commands of one folder, one for each language that has tests in it. A Makefile speaks for a folder in
@@ -308,7 +309,7 @@ impl Project<'_> {
     }
 
     /// The build command of one folder.
-    pub(super) fn build(self, folder: &str) -> Option<Suggestion> {
+    pub(crate) fn build(self, folder: &str) -> Option<Suggestion> {
         let found = |command: &str, reason: &str| {
             Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
         };
@@ -331,7 +332,7 @@ impl Project<'_> {
     }
 
     /// The command that installs what one folder's project needs.
-    pub(super) fn install(self, folder: &str) -> Option<Suggestion> {
+    pub(crate) fn install(self, folder: &str) -> Option<Suggestion> {
         let found = |command: &str, reason: &str| {
             Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
         };
@@ -354,7 +355,7 @@ impl Project<'_> {
     }
 
     /// The test commands of the root, else of each project one and two folders down.
-    pub(super) fn tests_everywhere(self) -> Vec<Suggestion> {
+    pub(crate) fn tests_everywhere(self) -> Vec<Suggestion> {
         let of_root = self.all_tests("");
         if !of_root.is_empty() {
             return of_root;
@@ -372,7 +373,7 @@ impl Project<'_> {
     }
 
     /// What `ask` says of the root, else of each project one and two folders down.
-    pub(super) fn everywhere(self, ask: impl Fn(Self, &str) -> Option<Suggestion>) -> Vec<Suggestion> {
+    pub(crate) fn everywhere(self, ask: impl Fn(Self, &str) -> Option<Suggestion>) -> Vec<Suggestion> {
         if let Some(found) = ask(self, "") {
             return vec![found];
         }
@@ -407,7 +408,7 @@ impl Project<'_> {
     }
 
     /// The file that people mean by "the config": found in the root, else one folder down.
-    pub(super) fn config(self) -> Option<String> {
+    pub(crate) fn config(self) -> Option<String> {
         let stems = ["config", "settings", "configuration", "app.config"];
         let endings = ["yaml", "yml", "toml", "json", "ini", "cfg", "conf", "py", "js", "ts", "rs"];
         let in_folder = |folder: &str| {
@@ -435,7 +436,7 @@ impl Project<'_> {
             .or_else(|| self.folders("").iter().find_map(|folder| self.manifest(folder)))
     }
     /// The build file of one folder.
-    pub(super) fn manifest(self, folder: &str) -> Option<String> {
+    pub(crate) fn manifest(self, folder: &str) -> Option<String> {
         let names = [
             "pyproject.toml",
             "setup.cfg",
@@ -451,7 +452,7 @@ impl Project<'_> {
         names.iter().find(|name| self.has(folder, name)).map(|name| join(folder, name))
     }
     /// A file of the root whose name is `word`, with or without its ending, in any case.
-    pub(super) fn named(self, word: &str) -> Option<String> {
+    pub(crate) fn named(self, word: &str) -> Option<String> {
         let names = self.files("");
         let same = |name: &&String| name.eq_ignore_ascii_case(word);
         let stem = |name: &&String| name.split('.').next().is_some_and(|stem| stem.eq_ignore_ascii_case(word));
