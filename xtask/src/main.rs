@@ -8,6 +8,7 @@ mod compat;
 mod crashes;
 mod example;
 mod filesystems;
+mod flakes;
 mod fuzz;
 mod interpreters;
 mod kernels;
@@ -43,6 +44,7 @@ cargo xtask <chore>
             --only NAME: those whose workspace is on it)
   crashes   runs that are killed at 1,000 random moments (--kills N) and at every event, and a disk that fails at every call;
             as root, as an ordinary user too
+  flakes    a suite of tests with seeded flakes, 200 times (--runs N), beside pytest's rerun plugin where that is installed
   mutate    removes each barrier of the sandbox in turn and says which attempts of the corpus notice
   kernels   the sandbox's tests on other kernels, in virtual machines made of Debian's packages (as root; installs qemu
             and debootstrap where missing; takes minutes a kernel with KVM, an hour without)
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         ["fuzz", "--seconds", seconds] => fuzz::run(Some(seconds)),
         ["soak", ..] => attack::soak(&arguments[1..]),
         ["undo", ..] => undo::run(&arguments[1..]),
+        ["flakes", ..] => flakes::run(&arguments[1..]),
         ["filesystems", ..] => filesystems::run(&arguments[1..]),
         ["crashes", ..] => crashes::run(&arguments[1..]),
         ["attack"] => attack::write_results(),

@@ -22,7 +22,9 @@ fn scene(module: &str) -> Scene {
 
 /// A module with these lines in the body of a test `test_it`, after one that passes.
 fn body(lines: &str) -> String {
-    format!("import os, sys, time, json, unittest\nEVENTS = os.environ.get('AGENTIC_TEST_EVENTS', '/dev/null')\n{PASSES}    def test_it(self):\n        {lines}\n")
+    format!(
+        "import os, sys, time, json, unittest\nEVENTS = os.environ.get('AGENTIC_TEST_EVENTS', '/dev/null')\n{PASSES}    def test_it(self):\n        {lines}\n"
+    )
 }
 
 fn report(scene: &Scene, code: i32, args: &[&str]) -> Value {
@@ -58,7 +60,8 @@ fn no_tests_are_no_success() {
     let none = scene("import unittest\n");
     let report = report(&none, 7, &[]);
     assert_eq!((&report["status"], problems(&report)), (&json!("no_tests"), vec![]), "{report:#}");
-    let skipped = scene("import unittest\nclass T(unittest.TestCase):\n    @unittest.skip('why')\n    def test_a(self): pass\n");
+    let skipped =
+        scene("import unittest\nclass T(unittest.TestCase):\n    @unittest.skip('why')\n    def test_a(self): pass\n");
     let report = self::report(&skipped, 7, &[]);
     assert_eq!((&report["counts"]["skipped"], &report["tests"][0]["message"]), (&json!(1), &json!("why")));
 }
@@ -98,7 +101,9 @@ fn what_stands_in_the_reports_place_is_not_opened() {
         "os.rename(EVENTS, EVENTS + '.old'); os.symlink('/etc/passwd', EVENTS); time.sleep(0.2)",
         "os.rename(EVENTS, EVENTS + '.old'); os.mkfifo(EVENTS); os._exit(0)",
     ] {
-        let scene = scene(&format!("import os, time, unittest\nEVENTS = os.environ['AGENTIC_TEST_EVENTS']\nopen(EVENTS, 'a').close()\n{lines}\n{PASSES}"));
+        let scene = scene(&format!(
+            "import os, time, unittest\nEVENTS = os.environ['AGENTIC_TEST_EVENTS']\nopen(EVENTS, 'a').close()\n{lines}\n{PASSES}"
+        ));
         let report = report(&scene, 1, &["--retries", "0"]);
         assert_eq!(report["status"], "error", "{report:#}");
         assert!(!report.to_string().contains("root:"), "{report:#}");

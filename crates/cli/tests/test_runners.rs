@@ -52,8 +52,7 @@ fn expected(folder: &Path) -> Value {
 
 fn expected_verdicts(expected: &Value) -> BTreeMap<&str, Vec<&str>> {
     let ids = |status: &str| {
-        let mut ids: Vec<&str> =
-            expected[status].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let mut ids: Vec<&str> = expected[status].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         ids.sort_unstable();
         ids
     };
@@ -78,7 +77,8 @@ fn every_verdict(sample: &str, runner: &str, prepare: impl Fn(&Scene)) {
     let wanted = expected(&samples().join(sample));
     let wanted = expected_verdicts(&wanted);
     // All four combinations when asked for: `AGENTIC_LONG=1`; else the second pass is the one with more workers.
-    let passes: &[&[&str]] = if std::env::var_os("AGENTIC_LONG").is_some() { &[&["1", "1"], &["8", "8"]] } else { &[&["1", "8"]] };
+    let passes: &[&[&str]] =
+        if std::env::var_os("AGENTIC_LONG").is_some() { &[&["1", "1"], &["8", "8"]] } else { &[&["1", "8"]] };
     for passes in passes {
         let scene = scene_of(sample);
         prepare(&scene);

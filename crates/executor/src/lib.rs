@@ -23,6 +23,7 @@ pub mod fuzzing;
 pub mod id;
 pub mod journal;
 pub mod planner;
+mod project;
 pub mod runtime;
 pub mod testing;
 pub mod tools;

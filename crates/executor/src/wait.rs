@@ -7,7 +7,6 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use crate::cancel::Cancel;
-use crate::planner::RetryPolicy;
 
 type Sleep = dyn Fn(Duration, &Cancel) + Send + Sync;
 
@@ -47,7 +46,22 @@ impl Waiter {
     }
 }
 
-/// The waits of a policy, one for each try after the first.
+/// How long to wait before each try after the first.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Pace {
+    /// Tries after the first.
+    pub(crate) max: u32,
+    /// Seconds before the first of them.
+    pub(crate) delay: f64,
+    /// Each wait is this many times the one before.
+    pub(crate) factor: f64,
+    /// The longest wait in seconds.
+    pub(crate) max_delay: f64,
+    /// Whether each wait is shortened by a random part.
+    pub(crate) jitter: bool,
+}
+
+/// The waits of a pace, one for each try after the first.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     waits: ExponentialBackoff,
@@ -55,20 +69,20 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    pub(crate) fn new(policy: &RetryPolicy) -> Self {
+    pub(crate) fn new(pace: &Pace) -> Self {
         let seconds = |value: f64| Duration::try_from_secs_f64(value.clamp(0.0, 86_400.0)).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, reason = "a factor needs no more than seven digits")]
-        let factor = if policy.factor.is_finite() { policy.factor.clamp(1.0, 1000.0) as f32 } else { 1.0 };
-        let most = seconds(policy.max_delay);
+        let factor = if pace.factor.is_finite() { pace.factor.clamp(1.0, 1000.0) as f32 } else { 1.0 };
+        let most = seconds(pace.max_delay);
         let mut waits = ExponentialBuilder::new()
-            .with_min_delay(seconds(policy.delay).min(most))
+            .with_min_delay(seconds(pace.delay).min(most))
             .with_max_delay(most)
             .with_factor(factor)
-            .with_max_times(policy.max as usize);
-        if policy.jitter {
+            .with_max_times(pace.max as usize);
+        if pace.jitter {
             waits = waits.with_jitter();
         }
-        Self { waits: waits.build(), jitter: policy.jitter }
+        Self { waits: waits.build(), jitter: pace.jitter }
     }
 }
 
@@ -87,10 +101,10 @@ mod tests {
 
     #[test]
     fn waits_grow_to_the_longest_and_jitter_only_shortens() {
-        let policy = RetryPolicy { max: 5, delay: 1.0, factor: 3.0, max_delay: 10.0, jitter: false };
-        let plain: Vec<_> = Backoff::new(&policy).map(|wait| wait.as_secs_f64()).collect();
+        let pace = Pace { max: 5, delay: 1.0, factor: 3.0, max_delay: 10.0, jitter: false };
+        let plain: Vec<_> = Backoff::new(&pace).map(|wait| wait.as_secs_f64()).collect();
         assert_eq!(plain, [1.0, 3.0, 9.0, 10.0, 10.0]);
-        let jittered: Vec<_> = Backoff::new(&RetryPolicy { jitter: true, ..policy }).collect();
+        let jittered: Vec<_> = Backoff::new(&Pace { jitter: true, ..pace }).collect();
         assert_eq!(jittered.len(), 5);
         for (wait, longest) in jittered.iter().zip(plain) {
             assert!(wait.as_secs_f64() <= longest && wait.as_secs_f64() >= longest / 2.0);
@@ -100,8 +114,8 @@ mod tests {
     #[test]
     fn absurd_policies_do_not_panic() {
         for value in [f64::NAN, -1.0, f64::INFINITY, f64::MAX] {
-            let policy = RetryPolicy { max: 3, delay: value, factor: value, max_delay: value, jitter: true };
-            assert_eq!(Backoff::new(&policy).count(), 3);
+            let pace = Pace { max: 3, delay: value, factor: value, max_delay: value, jitter: true };
+            assert_eq!(Backoff::new(&pace).count(), 3);
         }
     }
 

@@ -10,14 +10,33 @@ const SCHEMA: [(&str, &[&str], &[&str]); 12] = [
     ("testsuites", &["name", "time", "tests", "failures", "errors"], &["testsuite"]),
     (
         "testsuite",
-        &["!name", "!tests", "!failures", "!errors", "time", "skipped", "timestamp", "hostname", "id", "package", "file"],
+        &[
+            "!name",
+            "!tests",
+            "!failures",
+            "!errors",
+            "time",
+            "skipped",
+            "timestamp",
+            "hostname",
+            "id",
+            "package",
+            "file",
+        ],
         &["testcase", "properties", "system-out", "system-err"],
     ),
     (
         "testcase",
         &["!name", "time", "classname", "group"],
         &[
-            "skipped", "error", "failure", "rerunFailure", "rerunError", "flakyFailure", "flakyError", "system-out",
+            "skipped",
+            "error",
+            "failure",
+            "rerunFailure",
+            "rerunError",
+            "flakyFailure",
+            "flakyError",
+            "system-out",
             "system-err",
         ],
     ),
@@ -88,5 +107,8 @@ fn the_schema_refuses_what_is_none() {
     let wrong = "<testsuites><testsuite name='a' tests='1' failures='0'><testcase/><x/></testsuite></testsuites>";
     let document = Document::parse(wrong).unwrap();
     let faults = faults(document.root_element());
-    assert_eq!(faults, ["testsuite lacks errors", "testcase lacks name", "testsuite has no x", "there is no element x"]);
+    assert_eq!(
+        faults,
+        ["testsuite lacks errors", "testcase lacks name", "testsuite has no x", "there is no element x"]
+    );
 }

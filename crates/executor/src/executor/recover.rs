@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use super::call::{Door, Request};
 use super::find_file::files_named;
-use crate::wait::Backoff;
 use crate::cause::Cause;
 use crate::config::Config;
 use crate::planner::recovery::{self, Strategy, StrategyKind};
 use crate::planner::{PlanStep, RetryPolicy};
 use crate::tools::{Tool, ToolResult};
+use crate::wait::{Backoff, Pace};
 
 /// A step between attempts: what it will call next and what was tried.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Remedy {
 
 impl Patient {
     pub(super) fn new(step: PlanStep) -> Self {
-        let waits = Backoff::new(&step.retry);
+        let waits = Backoff::new(&Pace::from(&step.retry));
         Self { step, memory: None, copy: false, alone: false, reran: false, taken: HashMap::new(), waits }
     }
 

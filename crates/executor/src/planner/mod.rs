@@ -13,7 +13,6 @@
 mod error;
 mod file;
 mod plan;
-mod project;
 pub mod recovery;
 pub mod references;
 mod render;
@@ -22,13 +21,12 @@ mod split;
 mod validate;
 mod words;
 
+pub use crate::project::{MemoryProject, NoProject, ProjectEntry, ProjectView};
 pub use error::{PlanError, PlanProblem};
 pub use file::{FileProblem, PlanFile, PlanFileError, schema};
 pub use plan::{
     CommitPolicy, ExecutionPlan, Expect, ForEach, MOST_PLAN_BYTES, OnFailure, PlanStep, RetryPolicy, StepStatus,
 };
-pub(crate) use project::test_commands;
-pub use project::{MemoryProject, NoProject, ProjectEntry, ProjectView};
 pub use references::ReferenceError;
 pub use render::{Format, render};
 pub use rules::{FACTS, TaskPlanner, understood};

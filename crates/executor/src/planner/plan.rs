@@ -17,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 use crate::id::StepId;
 use crate::tools::ToolResult;
+use crate::wait::Pace;
 use crate::workspace::{path_from_text, path_to_text};
 
 /// Bytes that a plan file has at most.
@@ -112,6 +113,13 @@ pub struct RetryPolicy {
     pub max_delay: f64,
     /// Whether each wait is shortened by a random part. Default true.
     pub jitter: bool,
+}
+
+impl From<&RetryPolicy> for Pace {
+    fn from(policy: &RetryPolicy) -> Self {
+        let RetryPolicy { max, delay, factor, max_delay, jitter } = *policy;
+        Self { max, delay, factor, max_delay, jitter }
+    }
 }
 
 impl Default for RetryPolicy {

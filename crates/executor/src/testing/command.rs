@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::planner::ProjectView;
+use crate::project::ProjectView;
 
 /// A runner that we know how to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,13 +46,8 @@ impl TestCommand {
         Self::followed(line, project, folder, 0)
     }
     fn followed(line: &str, project: &dyn ProjectView, folder: &str, depth: usize) -> Self {
-        let opaque = || Self {
-            kind: Kind::Command,
-            line: line.to_owned(),
-            first: None,
-            front: Vec::new(),
-            args: Vec::new(),
-        };
+        let opaque =
+            || Self { kind: Kind::Command, line: line.to_owned(), first: None, front: Vec::new(), args: Vec::new() };
         // What must succeed before it (`cmake --build build && ctest`) stays before it.
         if let Some((first, last)) = line.rsplit_once("&&")
             && !first.contains(['\'', '"', '#', '|', ';', '\n'])
@@ -227,7 +222,7 @@ fn is_version(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::planner::{MemoryProject, NoProject};
+    use crate::project::{MemoryProject, NoProject};
 
     fn parsed(line: &str) -> (Kind, String) {
         let command = TestCommand::parse(line, &NoProject, "");
@@ -257,7 +252,9 @@ mod tests {
 
     #[test]
     fn what_is_more_than_a_simple_command_runs_as_it_is() {
-        for line in ["pytest | tee log", "pytest && ls", "pytest $X", "make test", "pytest > out", "'pytest", "pytest *.py"] {
+        for line in
+            ["pytest | tee log", "pytest && ls", "pytest $X", "make test", "pytest > out", "'pytest", "pytest *.py"]
+        {
             assert_eq!(TestCommand::parse(line, &NoProject, "").kind, Kind::Command, "{line}");
         }
     }
@@ -271,12 +268,15 @@ mod tests {
 
     #[test]
     fn a_test_script_is_what_it_says() {
-        let project = |scripts: &str| MemoryProject::new([("web/package.json", &*format!(r#"{{"scripts": {scripts}}}"#))]);
+        let project =
+            |scripts: &str| MemoryProject::new([("web/package.json", &*format!(r#"{{"scripts": {scripts}}}"#))]);
         let jest = project(r#"{"test": "jest --coverage", "pretest": "tsc"}"#);
         let command = TestCommand::parse("CI=1 npm test -- --silent", &jest, "web");
         assert_eq!(command.kind, Kind::Jest);
         assert_eq!(command.with(&["OURS"]), "npm run --silent pretest && CI=1 jest OURS --coverage --silent");
-        for opaque in [r#"{"test": "tsc; jest"}"#, r#"{"test": "jest", "posttest": "x"}"#, r#"{"test": "npm test"}"#, "{}"] {
+        for opaque in
+            [r#"{"test": "tsc; jest"}"#, r#"{"test": "jest", "posttest": "x"}"#, r#"{"test": "npm test"}"#, "{}"]
+        {
             let command = TestCommand::parse("npm test", &project(opaque), "web");
             assert_eq!((command.kind, command.line.as_str()), (Kind::Command, "npm test"), "{opaque}");
         }

@@ -31,7 +31,7 @@ use self::round::Place;
 use self::suite::{Suite, Terms};
 use self::tally::{Known, Outcome};
 use crate::Cause;
-use crate::planner::{ProjectView, test_commands};
+use crate::project::{ProjectView, test_commands};
 use crate::runtime::Runtimes;
 use crate::tools::{ToolContext, ToolResult};
 use crate::wait::Waiter;

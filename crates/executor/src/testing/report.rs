@@ -246,7 +246,9 @@ impl TestReport {
         strictness: Strictness,
     ) -> Self {
         let counts = TestCounts::of(&tests);
-        let failed = counts.failed + counts.timed_out + counts.crashed
+        let failed = counts.failed
+            + counts.timed_out
+            + counts.crashed
             + if strictness.flaky { counts.flaky } else { 0 }
             + if strictness.leaky { counts.leaky } else { 0 };
         let left = strictness.leaky && suites.iter().any(|suite| !suite.left_processes.is_empty());

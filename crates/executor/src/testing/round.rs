@@ -233,8 +233,7 @@ pub(super) fn run(
     let (mut command, notes) = host::command(&line, &place.folder, rest, place.runtimes, place.context)?;
 
     let now = Instant::now();
-    let mut events =
-        Events { exchange: &place.exchange, name: events_name, file: None, line: Vec::new(), read: 0 };
+    let mut events = Events { exchange: &place.exchange, name: events_name, file: None, line: Vec::new(), read: 0 };
     let (send, printed) = mpsc::channel::<Vec<u8>>();
     if runner.reads_stdout() {
         let send = Mutex::new(send);
@@ -250,7 +249,14 @@ pub(super) fn run(
     let cancelled = child.killer();
     let _guard = place.context.cancel.on_cancel(move || cancelled.kill());
     let (done, over) = mpsc::channel::<()>();
-    let mut state = State { tally: Tally::default(), reader: runner.reader(), line: Vec::new(), last: now, stop: None, told: round.told };
+    let mut state = State {
+        tally: Tally::default(),
+        reader: runner.reader(),
+        line: Vec::new(),
+        last: now,
+        stop: None,
+        told: round.told,
+    };
     let output = std::thread::scope(|scope| {
         let waiting = scope.spawn(move || {
             let output = child.wait();

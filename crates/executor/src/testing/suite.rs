@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use agentic_sandbox::ExitReason;
 
+use super::died_of;
 use super::report::{TestAttempt, TestCase, TestStatus, TestSuite};
 use super::round::{Place, Ran, Stop, run};
 use super::runners::{Exit, Round, Runner, Select};
-use super::died_of;
 use super::tally::{Ended, Known, Outcome, Tally, beginning, ending};
-use crate::planner::RetryPolicy;
 use crate::tools::ToolResult;
-use crate::wait::{Backoff, Waiter};
+use crate::wait::{Backoff, Pace, Waiter};
 
 /// Rounds that isolate what broke; a suite that breaks more often is broken.
 const MOST_ROUNDS: u32 = 100;
@@ -27,6 +26,9 @@ const LONGEST_TRACE: Duration = Duration::from_secs(60);
 const MOST_WHOLE: usize = 256 << 10;
 /// Bytes of the runner's own output that are kept.
 const MOST_SHOWN: usize = 16 << 10;
+
+/// How long to wait before what failed is run again.
+const PACE: Pace = Pace { max: 0, delay: 0.2, factor: 2.0, max_delay: 5.0, jitter: true };
 
 /// How a suite is run.
 #[derive(Debug, Clone)]
@@ -127,9 +129,9 @@ impl<'a> Suite<'a> {
     /// A command without a report: it is the test.
     fn run_whole(&mut self, whole: &Known, first: Ran, waiter: &Waiter) -> Result<(), Box<ToolResult>> {
         self.told.notes.push("it reports no tests of its own: the whole command counts as one".into());
-        let policy = RetryPolicy { max: self.terms.retries_of_command, max_delay: 5.0, ..RetryPolicy::default() };
+        let pace = Pace { max: self.terms.retries_of_command, ..PACE };
         let mut ran = first;
-        let mut waits = Backoff::new(&policy);
+        let mut waits = Backoff::new(&pace);
         for again in 2.. {
             let text = ending(&ran.text(), MOST_WHOLE);
             let last = text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
@@ -260,7 +262,8 @@ impl<'a> Suite<'a> {
             }
             (None, reason) => {
                 let unfinished = ran.tally.unfinished().count();
-                let through = !ran.tally.cut_off && unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
+                let through =
+                    !ran.tally.cut_off && unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
                 match running.as_slice() {
                     [] => {
                         let any = ran.tally.entries().iter().any(|entry| entry.ended.is_some());
@@ -309,10 +312,9 @@ impl<'a> Suite<'a> {
                 if next.broke && !learned {
                     let count = ran.tally.unfinished().count();
                     let reason = died(ran.output.reason);
-                    self.told.problems.push(format!(
-                        "the runner {reason} outside any test, twice; {} were not run",
-                        tests(count)
-                    ));
+                    self.told
+                        .problems
+                        .push(format!("the runner {reason} outside any test, twice; {} were not run", tests(count)));
                     continue;
                 }
                 rounds.push((ran.tally, next));
@@ -367,9 +369,9 @@ impl<'a> Suite<'a> {
                 tests(failed.len())
             ));
         }
-        let policy = RetryPolicy { max: self.terms.retries, max_delay: 5.0, ..RetryPolicy::default() };
+        let pace = Pace { max: self.terms.retries, ..PACE };
         for test in failed.iter().take(MOST_RETRIED) {
-            for (again, wait) in (2..).zip(Backoff::new(&policy)) {
+            for (again, wait) in (2..).zip(Backoff::new(&pace)) {
                 waiter.wait(wait, self.place.context.cancel);
                 if !self.may_go_on() {
                     return Ok(());
@@ -475,10 +477,8 @@ impl<'a> Suite<'a> {
         if unseen.is_empty() || !self.runner.selects() {
             return Ok(());
         }
-        let seconds: f64 = unseen
-            .iter()
-            .filter_map(|test| self.records[*self.places.get(&test.id)?].attempts.first()?.duration)
-            .sum();
+        let seconds: f64 =
+            unseen.iter().filter_map(|test| self.records[*self.places.get(&test.id)?].attempts.first()?.duration).sum();
         if seconds > LONGEST_TRACE.as_secs_f64() || !self.may_go_on() {
             self.told.notes.push(format!(
                 "whether processes were left running was not looked at for {}, which passed in a round that was ended",
@@ -507,7 +507,11 @@ impl<'a> Suite<'a> {
             let text = ran.text();
             let last: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
             let last = last[last.len().saturating_sub(3)..].join(" / ");
-            if last.is_empty() { "it printed nothing".to_owned() } else { format!("it said: {}", beginning(&last, 600)) }
+            if last.is_empty() {
+                "it printed nothing".to_owned()
+            } else {
+                format!("it said: {}", beginning(&last, 600))
+            }
         };
         let code = match ran.output.reason {
             ExitReason::Exited(code) => code,
@@ -531,9 +535,10 @@ impl<'a> Suite<'a> {
                 let what = if none { "it ran no test" } else { "no test failed" };
                 self.told.problems.push(format!("the runner ended with status {code}, and {what}; {}", said()));
             }
-            Exit::Fine if any_failed => self.told.notes.push(format!(
-                "the runner ended with status {code} although tests failed: the tests are believed"
-            )),
+            Exit::Fine if any_failed => self
+                .told
+                .notes
+                .push(format!("the runner ended with status {code} although tests failed: the tests are believed")),
             Exit::Fine if !none && self.runner.says_finished() && !ran.tally.finished && !running => {
                 self.told.problems.push("the runner ended with status 0, and its report is cut off".into());
             }

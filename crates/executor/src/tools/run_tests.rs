@@ -161,10 +161,7 @@ fn request(
         timeout_of_command: params.timeout.and_then(seconds),
         global_timeout: global.unwrap_or(Duration::from_secs_f64(GLOBAL_TIMEOUT)),
         fail_fast: params.fail_fast,
-        strictness: Strictness {
-            flaky: params.flaky == Verdict::Fail,
-            leaky: params.leaky == Verdict::Fail,
-        },
+        strictness: Strictness { flaky: params.flaky == Verdict::Fail, leaky: params.leaky == Verdict::Fail },
     })
 }
 

@@ -61,8 +61,8 @@ pub use change_set::{
 };
 pub use copy::CopyLimits;
 pub use error::{Aside, Conflict, WorkspaceError};
-use known::Known;
 pub use exchange::Exchange;
+use known::Known;
 pub use layer::Backend;
 pub use path::{Dir, DirEntry, FileKind, Metadata};
 pub use persistence::{AllowPersist, Level, Persistence};

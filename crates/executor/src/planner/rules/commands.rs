@@ -11,8 +11,8 @@ use super::part::{Part, is_noise};
 use super::{Planning, text};
 use crate::planner::error::PlanError;
 use crate::planner::plan::{CommitPolicy, OnFailure, PlanStep};
-use crate::planner::project::{Ecosystem, MOST_PROJECTS, Project, Suggestion};
 use crate::planner::words::Word;
+use crate::project::{Ecosystem, MOST_PROJECTS, Project, Suggestion};
 
 /// What tests, builds and installs may take when nobody says.
 const LONG: Duration = Duration::from_secs(600);

@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 
 use super::error::PlanError;
 use super::plan::{ExecutionPlan, PlanStep};
-use super::project::{Project, ProjectView};
 use super::references;
 use super::split::{FILLERS, VERBS, split};
 use super::validate::nearest;
 use super::words::words;
 use crate::id::StepId;
+use crate::project::{Project, ProjectView};
 
 mod commands;
 mod files;

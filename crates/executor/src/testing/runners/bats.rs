@@ -106,7 +106,15 @@ impl Stream {
     fn bury(&mut self, seen: &mut Vec<Seen>) {
         if let Some(test) = self.running.take() {
             let message = Some("its process died in the middle of it".to_owned());
-            let end = Ended { status: Outcome::Crashed, duration: None, message, output: String::new(), reason: None, revised: false, attempts: 0 };
+            let end = Ended {
+                status: Outcome::Crashed,
+                duration: None,
+                message,
+                output: String::new(),
+                reason: None,
+                revised: false,
+                attempts: 0,
+            };
             seen.push(Seen::Ended { test, end });
         }
     }
@@ -131,7 +139,10 @@ impl Stream {
         };
         let reason = skip.map(|remark| remark.trim_start_matches("skip").trim().to_owned());
         let reason = reason.filter(|reason| !reason.is_empty());
-        self.ended = Some((test, Ended { status, duration, message, output: String::new(), reason, revised: false, attempts: 0 }));
+        self.ended = Some((
+            test,
+            Ended { status, duration, message, output: String::new(), reason, revised: false, attempts: 0 },
+        ));
     }
 }
 

@@ -26,10 +26,7 @@ pub(super) struct Cargo(pub(super) TestCommand);
 
 /// What makes cargo run test binaries by the script.
 pub(super) fn environment(round: &Round) -> Vec<(&'static str, String)> {
-    let mut env = vec![
-        ("PATH", "\"$AGENTIC_TEST_DIR:$PATH\"".to_owned()),
-        (runner_variable(), SCRIPT.0.to_owned()),
-    ];
+    let mut env = vec![("PATH", "\"$AGENTIC_TEST_DIR:$PATH\"".to_owned()), (runner_variable(), SCRIPT.0.to_owned())];
     if let Some(workers) = round.workers {
         env.push(("RUST_TEST_THREADS", workers.to_string()));
     }
@@ -68,8 +65,7 @@ impl Runner for Cargo {
             launch.line = command.with(&[]);
             return launch;
         };
-        let (doc, code): (Vec<&Known>, Vec<&Known>) =
-            tests.iter().partition(|test| test.suite.as_deref() == Some(DOC));
+        let (doc, code): (Vec<&Known>, Vec<&Known>) = tests.iter().partition(|test| test.suite.as_deref() == Some(DOC));
         let mut lines = Vec::new();
         if !code.is_empty() {
             let mut command = command.clone();
@@ -250,7 +246,11 @@ impl Reader for Binaries {
         let at = line.find("{ \"type\":").or_else(|| line.find("{\"agentic\":"));
         let Some(at) = at else { return Ok(()) };
         let said: Value = serde_json::from_str(line[at..].trim_end()).map_err(|_| ())?;
-        if said.get("agentic").is_some() { self.mark(&said, seen) } else { self.libtest(&said, seen) }
+        if said.get("agentic").is_some() {
+            self.mark(&said, seen)
+        } else {
+            self.libtest(&said, seen)
+        }
         Ok(())
     }
     fn line(&mut self, line: &str, seen: &mut Vec<Seen>) {

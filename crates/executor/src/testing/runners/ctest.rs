@@ -96,7 +96,9 @@ impl Reader for Progress {
         }
         // `3/8 Test #3: crashes ....................***Exception: SegFault  0.00 sec`
         let Some((_, rest)) = text.split_once(" Test ").filter(|(count, _)| count.contains('/')) else { return };
-        let Some((_, rest)) = rest.trim_start().strip_prefix('#').and_then(|rest| rest.split_once(": ")) else { return };
+        let Some((_, rest)) = rest.trim_start().strip_prefix('#').and_then(|rest| rest.split_once(": ")) else {
+            return;
+        };
         let Some(rest) = rest.trim_end().strip_suffix(" sec") else { return };
         let Some((rest, seconds)) = rest.rsplit_once(' ') else { return };
         let rest = rest.trim_end();
@@ -123,7 +125,15 @@ impl Reader for Progress {
             word if word.starts_with("Not Run") => (Outcome::Failed, Some("ctest could not run it".to_owned())),
             _ => (Outcome::Failed, None),
         };
-        let end = Ended { status, duration: seconds.parse().ok(), message, output: String::new(), reason: None, revised: false, attempts: 0 };
+        let end = Ended {
+            status,
+            duration: seconds.parse().ok(),
+            message,
+            output: String::new(),
+            reason: None,
+            revised: false,
+            attempts: 0,
+        };
         seen.push(Seen::Ended { test: known(name), end });
     }
 }

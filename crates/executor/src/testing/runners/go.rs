@@ -15,9 +15,32 @@ use crate::testing::tally::{Ended, Known, Outcome, Seen, Tally, beginning};
 const SCRIPT: (&str, &str) = ("agentic-go-rest", include_str!("agentic-go-rest"));
 /// Flags of `go test` whose value may be the next word.
 const VALUED: [&str; 26] = [
-    "-asmflags", "-bench", "-benchtime", "-blockprofile", "-count", "-covermode", "-coverpkg", "-coverprofile", "-cpu",
-    "-cpuprofile", "-exec", "-fuzz", "-gcflags", "-ldflags", "-list", "-memprofile", "-mod", "-modfile", "-o", "-p",
-    "-parallel", "-run", "-skip", "-tags", "-timeout", "-vet",
+    "-asmflags",
+    "-bench",
+    "-benchtime",
+    "-blockprofile",
+    "-count",
+    "-covermode",
+    "-coverpkg",
+    "-coverprofile",
+    "-cpu",
+    "-cpuprofile",
+    "-exec",
+    "-fuzz",
+    "-gcflags",
+    "-ldflags",
+    "-list",
+    "-memprofile",
+    "-mod",
+    "-modfile",
+    "-o",
+    "-p",
+    "-parallel",
+    "-run",
+    "-skip",
+    "-tags",
+    "-timeout",
+    "-vet",
 ];
 /// Bytes of a test's output that are kept while it runs.
 const MOST_OUTPUT: usize = 32 << 10;
@@ -193,7 +216,9 @@ impl Events {
         let status = if status == Outcome::Failed && panicked { Outcome::Crashed } else { status };
         let told = place(&output).map(|(_, _, said)| said).filter(|said| !said.is_empty());
         let message = match status {
-            Outcome::Crashed => output.lines().find(|line| line.starts_with("panic: ") || line.starts_with("fatal")).map(str::to_owned),
+            Outcome::Crashed => {
+                output.lines().find(|line| line.starts_with("panic: ") || line.starts_with("fatal")).map(str::to_owned)
+            }
             Outcome::Failed => {
                 self.failed.push(package.to_owned());
                 let part = format!("{package}.{name}/");
@@ -209,7 +234,10 @@ impl Events {
             self.failed.push(package.to_owned());
         }
         let reason = told.filter(|_| status == Outcome::Skipped);
-        seen.push(Seen::Ended { test, end: Ended { status, duration: elapsed, message, output, reason, revised: false, attempts: 0 } });
+        seen.push(Seen::Ended {
+            test,
+            end: Ended { status, duration: elapsed, message, output, reason, revised: false, attempts: 0 },
+        });
     }
     /// A package is through: what still runs in it died with it.
     fn end_of_package(&mut self, package: &str, action: &str, seen: &mut Vec<Seen>) {
@@ -229,11 +257,20 @@ impl Events {
             for test in dead {
                 let output = self.output.remove(&(package.to_owned(), test.name.clone())).unwrap_or_default();
                 let signal = loose.lines().chain(output.lines()).find(|line| line.starts_with("signal: "));
-                let how = signal.map_or_else(|| "its process died in the middle of it".to_owned(), |signal| {
-                    format!("its process died in the middle of it ({signal})")
-                });
+                let how = signal.map_or_else(
+                    || "its process died in the middle of it".to_owned(),
+                    |signal| format!("its process died in the middle of it ({signal})"),
+                );
                 let output = format!("{output}{loose}");
-                let end = Ended { status: Outcome::Crashed, duration: None, message: Some(how), output, reason: None, revised: false, attempts: 0 };
+                let end = Ended {
+                    status: Outcome::Crashed,
+                    duration: None,
+                    message: Some(how),
+                    output,
+                    reason: None,
+                    revised: false,
+                    attempts: 0,
+                };
                 seen.push(Seen::Ended { test, end });
             }
         } else if action == "fail" && dead.is_empty() && !self.failed.iter().any(|failed| failed == package) {

@@ -35,13 +35,34 @@ struct Options {
 const OF_JEST: Options = Options {
     dropped: &["-i", "--runInBand", "--watch", "--watchAll", "--detectOpenHandles", "--ci"],
     dropped_valued: &["-w", "--maxWorkers"],
-    valued: &["-c", "--config", "--rootDir", "--env", "--testEnvironment", "--testTimeout", "--selectProjects", "--shard"],
+    valued: &[
+        "-c",
+        "--config",
+        "--rootDir",
+        "--env",
+        "--testEnvironment",
+        "--testTimeout",
+        "--selectProjects",
+        "--shard",
+    ],
     pattern: &["-t", "--testNamePattern"],
 };
 const OF_VITEST: Options = Options {
     dropped: &["-w", "--watch", "--ui", "--run"],
     dropped_valued: &["--maxWorkers"],
-    valued: &["-c", "--config", "-r", "--root", "--dir", "--project", "--environment", "--pool", "--mode", "--shard", "--testTimeout"],
+    valued: &[
+        "-c",
+        "--config",
+        "-r",
+        "--root",
+        "--dir",
+        "--project",
+        "--environment",
+        "--pool",
+        "--mode",
+        "--shard",
+        "--testTimeout",
+    ],
     pattern: &["-t", "--testNamePattern"],
 };
 const OF_NODE: Options = Options {

@@ -94,13 +94,25 @@ fn ended(case: junit::Case) -> Seen {
                 Outcome::TimedOut => {
                     format!("timed out after {} s", case.seconds.unwrap_or_default().round())
                 }
-                _ => cargo::panic_message(text).unwrap_or_else(|| if message.is_empty() { kind.clone() } else { message.clone() }),
+                _ => cargo::panic_message(text)
+                    .unwrap_or_else(|| if message.is_empty() { kind.clone() } else { message.clone() }),
             };
             (status, Some(said))
         }
     };
     let output = if status == Outcome::Passed { String::new() } else { case.output };
-    Seen::Ended { test, end: Ended { status, duration: case.seconds, message, output, reason: case.skipped, revised: false, attempts: 0 } }
+    Seen::Ended {
+        test,
+        end: Ended {
+            status,
+            duration: case.seconds,
+            message,
+            output,
+            reason: case.skipped,
+            revised: false,
+            attempts: 0,
+        },
+    }
 }
 
 /// Tests that are skipped are in no report of nextest, and on its screen.

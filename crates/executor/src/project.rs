@@ -1,4 +1,5 @@
-//! What the planner may see of a project, and what it reads out of it: test commands, build commands, configs.
+//! What may be seen of a project without running anything, and what is read out of it: test commands, build commands,
+//! configs.
 //!
 //! [`ProjectView`] is the whole of the planner's sight: it reads small files and lists folders beneath one
 //! root, and runs nothing. Every fact found here becomes an assumption in the plan.
@@ -110,7 +111,7 @@ impl ProjectView for MemoryProject {
 /// Files that say how a project is built are small; one that is larger is not looked into.
 const MOST: u64 = 1 << 20;
 /// How many projects of a monorepo become steps.
-pub(super) const MOST_PROJECTS: usize = 20;
+pub(crate) const MOST_PROJECTS: usize = 20;
 /// How many test files are looked into.
 const MOST_TEST_FILES: usize = 20;
 
@@ -126,11 +127,11 @@ pub(crate) struct Suggestion {
 
 /// A project's files with the questions that the rules ask.
 #[derive(Clone, Copy)]
-pub(super) struct Project<'a>(pub(super) &'a dyn ProjectView);
+pub(crate) struct Project<'a>(pub(crate) &'a dyn ProjectView);
 
 /// The kinds of build files, in the order in which they are believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ecosystem {
+pub(crate) enum Ecosystem {
     Python,
     Cargo,
     Npm,
@@ -157,7 +158,7 @@ impl Project<'_> {
     }
 
     /// What the build files of the root say the project is.
-    pub(super) fn ecosystem(self) -> Option<Ecosystem> {
+    pub(crate) fn ecosystem(self) -> Option<Ecosystem> {
         self.ecosystem_of("")
     }
     fn ecosystem_of(self, folder: &str) -> Option<Ecosystem> {
@@ -174,7 +175,7 @@ impl Project<'_> {
     }
 
     /// The test command of one folder.
-    pub(super) fn tests(self, folder: &str) -> Option<Suggestion> {
+    pub(crate) fn tests(self, folder: &str) -> Option<Suggestion> {
         self.all_tests(folder).into_iter().next()
     }
     /// The test commands of one folder, one for each language that has tests in it. A Makefile speaks for a folder in
@@ -201,19 +202,17 @@ impl Project<'_> {
             all.push(found("go test ./...", "there is a go.mod"));
         }
         all.extend(self.cmake_tests(folder));
+        let guessed = |one: &Suggestion| one.reason.starts_with("it is a Python project");
+        let python = if all.iter().any(|one| one.command == "pytest") { None } else { self.python_tests(folder) };
+        all.extend(python.clone().filter(|one| !guessed(one)));
+        all.extend(self.bats_tests(folder));
         if all.is_empty() {
             let target = ["test", "tests", "check"].into_iter().find(|target| self.make_target(folder, target));
-            all.extend(target.map(|target| {
-                found(&format!("make {target}"), &format!("the Makefile has the target {target}"))
-            }));
+            let make =
+                target.map(|target| found(&format!("make {target}"), &format!("the Makefile has the target {target}")));
+            // A folder named `tests` alone is the weakest sign.
+            all.extend(make.or(python));
         }
-        if !all.iter().any(|one| one.command == "pytest" || one.command.starts_with("make ")) {
-            let python = self.python_tests(folder);
-            // A folder named `tests` beside another language's build file need not be Python's.
-            let sure = |one: &Suggestion| all.is_empty() || !one.reason.starts_with("it is a Python project");
-            all.extend(python.filter(sure));
-        }
-        all.extend(self.bats_tests(folder));
         all
     }
     fn npm_tests(self, folder: &str) -> Option<Suggestion> {
@@ -229,9 +228,8 @@ impl Project<'_> {
                 return found(&format!("npx --no-install {runner}"), &format!("package.json depends on {runner}"));
             }
         }
-        let is_test = |name: &String| {
-            [".test.js", ".test.mjs", ".test.cjs"].iter().any(|ending| name.ends_with(ending))
-        };
+        let is_test =
+            |name: &String| [".test.js", ".test.mjs", ".test.cjs"].iter().any(|ending| name.ends_with(ending));
         ["", "test"]
             .into_iter()
             .find(|inner| self.files(join(folder, inner).trim_end_matches('/')).iter().any(is_test))
@@ -311,7 +309,7 @@ impl Project<'_> {
     }
 
     /// The build command of one folder.
-    pub(super) fn build(self, folder: &str) -> Option<Suggestion> {
+    pub(crate) fn build(self, folder: &str) -> Option<Suggestion> {
         let found = |command: &str, reason: &str| {
             Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
         };
@@ -334,7 +332,7 @@ impl Project<'_> {
     }
 
     /// The command that installs what one folder's project needs.
-    pub(super) fn install(self, folder: &str) -> Option<Suggestion> {
+    pub(crate) fn install(self, folder: &str) -> Option<Suggestion> {
         let found = |command: &str, reason: &str| {
             Some(Suggestion { folder: folder.into(), command: command.into(), reason: reason.into() })
         };
@@ -357,7 +355,7 @@ impl Project<'_> {
     }
 
     /// The test commands of the root, else of each project one and two folders down.
-    pub(super) fn tests_everywhere(self) -> Vec<Suggestion> {
+    pub(crate) fn tests_everywhere(self) -> Vec<Suggestion> {
         let of_root = self.all_tests("");
         if !of_root.is_empty() {
             return of_root;
@@ -375,7 +373,7 @@ impl Project<'_> {
     }
 
     /// What `ask` says of the root, else of each project one and two folders down.
-    pub(super) fn everywhere(self, ask: impl Fn(Self, &str) -> Option<Suggestion>) -> Vec<Suggestion> {
+    pub(crate) fn everywhere(self, ask: impl Fn(Self, &str) -> Option<Suggestion>) -> Vec<Suggestion> {
         if let Some(found) = ask(self, "") {
             return vec![found];
         }
@@ -410,7 +408,7 @@ impl Project<'_> {
     }
 
     /// The file that people mean by "the config": found in the root, else one folder down.
-    pub(super) fn config(self) -> Option<String> {
+    pub(crate) fn config(self) -> Option<String> {
         let stems = ["config", "settings", "configuration", "app.config"];
         let endings = ["yaml", "yml", "toml", "json", "ini", "cfg", "conf", "py", "js", "ts", "rs"];
         let in_folder = |folder: &str| {
@@ -438,7 +436,7 @@ impl Project<'_> {
             .or_else(|| self.folders("").iter().find_map(|folder| self.manifest(folder)))
     }
     /// The build file of one folder.
-    pub(super) fn manifest(self, folder: &str) -> Option<String> {
+    pub(crate) fn manifest(self, folder: &str) -> Option<String> {
         let names = [
             "pyproject.toml",
             "setup.cfg",
@@ -454,7 +452,7 @@ impl Project<'_> {
         names.iter().find(|name| self.has(folder, name)).map(|name| join(folder, name))
     }
     /// A file of the root whose name is `word`, with or without its ending, in any case.
-    pub(super) fn named(self, word: &str) -> Option<String> {
+    pub(crate) fn named(self, word: &str) -> Option<String> {
         let names = self.files("");
         let same = |name: &&String| name.eq_ignore_ascii_case(word);
         let stem = |name: &&String| name.split('.').next().is_some_and(|stem| stem.eq_ignore_ascii_case(word));
@@ -508,6 +506,9 @@ mod tests {
         assert_eq!(tests_of(&[("Cargo.toml", "")]), root("cargo test"));
         assert_eq!(tests_of(&[("package.json", r#"{"scripts": {"test": "node --test"}}"#)]), root("npm test"));
         assert_eq!(tests_of(&[("Makefile", "all:\n\techo test:\ntest: all\n")]), root("make test"));
+        // Which tests there are says more than that there is a way to start them.
+        assert_eq!(tests_of(&[("Makefile", "test:\n"), ("test_a.py", "")]), root("pytest"));
+        assert_eq!(tests_of(&[("Makefile", "test:\n"), ("setup.py", ""), ("tests/data", "")]), root("make test"));
         assert_eq!(tests_of(&[("go.mod", "module m"), ("Makefile", "test:\n")]), root("go test ./..."));
         assert_eq!(tests_of(&[("Cargo.toml", ""), (".config/nextest.toml", "")]), root("cargo nextest run"));
         assert_eq!(tests_of(&[("test/a.bats", "")]), root("bats test"));
@@ -522,7 +523,8 @@ mod tests {
 
     #[test]
     fn a_folder_with_two_languages_has_two_commands() {
-        let project = MemoryProject::new([("Cargo.toml", ""), ("pytest.ini", ""), ("Makefile", "test:\n"), ("a.bats", "")]);
+        let project =
+            MemoryProject::new([("Cargo.toml", ""), ("pytest.ini", ""), ("Makefile", "test:\n"), ("a.bats", "")]);
         let found = Project(&project).tests_everywhere();
         let commands: Vec<&str> = found.iter().map(|found| found.command.as_str()).collect();
         assert_eq!(commands, ["pytest", "cargo test", "bats ."]);
