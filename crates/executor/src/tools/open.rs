@@ -9,11 +9,12 @@ use agentic_sandbox::Output;
 
 use super::code::{not_started, wait};
 use super::host;
-use super::place::{Folders, Places};
+use super::place::Place;
 use super::walk::{Filter, Stop, walk};
 use super::{ToolContext, ToolResult};
+use crate::cause::Cause;
 use crate::runtime::Runtimes;
-use crate::workspace::FileKind;
+use crate::workspace::{Dir, FileKind};
 
 /// The files of an open workspace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,19 +35,32 @@ impl ToolContext<'_> {
         let stop = Stop::new(self);
         let mut files = OpenFiles::default();
         let mut ended = None;
-        for place in Places::new(self, &Folders::default()).defaults()? {
-            files.unreadable += walk(&place, Filter { hidden, gitignore: true }, &mut |path, kind| {
-                ended = stop.reason("Listing files");
-                if ended.is_some() {
-                    return ControlFlow::Break(());
-                }
-                if kind == FileKind::File {
-                    files.paths.push(path.to_owned());
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
+        let (dir, rel) = self.look()?;
+        let place = Place { dir: &dir, rel, shown: ".".into() };
+        files.unreadable = walk(&place, Filter { hidden, gitignore: true }, &mut |path, kind| {
+            ended = stop.reason("Listing files");
+            if ended.is_some() {
+                return ControlFlow::Break(());
+            }
+            if kind == FileKind::File {
+                files.paths.push(path.to_owned());
+            }
+            ControlFlow::Continue(())
+        })?;
         ended.map_or(Ok(files), Err)
+    }
+
+    /// The workspace with what the attempt wrote, and the path in it that is the workspace's: see [`Attempt::look`](crate::Attempt::look).
+    ///
+    /// # Errors
+    /// The result to answer with when it cannot be opened.
+    pub fn look(&self) -> Result<(Dir, PathBuf), ToolResult> {
+        let workspace = &self.config.workspace;
+        let failed = |why: &dyn std::fmt::Display| {
+            ToolResult::failure(Cause::Internal, format!("failed to open {}: {why}", workspace.display()))
+        };
+        let found = self.attempt.look(workspace).map_err(|error| failed(&error))?;
+        found.ok_or_else(|| failed(&"it is no folder of this call"))
     }
 
     /// Runs a line of the shell in the host view over the open attempt, in `dir` (a folder of the workspace), for at most

@@ -102,6 +102,24 @@ impl Attempt {
     /// # Errors
     /// When the layer cannot be mounted.
     pub fn locate(&self, path: &Path) -> Result<Option<(&Dir, PathBuf)>, WorkspaceError> {
+        match self.layer_of(path) {
+            None => Ok(None),
+            Some((layer, rest)) => Ok(Some((layer.merged(&self.shared.sandbox)?, rest))),
+        }
+    }
+    /// As [`Self::locate`], by a mount of its own that ends when the folder is dropped: for a tool that looks at files
+    /// between programs. What a program writes to the layer while another mount of it is open is not seen there, so such
+    /// a tool does not call `locate`, and drops the folder before it runs the next one.
+    ///
+    /// # Errors
+    /// When the layer cannot be mounted.
+    pub fn look(&self, path: &Path) -> Result<Option<(Dir, PathBuf)>, WorkspaceError> {
+        match self.layer_of(path) {
+            None => Ok(None),
+            Some((layer, rest)) => Ok(Some((layer.mount(&self.shared.sandbox)?, rest))),
+        }
+    }
+    fn layer_of(&self, path: &Path) -> Option<(&Layer, PathBuf)> {
         let direct = |layer: &Layer| path.strip_prefix(&layer.root.path).ok().map(Path::to_owned);
         let found = self.layers.iter().find_map(|layer| Some((layer, direct(layer)?)));
         let spelled = || {
@@ -111,10 +129,7 @@ impl Attempt {
                 Some((layer, real.strip_prefix(&layer.root.path).ok()?.to_owned()))
             })
         };
-        match found.or_else(spelled) {
-            None => Ok(None),
-            Some((layer, rest)) => Ok(Some((layer.merged(&self.shared.sandbox)?, rest))),
-        }
+        found.or_else(spelled)
     }
     /// What the sandbox is to mount for this attempt.
     pub fn mounts(&self) -> Vec<agentic_sandbox::Workspace> {

@@ -133,15 +133,19 @@ impl Layer {
         if let Some(dir) = self.merged.get() {
             return Ok(dir);
         }
-        let dir = match self.backend {
+        let dir = self.mount(sandbox)?;
+        Ok(self.merged.get_or_init(|| dir))
+    }
+    /// The merged folder by a mount of its own, which ends with it.
+    pub(super) fn mount(&self, sandbox: &Sandbox) -> Result<Dir, WorkspaceError> {
+        Ok(match self.backend {
             Backend::Direct => self.root.dir.clone().read_only(),
             Backend::Copy => Dir::open_root(&self.written())?.called(&self.root.path),
             Backend::Overlay => {
                 let failed = |source| WorkspaceError::Mount { path: self.root.path.clone(), source };
                 Dir::from_fd(sandbox.mount(&self.source()).map_err(failed)?, &self.root.path)
             }
-        };
-        Ok(self.merged.get_or_init(|| dir))
+        })
     }
     /// Gives the host's mount back. Nothing must be mounted when the layer is read.
     pub(super) fn unmount(&mut self) {

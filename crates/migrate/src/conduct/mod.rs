@@ -11,6 +11,10 @@
 //! One decision: what a verify command writes (build outputs, caches) never reaches the workspace, because what is applied
 //! is not the layer that was verified but the texts that went into it, each onto a file that is still what it was.
 //! [`MigrateTool::plan`] is the plan of the three steps; what came of them is in [`MigrateTool::report`].
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is a ToolResult, moved once per call: a box would save nothing"
+)]
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -32,6 +36,7 @@ use crate::RuleSet;
 mod apply;
 mod bisect;
 mod change;
+mod codemod;
 mod report;
 mod survey;
 mod tree;

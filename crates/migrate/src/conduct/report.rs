@@ -145,6 +145,9 @@ pub struct Trouble {
     pub ended: String,
     /// The end of what it printed.
     pub output: String,
+    /// More of it, to look for names of files in.
+    #[serde(skip)]
+    pub(super) whole: String,
 }
 
 /// A file that was left as it was because of what a command said with its change.

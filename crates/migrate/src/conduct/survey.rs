@@ -4,21 +4,17 @@ use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use agentic_executor::workspace::{ChangeKind, Dir, path_to_text};
+use agentic_executor::workspace::path_to_text;
 use agentic_executor::{Cancel, Cause, ToolContext, ToolResult};
 
 use super::change::FileChange;
 use super::report::{Again, ChangedFile, LeftOut, MigrationReport, MigrationStatus};
-use super::tree::{Content, Tree, failed, text_of};
-use super::verify::{ended, last_lines};
+use super::tree::{Content, Tree};
 use super::{MigrateParams, MigrateTool};
 
-use crate::{Command, Rewrite, RuleSet, Stage};
-
-/// Bytes of a file that a command wrote and that is kept.
-const MOST_WRITTEN: u64 = 64 << 20;
+use crate::{Rewrite, RuleSet, Stage};
 
 /// One file after the rules of a stage.
 struct Seen {
@@ -28,11 +24,10 @@ struct Seen {
 }
 
 /// The work so far.
-struct Survey<'a> {
-    tool: &'a MigrateTool,
-    tree: Tree<'a>,
-    changes: BTreeMap<PathBuf, FileChange>,
-    report: MigrationReport,
+pub(super) struct Survey<'a> {
+    pub(super) tool: &'a MigrateTool,
+    pub(super) changes: BTreeMap<PathBuf, FileChange>,
+    pub(super) report: MigrationReport,
     /// Files whose content is no text.
     not_text: HashSet<PathBuf>,
 }
@@ -52,7 +47,6 @@ impl MigrateTool {
         }
         let mut survey = Survey {
             tool: self,
-            tree: Tree::open(context)?,
             changes: BTreeMap::new(),
             report: MigrationReport::of(&self.rules),
             not_text: HashSet::new(),
@@ -62,7 +56,7 @@ impl MigrateTool {
         let writes = self.rules.commands().next().is_some();
         for stage in self.rules.stages() {
             match stage {
-                Stage::Rules(range) => survey.rules(range.clone(), &files.paths, writes, context.cancel)?,
+                Stage::Rules(range) => survey.rules(range.clone(), &files.paths, writes, context)?,
                 Stage::Command(command) => {
                     survey.command(command, wall, &mut files.paths, context)?;
                 }
@@ -80,20 +74,21 @@ impl Survey<'_> {
         range: Range<usize>,
         files: &[PathBuf],
         writes: bool,
-        cancel: &Cancel,
+        context: &ToolContext<'_>,
     ) -> Result<(), ToolResult> {
+        let (tree, cancel) = (Tree::open(context)?, context.cancel);
         let (rules, settled) = (&self.tool.rules, self.tool.state().settled.clone());
         let left_alone = |path: &PathBuf| self.tool.rules_file.as_ref() == Some(path) || settled.contains(path);
         let wanted: Vec<&PathBuf> =
             files.iter().filter(|path| rules.may_apply_stage(range.clone(), path) && !left_alone(path)).collect();
-        let seen = rewrite_all(rules, range, &self.tree, &wanted, cancel);
+        let seen = rewrite_all(rules, range, &tree, &wanted, cancel);
         if cancel.is_cancelled() {
             return Err(ToolResult::failure(Cause::Cancelled, "the migration was cancelled"));
         }
         for one in seen {
             let path = wanted[one.at];
             match one.outcome {
-                Ok(rewrite) => self.rewritten(path, one.before, rewrite, writes)?,
+                Ok(rewrite) => self.rewritten(path, one.before, rewrite, writes.then_some(&tree))?,
                 Err(Content::NotText) => drop(self.not_text.insert(path.clone())),
                 Err(Content::TooLarge) => self.left(path, "it is larger than the limit".into()),
                 Err(Content::Unreadable(error)) => self.left(path, format!("it cannot be read: {error}")),
@@ -103,7 +98,13 @@ impl Survey<'_> {
         Ok(())
     }
 
-    fn rewritten(&mut self, path: &Path, before: Vec<u8>, rewrite: Rewrite, writes: bool) -> Result<(), ToolResult> {
+    fn rewritten(
+        &mut self,
+        path: &Path,
+        before: Vec<u8>,
+        rewrite: Rewrite,
+        write: Option<&Tree>,
+    ) -> Result<(), ToolResult> {
         let name = path_to_text(path);
         for left in &rewrite.left {
             self.report.left.push(LeftOut {
@@ -130,8 +131,8 @@ impl Survey<'_> {
             }
         }
         let Some(text) = rewrite.text else { return Ok(()) };
-        if writes {
-            self.tree.put(path, Some(text.as_bytes()), None)?;
+        if let Some(tree) = write {
+            tree.put(path, Some(text.as_bytes()), None)?;
         }
         let change = self.changes.entry(path.to_owned()).or_insert_with(|| FileChange {
             path: path.to_owned(),
@@ -145,103 +146,8 @@ impl Survey<'_> {
         Ok(())
     }
 
-    fn left(&mut self, path: &Path, reason: String) {
+    pub(super) fn left(&mut self, path: &Path, reason: String) {
         self.report.left.push(LeftOut { path: path_to_text(path), line: None, rule: None, reason });
-    }
-
-    /// A command over the tree, and what it changed there.
-    fn command(
-        &mut self,
-        command: &Command,
-        wall: Duration,
-        files: &mut Vec<PathBuf>,
-        context: &ToolContext<'_>,
-    ) -> Result<(), ToolResult> {
-        let began = Instant::now();
-        let workspace = &context.config.workspace;
-        let output = context.shell(&command.line, workspace, wall, &self.tool.runtimes)?;
-        if context.cancel.is_cancelled() {
-            return Err(ToolResult::failure(Cause::Cancelled, "the migration was cancelled"));
-        }
-        if !output.reason.success() {
-            let (how, said) = (ended(&output, wall), last_lines(&output));
-            let message = format!("the command of rule `{}` failed: `{}` {how}\n{said}", command.id, command.line);
-            return Err(ToolResult::failure(Cause::Failed, message.trim_end()));
-        }
-        let failure = |error: &dyn std::fmt::Display| {
-            ToolResult::failure(Cause::Failed, format!("failed to see what `{}` changed: {error}", command.line))
-        };
-        let there = context.files(false)?.paths;
-        let seen: HashSet<&PathBuf> = files.iter().chain(&there).collect();
-        let original = Dir::open_root(workspace).map_err(|error| failure(&error))?.read_only();
-        let set = context.attempt.change_set().map_err(|error| failure(&error))?;
-        let mut found = BTreeMap::new();
-        for change in set.changes.iter().filter(|change| change.kind != ChangeKind::Mode) {
-            let Ok(path) = change.path.strip_prefix(workspace) else { continue };
-            let exists = self.tree.metadata(path);
-            let is_folder = exists.is_ok_and(|metadata| metadata.kind == agentic_executor::workspace::FileKind::Dir);
-            let was_folder = || {
-                let was = original.metadata(path);
-                was.is_ok_and(|metadata| metadata.kind == agentic_executor::workspace::FileKind::Dir)
-            };
-            // Folders come and go with their files.
-            if is_folder || change.kind == ChangeKind::Deleted && was_folder() {
-                continue;
-            }
-            found.insert(path.to_owned(), seen.contains(&path.to_owned()));
-        }
-        let mut by_command = 0;
-        // What the command put back as it was is no change any more.
-        self.changes.retain(|path, _| found.contains_key(path));
-        for (path, is_seen) in found {
-            if self.tool.rules_file.as_ref() == Some(&path) {
-                continue;
-            }
-            let known = self.changes.get(&path);
-            let after = match self.tree.read(&path, MOST_WRITTEN) {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    self.left(&path, format!("`{}` wrote it, and it cannot be read: {error}", command.line));
-                    continue;
-                }
-            };
-            if known.is_some_and(|known| known.after == after) {
-                continue;
-            }
-            if !is_seen {
-                self.left(&path, format!("`{}` wrote it, and it is hidden or ignored", command.line));
-                continue;
-            }
-            let before = match known {
-                Some(known) => known.before.clone(),
-                None => match original.read(&path, MOST_WRITTEN) {
-                    Ok(bytes) => Some(bytes),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-                    Err(error) => return Err(failed("read", &path, &error)),
-                },
-            };
-            let binary = |bytes: &Option<Vec<u8>>| {
-                bytes.as_ref().is_some_and(|bytes| !matches!(text_of(bytes.clone()), Content::Text(_)))
-            };
-            if binary(&before) || binary(&after) {
-                self.left(&path, format!("`{}` wrote it, and it is no text", command.line));
-                continue;
-            }
-            let mode = match (&before, &after) {
-                (None, Some(_)) => self.tree.metadata(&path).ok().map(|metadata| metadata.mode & 0o777),
-                _ => None,
-            };
-            by_command += 1;
-            let entry =
-                self.changes.entry(path.clone()).or_insert_with(|| FileChange { path, ..FileChange::default() });
-            (entry.before, entry.after, entry.mode, entry.by_command) = (before, after, mode, true);
-        }
-        *files = there;
-        if let Some(row) = self.report.rule(&command.id) {
-            (row.matches, row.files) = (by_command, by_command);
-            row.seconds = began.elapsed().as_secs_f64();
-        }
-        Ok(())
     }
 
     /// What was found, kept for the phases to come.
@@ -270,13 +176,7 @@ impl Survey<'_> {
 }
 
 /// The rules over all these files, by as many threads as there are processors, in order.
-fn rewrite_all(
-    rules: &RuleSet,
-    range: Range<usize>,
-    tree: &Tree<'_>,
-    wanted: &[&PathBuf],
-    cancel: &Cancel,
-) -> Vec<Seen> {
+fn rewrite_all(rules: &RuleSet, range: Range<usize>, tree: &Tree, wanted: &[&PathBuf], cancel: &Cancel) -> Vec<Seen> {
     let most = rules.limits().bytes as u64;
     let next = AtomicUsize::new(0);
     let work = || {

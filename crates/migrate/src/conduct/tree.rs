@@ -11,9 +11,11 @@ use agentic_executor::{Cause, ToolContext, ToolResult};
 const LOOK: u64 = 8 << 10;
 
 /// The workspace of an open attempt.
-#[derive(Debug, Clone)]
-pub(super) struct Tree<'a> {
-    dir: &'a Dir,
+///
+/// It is a mount of its own that ends with it: between two commands a new one is opened.
+#[derive(Debug)]
+pub(super) struct Tree {
+    dir: Dir,
     base: PathBuf,
 }
 
@@ -29,14 +31,9 @@ pub(super) enum Content {
     Unreadable(io::Error),
 }
 
-impl<'a> Tree<'a> {
-    pub(super) fn open(context: &ToolContext<'a>) -> Result<Self, ToolResult> {
-        let workspace = &context.config.workspace;
-        let failed = |why: String| {
-            ToolResult::failure(Cause::Internal, format!("failed to open {}: {why}", workspace.display()))
-        };
-        let located = context.attempt.locate(workspace).map_err(|error| failed(error.to_string()))?;
-        let (dir, base) = located.ok_or_else(|| failed("it is not open".into()))?;
+impl Tree {
+    pub(super) fn open(context: &ToolContext<'_>) -> Result<Self, ToolResult> {
+        let (dir, base) = context.look()?;
         Ok(Self { dir, base })
     }
     /// The text of a file of at most `most` bytes.

@@ -23,7 +23,6 @@ const MOST: u64 = 1 << 30;
 struct Bench<'a, 'c> {
     tool: &'a MigrateTool,
     context: &'a ToolContext<'c>,
-    tree: Tree<'c>,
     commands: &'a [String],
     wall: Duration,
     changes: &'a [FileChange],
@@ -42,24 +41,21 @@ impl MigrateTool {
         if changes.is_empty() {
             return Ok(ToolResult::success("no file is changed: nothing to verify").with("files", Vec::<String>::new()));
         }
-        let tree = Tree::open(context);
-        let bench = tree.map(|tree| Bench {
+        let mut bench = Bench {
             tool: self,
             context,
-            tree,
             commands: &params.command,
             wall,
             changes: &changes,
             runs: 0,
             most: params.max_verifications.unwrap_or(VERIFICATIONS) as usize,
-        });
-        let result = bench.and_then(|mut bench| {
-            let result = bench.decide(params);
+        };
+        let result = bench.decide(params);
+        {
             let mut state = self.state();
             let told = told(&mut state.report);
             (told.commands, told.runs) = (params.command.clone(), told.runs + bench.runs);
-            result
-        });
+        }
         self.state().changes = changes;
         result
     }
@@ -67,7 +63,7 @@ impl MigrateTool {
 
 impl Bench<'_, '_> {
     fn decide(&mut self, params: &MigrateParams) -> Result<ToolResult, ToolResult> {
-        unchanged(&self.tree, self.changes.iter())?;
+        unchanged(&Tree::open(self.context)?, self.changes.iter())?;
         if !params.verified_before
             && let Tried::Red(trouble) = self.run("before the change")?
         {
@@ -85,8 +81,8 @@ impl Bench<'_, '_> {
         }
         let changes = self.changes;
         let names = |trouble: &Trouble| -> Vec<usize> {
-            let in_output = |change: &FileChange| trouble.output.contains(&*path_to_text(&change.path));
-            (0..changes.len()).filter(|at| in_output(&changes[*at])).collect()
+            let named = |change: &FileChange| mentions(&trouble.whole, &path_to_text(&change.path));
+            (0..changes.len()).filter(|at| named(&changes[*at])).collect()
         };
         let found = bisect::largest(changes.len(), &trouble, names, |on| {
             if self.runs >= self.most { Ok(None) } else { self.try_with(on).map(Some) }
@@ -104,14 +100,16 @@ impl Bench<'_, '_> {
     fn try_with(&mut self, on: &[usize]) -> Result<Tried<Trouble>, ToolResult> {
         let mut apply = vec![false; self.changes.len()];
         on.iter().for_each(|at| apply[*at] = true);
+        let tree = Tree::open(self.context)?;
         for (change, on) in self.changes.iter().zip(apply) {
             let wanted = if on { &change.after } else { &change.before };
-            let there = self.tree.read(&change.path, MOST).map_err(|error| failed("read", &change.path, &error))?;
+            let there = tree.read(&change.path, MOST).map_err(|error| failed("read", &change.path, &error))?;
             if there != *wanted {
-                self.tree.settle(&change.path);
-                self.tree.put(&change.path, wanted.as_deref(), change.mode)?;
+                tree.settle(&change.path);
+                tree.put(&change.path, wanted.as_deref(), change.mode)?;
             }
         }
+        drop(tree);
         let files = if on.len() == 1 { "1 file".to_owned() } else { format!("{} files", on.len()) };
         self.run(&format!("with {files}"))
     }
@@ -126,8 +124,12 @@ impl Bench<'_, '_> {
                 return Err(ToolResult::failure(Cause::Cancelled, "the migration was cancelled while it was verified"));
             }
             if !output.reason.success() {
-                let trouble =
-                    Trouble { command: line.clone(), ended: ended(&output, self.wall), output: last_lines(&output) };
+                let trouble = Trouble {
+                    command: line.clone(),
+                    ended: ended(&output, self.wall),
+                    output: last_lines(&output),
+                    whole: whole(&output),
+                };
                 self.tell(&format!("red    {what}: `{line}` {}", trouble.ended), began);
                 return Ok(Tried::Red(trouble));
             }
@@ -184,7 +186,7 @@ fn told(report: &mut MigrationReport) -> &mut Verification {
 }
 
 /// That every file is still what it was when the rules read it.
-pub(super) fn unchanged<'a>(tree: &Tree<'_>, changes: impl Iterator<Item = &'a FileChange>) -> Result<(), ToolResult> {
+pub(super) fn unchanged<'a>(tree: &Tree, changes: impl Iterator<Item = &'a FileChange>) -> Result<(), ToolResult> {
     let mut others = Vec::new();
     for change in changes {
         let there = tree.read(&change.path, MOST).map_err(|error| failed("read", &change.path, &error))?;
@@ -215,11 +217,32 @@ pub(super) fn ended(output: &Output, wall: Duration) -> String {
     }
 }
 
-/// The end of what a command printed.
-pub(super) fn last_lines(output: &Output) -> String {
+/// What a command printed.
+fn whole(output: &Output) -> String {
     let (stdout, stderr) = (output.stdout.text(), output.stderr.text());
     let gap = if stdout.is_empty() || stdout.ends_with('\n') { "" } else { "\n" };
-    let all = format!("{stdout}{gap}{stderr}");
+    format!("{stdout}{gap}{stderr}")
+}
+
+/// Whether a text names a path, not as a part of a longer name: below a folder it may be.
+fn mentions(text: &str, path: &str) -> bool {
+    let word = |character: char| character.is_alphanumeric() || "_-.".contains(character);
+    text.match_indices(path).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let mut after = text[at + path.len()..].chars();
+        let next = after.next();
+        // A full stop may end a sentence.
+        let ends = match next {
+            Some('.') => after.next().is_none_or(|then| !word(then)),
+            next => next.is_none_or(|next| !word(next)),
+        };
+        before.is_none_or(|before| !word(before)) && ends
+    })
+}
+
+/// The end of what a command printed.
+pub(super) fn last_lines(output: &Output) -> String {
+    let all = whole(output);
     let all = all.trim_end();
     let lines: Vec<&str> = all.lines().collect();
     let mut text = lines[lines.len().saturating_sub(MOST_LINES)..].join("\n");
@@ -232,4 +255,19 @@ pub(super) fn last_lines(output: &Output) -> String {
 
 fn in_words(trouble: &Trouble) -> String {
     format!("`{}` {}", trouble.command, trouble.ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mentions;
+
+    #[test]
+    fn a_path_is_named_as_a_whole() {
+        for text in ["a.py", "File \"/work/a.py\", line 3", "a.py:3: error", "in ./a.py.", "(a.py)"] {
+            assert!(mentions(text, "a.py"), "{text}");
+        }
+        for text in ["data.py", "a.pyc", "a.py.orig", "a_py", "-a.py", ""] {
+            assert!(!mentions(text, "a.py"), "{text}");
+        }
+    }
 }

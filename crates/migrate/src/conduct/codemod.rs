@@ -1,0 +1,142 @@
+//! The commands among the rules: a codemod of the user's, run over the tree between the rules before and after it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use agentic_executor::workspace::{ChangeKind, ChangeSet, Dir, FileKind, Metadata};
+use agentic_executor::{Cause, ToolContext, ToolResult};
+
+use super::change::FileChange;
+use super::survey::Survey;
+use super::tree::{Content, Tree, failed, text_of};
+use super::verify::{ended, last_lines};
+use crate::Command;
+
+/// Bytes of a file that a command wrote and that is kept.
+const MOST_WRITTEN: u64 = 64 << 20;
+
+impl Survey<'_> {
+    /// Runs a command over the tree, and takes up what it changed there.
+    pub(super) fn command(
+        &mut self,
+        command: &Command,
+        wall: Duration,
+        files: &mut Vec<PathBuf>,
+        context: &ToolContext<'_>,
+    ) -> Result<(), ToolResult> {
+        let began = Instant::now();
+        let workspace = &context.config.workspace;
+        let output = context.shell(&command.line, workspace, wall, &self.tool.runtimes)?;
+        if context.cancel.is_cancelled() {
+            return Err(ToolResult::failure(Cause::Cancelled, "the migration was cancelled"));
+        }
+        if !output.reason.success() {
+            let (how, said) = (ended(&output, wall), last_lines(&output));
+            let message = format!("the command of rule `{}` failed: `{}` {how}\n{said}", command.id, command.line);
+            return Err(ToolResult::failure(Cause::Failed, message.trim_end()));
+        }
+        let failure = |error: &dyn std::fmt::Display| {
+            ToolResult::failure(Cause::Failed, format!("failed to see what `{}` changed: {error}", command.line))
+        };
+        let set = context.attempt.change_set().map_err(|error| failure(&error))?;
+        let there = context.files(false)?.paths;
+        let original = Dir::open_root(workspace).map_err(|error| failure(&error))?.read_only();
+        let tree = Tree::open(context)?;
+        let written = written(&set, workspace, &original, &tree);
+        // What the command put back as it was is no change any more.
+        let now: HashSet<&PathBuf> = written.iter().collect();
+        self.changes.retain(|path, _| now.contains(path));
+        let seen: HashSet<&PathBuf> = files.iter().chain(&there).collect();
+        let mut changed = 0;
+        for path in written.iter().filter(|path| self.tool.rules_file.as_ref() != Some(path)) {
+            changed += usize::from(self.take_up(path, seen.contains(path), (&original, &tree), &command.line)?);
+        }
+        *files = there;
+        if let Some(row) = self.report.rule(&command.id) {
+            (row.matches, row.files) = (changed, changed);
+            row.seconds = began.elapsed().as_secs_f64();
+        }
+        Ok(())
+    }
+
+    /// Takes up what a command made of a file; whether it changed it.
+    fn take_up(
+        &mut self,
+        path: &Path,
+        is_seen: bool,
+        (original, tree): (&Dir, &Tree),
+        line: &str,
+    ) -> Result<bool, ToolResult> {
+        let known = self.changes.get(path);
+        let after = match tree.read(path, MOST_WRITTEN) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.left(path, format!("`{line}` wrote it, and it cannot be read: {error}"));
+                return Ok(false);
+            }
+        };
+        if known.is_some_and(|known| known.after == after) {
+            return Ok(false);
+        }
+        if !is_seen {
+            self.left(path, format!("`{line}` wrote it, and it is hidden or ignored"));
+            return Ok(false);
+        }
+        let before = match known {
+            Some(known) => known.before.clone(),
+            None => match original.read(path, MOST_WRITTEN) {
+                Ok(bytes) => Some(bytes),
+                Err(error) if error.kind() == ErrorKind::NotFound => None,
+                Err(error) => return Err(failed("read", path, &error)),
+            },
+        };
+        let no_text = |bytes: &Option<Vec<u8>>| {
+            bytes.as_ref().is_some_and(|bytes| !matches!(text_of(bytes.clone()), Content::Text(_)))
+        };
+        if no_text(&before) || no_text(&after) {
+            self.left(path, format!("`{line}` wrote it, and it is no text"));
+            return Ok(false);
+        }
+        let mode = match (&before, &after) {
+            (None, Some(_)) => tree.metadata(path).ok().map(|metadata| metadata.mode & 0o777),
+            _ => None,
+        };
+        let new = || FileChange { path: path.to_owned(), ..FileChange::default() };
+        let entry = self.changes.entry(path.to_owned()).or_insert_with(new);
+        (entry.before, entry.after, entry.mode, entry.by_command) = (before, after, mode, true);
+        Ok(entry.changes_anything())
+    }
+}
+
+/// The files that the layer has, or has no more: folders come and go with their files.
+fn written(set: &ChangeSet, workspace: &Path, original: &Dir, tree: &Tree) -> Vec<PathBuf> {
+    let is_folder = |found: std::io::Result<Metadata>| found.is_ok_and(|metadata| metadata.kind == FileKind::Dir);
+    let mut written = Vec::new();
+    for change in set.changes.iter().filter(|change| change.kind != ChangeKind::Mode) {
+        let Ok(path) = change.path.strip_prefix(workspace) else { continue };
+        if change.kind == ChangeKind::Deleted && is_folder(original.metadata(path)) {
+            written.extend(beneath(original, path));
+        } else if !is_folder(tree.metadata(path)) {
+            written.push(path.to_owned());
+        }
+    }
+    written
+}
+
+/// The files beneath a folder, of what can be read.
+fn beneath(dir: &Dir, folder: &Path) -> Vec<PathBuf> {
+    let mut found = BTreeMap::new();
+    let mut next = vec![folder.to_owned()];
+    while let Some(folder) = next.pop() {
+        for entry in dir.read_dir(&folder).unwrap_or_default() {
+            let path = folder.join(&entry.name);
+            match entry.kind {
+                FileKind::Dir => next.push(path),
+                _ => drop(found.insert(path, ())),
+            }
+        }
+    }
+    found.into_keys().collect()
+}
