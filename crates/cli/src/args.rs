@@ -216,7 +216,7 @@ A rules file (docs/reference/rules.schema.json):
   rules:
     - identifier: {from: fetch, to: load}                     # whole names, in code only
     - regex: {pattern: 'old\\.example\\.(\\w+)', replacement: 'new.example.$1'}
-    - {language: python, pattern: 'self.assertEquals($A, $B)', fix: 'self.assertEqual($A, $B)'}
+    - {language: python, pattern: 'self.assertTrue($A == $B)', fix: 'self.assertEqual($A, $B)'}
     - command: ruff format .                                  # a program of yours, run in the sandbox
 
 Files that git ignores, hidden ones and those that are no UTF-8 text are left alone. The tree is verified before the change

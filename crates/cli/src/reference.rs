@@ -110,6 +110,19 @@ fn the_report_of_tests_is_documented() {
     check("tests.schema.json", &format!("{schema:#}\n"));
 }
 
+#[test]
+fn the_rules_and_the_report_of_a_migration_are_documented() {
+    check("rules.schema.json", &format!("{:#}\n", agentic_migrate::RuleSet::schema()));
+    let mut schema = agentic_migrate::conduct::MigrationReport::schema();
+    // What the command line adds to the report.
+    let properties = schema["properties"].as_object_mut().unwrap();
+    properties
+        .insert("run_id".into(), serde_json::json!({"description": "The last run in the journal.", "type": "string"}));
+    let error = serde_json::json!({"description": "Why it was not applied.", "type": ["string", "null"]});
+    properties.insert("error".into(), error);
+    check("migration.schema.json", &format!("{schema:#}\n"));
+}
+
 /// A schema of `docs/reference`.
 fn schema(file: &str) -> jsonschema::Validator {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(file);

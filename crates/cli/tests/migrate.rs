@@ -365,3 +365,16 @@ impl Verifying {
         self.wait()
     }
 }
+
+#[test]
+fn a_report_fits_its_schema() {
+    let path = agentic_testkit::project_root().join("docs/reference/migration.schema.json");
+    let schema: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let mut report = migrate(&breaking(), &["--json", "--verify", UNITTEST, "--bisect"]).ends(3).json();
+    let wrong: Vec<String> = validator.iter_errors(&report).map(|error| error.to_string()).collect();
+    assert_eq!(wrong, Vec::<String>::new(), "{report:#}");
+    // The control: what is no report does not fit.
+    report["status"] = json!("bored");
+    assert!(!validator.is_valid(&report));
+}

@@ -1,61 +1,13 @@
 //! The commands of `docs/guides/testing.md` do what the guide says.
 
+mod guide;
 mod scene;
-
-use std::process::Command;
-
-use agentic_testkit::{agentic_binary, project_root};
-use scene::Scene;
-
-/// The commands of the `console` blocks, each with what is shown below it.
-fn commands(guide: &str) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
-    for block in guide.split("```console\n").skip(1) {
-        for line in block.split("```\n").next().unwrap().lines() {
-            match line.strip_prefix("$ ") {
-                Some(command) => found.push((command.to_owned(), String::new())),
-                None => found.last_mut().unwrap().1.push_str(&format!("{line}\n")),
-            }
-        }
-    }
-    found
-}
-
-/// Whether a text is as shown, where three dots stand for anything.
-fn is(text: &str, shown: &str) -> bool {
-    let mut parts = shown.split("...");
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.is_empty()
-}
 
 #[test]
 fn the_guides_commands_do_what_it_says() {
-    let guide = std::fs::read_to_string(project_root().join("docs/guides/testing.md")).unwrap();
-    let module = guide.split("```python\n").nth(1).unwrap().split("```\n").next().unwrap();
-    let mut scene = Scene::new();
-    for name in ["HOME", "VIRTUAL_ENV"] {
-        if let Ok(value) = std::env::var(name) {
-            scene = scene.variable(name, &value);
-        }
-    }
+    let text = guide::read("testing.md");
+    let module = text.split("```python\n").nth(1).unwrap().split("```\n").next().unwrap();
+    let scene = guide::scene();
     scene.file("test_shop.py", module);
-    let commands = commands(&guide);
-    assert!(commands.len() >= 7, "{commands:?}");
-    let folder = agentic_binary().parent().unwrap().to_owned();
-    for (command, shown) in commands {
-        let line = format!("PATH={}:$PATH; {command}", folder.display());
-        let mut shell = Command::new("sh");
-        scene.surround(&mut shell);
-        let output = shell.args(["-c", &line]).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            is(&said, &shown),
-            "{command}\nshown:\n{shown}\nsaid:\n{said}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
+    guide::follow(&scene, &text, 7);
 }
