@@ -55,6 +55,12 @@ fn the_last_rule_that_matches_decides() {
         ("shell", json!({ "command": "git push origin" }), Action::Deny),
         ("shell", json!({ "command": "cd x; git push" }), Action::Deny),
         ("shell", json!({ "command": "echo `git push`" }), Action::Deny),
+        // Several lines: the strictest of them, and an allowance has to fit each.
+        ("migrate", json!({ "command": ["true", "git push"] }), Action::Deny),
+        ("migrate", json!({ "command": ["true"] }), Action::Ask),
+        ("migrate", json!({ "command": [] }), Action::Ask),
+        ("migrate", json!({ "phase": "apply", "files": ["a", "secrets/key"] }), Action::Deny),
+        ("other", json!({ "command": ["true"] }), Action::Allow),
     ] {
         assert_eq!(judged(&approval, tool, arguments.clone()), action, "{tool} {arguments}");
     }

@@ -239,4 +239,32 @@ mod tests {
         let (none, tries) = found(1, 200, &[], |_| false);
         assert_eq!((none.named, tries), (vec![(0, Some("all".to_owned()))], 0));
     }
+
+    proptest::proptest! {
+        /// Whatever verifies with what: pairs that need each other, some that break, and some at random.
+        #[test]
+        fn what_is_kept_verifies_and_nothing_can_be_added(
+            count in 1..24_usize,
+            bad in proptest::collection::vec(0..24_usize, 1..4),
+            needs in proptest::collection::vec((0..24_usize, 0..24_usize), 0..8),
+            hints in proptest::collection::vec(0..24_usize, 0..4),
+        ) {
+            let hints: Vec<usize> = hints.into_iter().filter(|at| *at < count).collect();
+            let green = |set: &[usize]| {
+                let both = |a: usize, b: usize| a >= count || b >= count || set.contains(&a) == set.contains(&b);
+                !set.iter().any(|at| bad.contains(at)) && needs.iter().all(|(a, b)| both(*a, *b))
+            };
+            let all: Vec<usize> = (0..count).collect();
+            if !green(&all) {
+                let (found, _) = found(count, usize::MAX, &hints, green);
+                proptest::prop_assert!(found.complete && (found.kept.is_empty() || green(&found.kept)));
+                proptest::prop_assert_eq!(found.kept.len() + found.named.len(), count);
+                for (at, trouble) in &found.named {
+                    let mut more: Vec<usize> = found.kept.iter().copied().chain([*at]).collect();
+                    more.sort_unstable();
+                    proptest::prop_assert!(trouble.is_some() && !green(&more), "{:?} could be added: {:?}", at, found);
+                }
+            }
+        }
+    }
 }

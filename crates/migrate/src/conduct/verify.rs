@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use agentic_executor::sandbox::{ExitReason, Output};
 use agentic_executor::workspace::{path_on_a_line, path_to_text};
 use agentic_executor::{Cause, ToolContext, ToolResult};
-use agentic_sandbox::{ExitReason, Output};
 
 use super::bisect::{self, Found, Tried};
 use super::change::FileChange;
