@@ -44,7 +44,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     }
     writable(&settings)?;
     // Before anything runs: a report that cannot be written in the end would be lost.
-    let junit = args.junit.as_deref().map(|path| open(path)).transpose()?;
+    let junit = args.junit.as_deref().map(open).transpose()?;
     let params = params(args)?;
     let cancel = Cancel::new();
     let look = Appearance::of_stdout();

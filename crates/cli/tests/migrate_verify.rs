@@ -173,3 +173,15 @@ impl Verifying {
         self.wait()
     }
 }
+
+#[test]
+fn what_is_compiled_of_the_old_text_is_not_taken_for_the_new() {
+    // Of one length, and within one second: Python would take the compiled file for current.
+    let scene = breaking();
+    scene.file("m.yaml", "rules: [{id: fetch, identifier: {from: fetch, to: latch}}]\n");
+    let seen = migrate(&scene, &["--verify", UNITTEST, "--bisect"]);
+    seen.ends(3)
+        .prints("does not verify: test_c.py")
+        .prints("partly applied: 3 files changed, 1 file left, 3 verifications");
+    assert!(scene.read("lib.py").contains("latch"));
+}

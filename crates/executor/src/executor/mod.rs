@@ -378,7 +378,7 @@ impl AgenticExecutor {
             Err(error) => return ExecutionResult::bad_input("Run tests", error.to_string()),
         };
         let mut told = params.clone();
-        told.command = told.command.map(|command| escape(&command).into());
+        told.command = told.command.map(|command| escape(&command));
         let Ok(Value::Object(arguments)) = serde_json::to_value(&told) else {
             return ExecutionResult::bad_input("Run tests", "the arguments are no JSON");
         };
