@@ -5,7 +5,7 @@
 >>> plan.add_step("shell", {"command": "echo hello"}, "Say it").id
 'step_1'
 
-Modules: `executor`, `planner`, `tools`, `sandbox`, `events`, `errors`. Importing the package is quick and starts
+Modules: `executor`, `planner`, `tools`, `sandbox`, `events`, `testing`, `errors`. Importing the package is quick and starts
 nothing: the engine is loaded by the first call that needs it.
 """
 
@@ -26,6 +26,17 @@ from .events import Event
 from .executor import AgenticExecutor, ExecutionMode, ExecutionResult, ExecutionStep, RollbackResult
 from .planner import ExecutionPlan, PlanStep, RetryPolicy, StepStatus, TaskPlanner
 from .sandbox import CodeSandbox, HostReport, SandboxConfig, SandboxResult, SandboxStatus, doctor
+from .testing import (
+    TestAttempt,
+    TestCase,
+    TestCounts,
+    TestGroup,
+    TestHistory,
+    TestReport,
+    TestRunStatus,
+    TestStatus,
+    TestSuite,
+)
 from .tools import (
     ApplyPatchTool,
     EditTool,
@@ -34,6 +45,7 @@ from .tools import (
     ListFilesTool,
     RollbackTool,
     RunCodeTool,
+    RunTestsTool,
     SearchTool,
     ShellTool,
     Tool,
@@ -76,11 +88,21 @@ __all__ = [
     "RollbackResult",
     "RollbackTool",
     "RunCodeTool",
+    "RunTestsTool",
     "SandboxResult",
     "SandboxStatus",
     "SandboxUnavailableError",
     "StateError",
     "StepStatus",
+    "TestAttempt",
+    "TestCase",
+    "TestCounts",
+    "TestGroup",
+    "TestHistory",
+    "TestReport",
+    "TestRunStatus",
+    "TestStatus",
+    "TestSuite",
     "ToolParameter",
     "ToolResult",
     "ToolStatus",
