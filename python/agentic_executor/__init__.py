@@ -5,8 +5,8 @@
 >>> plan.add_step("shell", {"command": "echo hello"}, "Say it").id
 'step_1'
 
-Modules: `executor`, `planner`, `tools`, `sandbox`, `events`, `testing`, `errors`. Importing the package is quick and starts
-nothing: the engine is loaded by the first call that needs it.
+Modules: `executor`, `planner`, `tools`, `sandbox`, `events`, `testing`, `errors`. Importing the package is quick and
+starts nothing: the engine is loaded by the first call that needs it.
 """
 
 from __future__ import annotations

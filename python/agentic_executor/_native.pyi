@@ -118,8 +118,9 @@ def run(
     """Runs a request and answers with what became of it.
 
     The request is `{"kind": "plan", "plan": plan, "context": dict}`, `{"kind": "code", "code", "description",
-    "language"}`, `{"kind": "edit", "path", "old", "new"}`, `{"kind": "tests", "params": arguments of run_tests, "working_dir",
-    "keep": bool}` or `{"kind": "resume", "run", "force", "retry": [step]}`, which works in the run's own folder.
+    "language"}`, `{"kind": "edit", "path", "old", "new"}`, `{"kind": "tests", "params": arguments of run_tests,
+    "working_dir", "keep": bool}` or `{"kind": "resume", "run", "force", "retry": [step]}`, which works in the run's own
+    folder.
 
     The answer is `{"task", "success", "steps": [{"step_id", "tool", "params", "result", "start_time", "end_time",
     "retries"}], "total_time", "error", "metadata", "run_id", "stop_reason"}`.

@@ -509,8 +509,8 @@ class TestHistory(TestRecord):
         flake_rate: the part of its runs in which it was flaky, 0 to 1.
         mean_duration: mean seconds of an attempt, where its runner tells.
 
-    >>> TestHistory("test_a", "", "pytest", TestStatus.FLAKY, "0198c0de", runs=4, passed=3, flaky=1, flake_rate=0.25).runs
-    4
+    >>> TestHistory("test_a", "", "pytest", TestStatus.FLAKY, "0198c", runs=2, passed=1, flaky=1, flake_rate=0.5).last
+    <TestStatus.FLAKY: 'flaky'>
     """
 
     __module__ = "agentic_executor.testing"
