@@ -35,7 +35,7 @@ Made from the package itself by `python/tests/reference.py`; do not edit by hand
 In signatures, `Path` and `StrPath` are a `str` or an `os.PathLike[str]`; `Planner` is whatever has a
 `plan(task, context)`; `Answer` is a `bool`, a `str` or a `dict`, as `prompt` of `AgenticExecutor` describes. What
 stands after `*` is given by keyword. Plans, steps, results and configurations are mutable, equal by their fields, and
-can be pickled and copied; reports of tests are so, too, but for being mutable.
+can be pickled and copied. Reports of tests are the same, but cannot be changed.
 """
 
 
