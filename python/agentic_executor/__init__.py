@@ -26,17 +26,6 @@ from .events import Event
 from .executor import AgenticExecutor, ExecutionMode, ExecutionResult, ExecutionStep, RollbackResult
 from .planner import ExecutionPlan, PlanStep, RetryPolicy, StepStatus, TaskPlanner
 from .sandbox import CodeSandbox, HostReport, SandboxConfig, SandboxResult, SandboxStatus, doctor
-from .testing import (
-    TestAttempt,
-    TestCase,
-    TestCounts,
-    TestGroup,
-    TestHistory,
-    TestReport,
-    TestRunStatus,
-    TestStatus,
-    TestSuite,
-)
 from .tools import (
     ApplyPatchTool,
     EditTool,
@@ -54,6 +43,22 @@ from .tools import (
     ToolResult,
     ToolStatus,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .testing import (
+        TestAttempt,
+        TestCase,
+        TestCounts,
+        TestGroup,
+        TestHistory,
+        TestReport,
+        TestRunStatus,
+        TestStatus,
+        TestSuite,
+    )
 
 __all__ = [
     "AgenticExecutor",
@@ -111,3 +116,13 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Few programs look at tests: imported when one does.
+    if name == "testing" or (name in __all__ and name.startswith("Test")):
+        import importlib
+
+        testing = importlib.import_module(f"{__name__}.testing")
+        return testing if name == "testing" else getattr(testing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

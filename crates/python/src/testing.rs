@@ -1,9 +1,9 @@
 //! What became of a project's tests: the journal's memory of them, and a report for other programs.
 
+use agentic_executor::Cancel as Request;
 use agentic_executor::executor::ExecutorError;
 use agentic_executor::journal::JournalError;
 use agentic_executor::testing::{TestHistory, TestReport, history};
-use agentic_executor::Cancel as Request;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
