@@ -415,13 +415,24 @@ def test_the_commands_that_the_shell_may_not_run_are_no_tests_either(project: Pa
         result = AgenticExecutor(registry).run_tests("touch b")
         assert not result.success and "touch" in str(result.error)
         assert not (project / "b").exists()
-    # Wherever in the registry the two stand.
+
+
+class Quiet(ShellTool):
+    """A shell with code of its own."""
+
+    def execute(self, **kwargs: Any) -> ToolResult:
+        return super().execute(**kwargs)
+
+
+@pytest.mark.parametrize("kind", [ShellTool, Quiet])
+def test_they_are_asked_for_wherever_the_shell_stands(project: Path, kind: type[ShellTool]) -> None:
     registry = ToolRegistry()
     registry.register(RunTestsTool())
-    registry.register(shell)
-    assert registry.execute("run_tests", command="touch c").status is ToolStatus.PERMISSION_DENIED
-    assert registry.execute("run_tests", command="true").status is ToolStatus.SUCCESS
-    assert not (project / "c").exists()
+    registry.register(kind(allowed_commands=["test"]))
+    assert registry.execute("run_tests", command="touch a").status is ToolStatus.PERMISSION_DENIED
+    assert registry.execute("run_tests", command="test -d .").status is ToolStatus.SUCCESS
+    assert AgenticExecutor(registry).run_tests("touch a").stop_reason == "failed"
+    assert not (project / "a").exists()
 
 
 def test_the_built_in_tools_say_what_the_engine_says() -> None:

@@ -340,6 +340,20 @@ impl Tool for PythonTool {
     fn refuses_unknown(&self) -> bool {
         !self.takes_unknown
     }
+    /// A `ShellTool` with code of its own still has its lists.
+    fn admits(&self, command: &str) -> Result<(), String> {
+        let judged = Python::try_attach(|py| {
+            let object = self.owned.get(py).map_err(|gone| gone.error.unwrap_or_default())?;
+            let shell = ShellTool::new();
+            let class = py.import("agentic_executor.tools").and_then(|module| module.getattr("ShellTool"));
+            if class.and_then(|class| object.is_instance(&class)).is_ok_and(|is_one| !is_one) {
+                return Ok(());
+            }
+            configure_shell(&shell, &object).map_err(|error| errors::describe(py, &error))?;
+            shell.admits(command)
+        });
+        judged.unwrap_or(Ok(()))
+    }
 }
 
 /// Calls the tool. What is no ordinary exception ends the work, where somebody serves it.
