@@ -5,8 +5,8 @@
 >>> plan.add_step("shell", {"command": "echo hello"}, "Say it").id
 'step_1'
 
-Modules: `executor`, `planner`, `tools`, `sandbox`, `events`, `errors`. Importing the package is quick and starts
-nothing: the engine is loaded by the first call that needs it.
+Modules: `executor`, `planner`, `tools`, `sandbox`, `events`, `testing`, `errors`. Importing the package is quick and
+starts nothing: the engine is loaded by the first call that needs it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from .tools import (
     ListFilesTool,
     RollbackTool,
     RunCodeTool,
+    RunTestsTool,
     SearchTool,
     ShellTool,
     Tool,
@@ -42,6 +43,22 @@ from .tools import (
     ToolResult,
     ToolStatus,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .testing import (
+        TestAttempt,
+        TestCase,
+        TestCounts,
+        TestGroup,
+        TestHistory,
+        TestReport,
+        TestRunStatus,
+        TestStatus,
+        TestSuite,
+    )
 
 __all__ = [
     "AgenticExecutor",
@@ -76,11 +93,21 @@ __all__ = [
     "RollbackResult",
     "RollbackTool",
     "RunCodeTool",
+    "RunTestsTool",
     "SandboxResult",
     "SandboxStatus",
     "SandboxUnavailableError",
     "StateError",
     "StepStatus",
+    "TestAttempt",
+    "TestCase",
+    "TestCounts",
+    "TestGroup",
+    "TestHistory",
+    "TestReport",
+    "TestRunStatus",
+    "TestStatus",
+    "TestSuite",
     "ToolParameter",
     "ToolResult",
     "ToolStatus",
@@ -89,3 +116,13 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Few programs look at tests: imported when one does.
+    if name == "testing" or (name in __all__ and name.startswith("Test")):
+        import importlib
+
+        testing = importlib.import_module(f"{__name__}.testing")
+        return testing if name == "testing" else getattr(testing, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -492,6 +492,71 @@ class RunCodeTool(BuiltInTool):
     )
 
 
+class RunTestsTool(BuiltInTool):
+    """`run_tests`: the project's own tests by its own runner, in the sandbox, with a verdict for each test.
+
+    Arguments of a call, all optional: `command` (default: what the project's files say), `workers`, `retries` (2),
+    `timeout` in seconds for one test (300), `global_timeout` for the whole (3600), `fail_fast`, `flaky` and `leaky`
+    (`pass` or `fail`). What fails is run again, alone. A failing test is ERROR with cause `test_failure`; no tests at
+    all ERROR with `not_found`; a report that cannot be relied on ERROR with `failed`. Result metadata: `tests`, which
+    `TestReport.from_dict` reads, `returncode` of the runner, and `view`. Commands that the lists of the registry's
+    `shell` refuse are refused here, too.
+
+    >>> RunTestsTool().execute(command="exit 3").metadata["tests"]["counts"]["failed"]
+    1
+    """
+
+    __module__ = "agentic_executor.tools"
+    _built_in_name = "run_tests"
+    _built_in_description = (
+        "Run the project's tests with its own runner, in the sandbox, and report each test: passed, failed, skipped, "
+        "flaky, timed out, crashed or leaky, with its output and place. What fails is run again alone."
+    )
+    _built_in_parameters = (
+        ToolParameter(
+            "command",
+            "string",
+            "The test command. Default: what the project's files say (pytest, unittest, cargo test, nextest, go test, "
+            "jest, vitest, node --test, bats, ctest, make test).",
+            False,
+        ),
+        ToolParameter(
+            "workers",
+            "integer",
+            "Tests at once. Default: as the project and its runner say.",
+            False,
+            schema={"minimum": 1, "maximum": 1024},
+        ),
+        ToolParameter(
+            "retries",
+            "integer",
+            "How often a test that failed is run again, alone. Default 2; for a command that reports no tests of its "
+            "own, 0.",
+            False,
+            schema={"maximum": 20},
+        ),
+        ToolParameter("timeout", "number", "Seconds that one test may take. Default 300.", False),
+        ToolParameter("global_timeout", "number", "Seconds that the whole may take. Default 3600.", False),
+        ToolParameter("fail_fast", "boolean", "End at the first failure.", False, False),
+        ToolParameter(
+            "flaky",
+            "string",
+            "Whether a flaky test fails the run. Default: pass.",
+            False,
+            "pass",
+            schema={"enum": ["pass", "fail"]},
+        ),
+        ToolParameter(
+            "leaky",
+            "string",
+            "Whether a test that leaves processes running fails the run. Default: pass.",
+            False,
+            "pass",
+            schema={"enum": ["pass", "fail"]},
+        ),
+    )
+
+
 class RollbackTool(BuiltInTool):
     """`rollback`: what a run did to the workspace's files is taken back, or what this very run did so far.
 

@@ -66,6 +66,8 @@ __all__ = [
     "doctor",
     "check_sandbox",
     "result_summary",
+    "test_history",
+    "report_to_junit",
     "plan",
     "replan",
     "parse_plan",
@@ -116,8 +118,9 @@ def run(
     """Runs a request and answers with what became of it.
 
     The request is `{"kind": "plan", "plan": plan, "context": dict}`, `{"kind": "code", "code", "description",
-    "language"}`, `{"kind": "edit", "path", "old", "new"}`, `{"kind": "tests", "command", "working_dir"}` or
-    `{"kind": "resume", "run", "force", "retry": [step]}`, which works in the run's own folder.
+    "language"}`, `{"kind": "edit", "path", "old", "new"}`, `{"kind": "tests", "params": arguments of run_tests,
+    "working_dir", "keep": bool}` or `{"kind": "resume", "run", "force", "retry": [step]}`, which works in the run's own
+    folder.
 
     The answer is `{"task", "success", "steps": [{"step_id", "tool", "params", "result", "start_time", "end_time",
     "retries"}], "total_time", "error", "metadata", "run_id", "stop_reason"}`.
@@ -188,6 +191,16 @@ def step_to_dict(step: dict[str, Any]) -> dict[str, Any]:
 
 def result_summary(result: dict[str, Any]) -> str:
     """What became of a run, in a few lines of text."""
+
+def test_history(settings: dict[str, Any], runs: int) -> list[dict[str, Any]]:
+    """What the journal remembers of the workspace's tests in the newest `runs` runs that ran any."""
+
+def report_to_junit(report: dict[str, Any]) -> str:
+    """A report of tests as JUnit XML.
+
+    Raises:
+        InvalidTypeError, InvalidValueError: it is none.
+    """
 
 def doctor(settings: dict[str, Any]) -> dict[str, Any]:
     """What this host can enforce.

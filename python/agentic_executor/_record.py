@@ -43,10 +43,25 @@ class Record:
 
     def _is_shown(self, field: str, value: Any) -> bool:
         """Whether `repr` shows a field: what is empty, and an option left at its default, tells nothing."""
-        if value is None or (type(value) in (list, dict) and not value):
+        if value is None or (type(value) in (list, tuple, dict) and not value):
             return False
         defaults = type(self).__init__.__kwdefaults__ or {}
         return field not in defaults or bool(value != defaults[field])
+
+
+class FrozenRecord(Record):
+    """A record of what has happened: its fields are set once, by its `__init__`, and it can be hashed."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in self.__dict__ or name not in self.__match_args__ + self._keyword_fields:
+            raise AttributeError(f"{name}: a {type(self).__name__} cannot be changed")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name}: a {type(self).__name__} cannot be changed")
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(getattr(self, name) for name in self.__match_args__ + self._keyword_fields)))
 
 
 def _short(value: Any, depth: int) -> str:
@@ -64,6 +79,8 @@ def _short(value: Any, depth: int) -> str:
         return _short_items([(key, item) for key, item in value.items()], "{", "}", depth)
     if kind is list:
         return _short_items(value, "[", "]", depth)
+    if kind is tuple:
+        return _short_items(list(value), "(", ",)" if len(value) == 1 else ")", depth)
     text = shown(value)
     return text if len(text) <= 2 * _LONGEST_STRING else f"{text[: 2 * _LONGEST_STRING]}..."
 

@@ -20,6 +20,7 @@ from ._builtin import (
     ListFilesTool,
     RollbackTool,
     RunCodeTool,
+    RunTestsTool,
     SearchTool,
     ShellTool,
     is_built_in,
@@ -96,14 +97,14 @@ class ToolRegistry:
 
     @classmethod
     def full_registry(cls) -> ToolRegistry:
-        """A registry of every built-in tool: the default four, `edit`, `apply_patch`, `list_files`, `run_code` and
-        `rollback`.
+        """A registry of every built-in tool: the default four, `edit`, `apply_patch`, `list_files`, `run_code`,
+        `run_tests` and `rollback`.
 
         >>> ToolRegistry.full_registry().list_tools()[4:]
-        ['edit', 'apply_patch', 'list_files', 'run_code', 'rollback']
+        ['edit', 'apply_patch', 'list_files', 'run_code', 'run_tests', 'rollback']
         """
         registry = cls.default_registry()
-        for tool in (EditTool(), ApplyPatchTool(), ListFilesTool(), RunCodeTool(), RollbackTool()):
+        for tool in (EditTool(), ApplyPatchTool(), ListFilesTool(), RunCodeTool(), RunTestsTool(), RollbackTool()):
             registry.register(tool)
         return registry
 
@@ -299,6 +300,10 @@ class ToolRegistry:
         engine = _native.Tools()
         for tool, built_in in zip(tools.values(), served):
             engine.register(tool, built_in)
+        runs_tests = tools.get("run_tests")
+        if runs_tests is not None and is_built_in(runs_tests):
+            # Again, in its place: it keeps to the commands of the `shell` that it finds, wherever that stands.
+            engine.register(runs_tests, True)
         self._mirror = (made_for, tools, engine)
         return engine
 

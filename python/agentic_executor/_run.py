@@ -10,6 +10,7 @@ import time
 
 from . import _fork
 from ._checks import count, flag, mapping, seconds, text, type_name, word
+from ._convert import check_json
 from ._folder import make, remove_tree
 from ._plan_form import context_dict, plan_dict, plan_task, read_file
 from ._rollback import RollbackResult
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._native import Cancel
+    from ._testing import TestHistory
     from .events import Event
     from .executor import AgenticExecutor
     from .planner import PlanStep
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _MODES = ("sequential", "parallel", "interactive")
 _ACTIONS = ("allow", "ask", "deny")
+_VERDICTS = ("pass", "fail")
 _YEAR = 365 * 86_400
 
 
@@ -162,14 +165,55 @@ def edit_file(
 
 
 def run_tests(
-    executor: AgenticExecutor, test_command: Any, working_dir: Any, cancel: Cancel | None = None
+    executor: AgenticExecutor,
+    test_command: Any,
+    working_dir: Any,
+    options: dict[str, Any],
+    keep: Any,
+    cancel: Cancel | None = None,
 ) -> ExecutionResult:
-    """Runs a test command."""
+    """Runs a test command, or the tests that the project's files tell of."""
     if working_dir is not None:
         check_path("working_dir", working_dir)
         working_dir = os.fspath(working_dir)
-    request = {"kind": "tests", "command": text(test_command, "test_command"), "working_dir": working_dir}
+    params = _test_params(test_command, **options)
+    request = {"kind": "tests", "params": params, "working_dir": working_dir, "keep": flag(keep, "keep")}
     return _Run(executor, "Run tests").go(_settings(executor, executor.workspace), request, cancel)
+
+
+def _test_params(
+    command: Any,
+    workers: Any,
+    retries: Any,
+    timeout: Any,
+    global_timeout: Any,
+    fail_fast: Any,
+    flaky: Any,
+    leaky: Any,
+) -> dict[str, Any]:
+    """The arguments of `run_tests`; what is None has the tool's default, but the limit of the whole."""
+    if command is not None:
+        check_json(text(command, "test_command"), "test_command")
+    return {
+        "command": command,
+        "workers": None if workers is None else count(workers, "workers", 1, 1024),
+        "retries": None if retries is None else count(retries, "retries", 0, 20),
+        "timeout": None if timeout is None else seconds(timeout, "timeout", _YEAR),
+        "global_timeout": 600.0 if global_timeout is None else seconds(global_timeout, "global_timeout", _YEAR),
+        "fail_fast": flag(fail_fast, "fail_fast"),
+        "flaky": word(flaky, "flaky", _VERDICTS),
+        "leaky": word(leaky, "leaky", _VERDICTS),
+    }
+
+
+def test_history(executor: AgenticExecutor, runs: Any) -> list[TestHistory]:
+    """What the journal remembers of the workspace's tests."""
+    from . import _native
+    from ._testing import TestHistory
+
+    count(runs, "runs", 1)
+    told = _native.test_history(_settings(executor, executor.workspace), runs)
+    return [TestHistory.from_dict(one) for one in told]
 
 
 def rollback(

@@ -19,7 +19,7 @@ from ._rollback import Change, LeftOut, RollbackResult
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any, Protocol, Union
+    from typing import Any, Literal, Protocol, Union
 
     from _typeshed import StrPath
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .events import Event
     from .planner import ExecutionPlan, PlanStep
     from .sandbox import SandboxConfig
+    from .testing import TestHistory, TestReport
     from .tools import ToolRegistry, ToolResult
 
     # What a prompt may answer: yes or no, a word, or the parameters to call the tool with instead.
@@ -179,6 +180,16 @@ class ExecutionResult(Record):
             "run_id": self.run_id,
             "stop_reason": self.stop_reason,
         }
+
+    @property
+    def tests(self) -> TestReport | None:
+        """What came of the tests that the run ran: the last report of its steps; None when no step has one.
+
+        It is read anew each time: keep it in a variable.
+        """
+        from ._testing import report_of
+
+        return report_of(self.steps)
 
     def summary(self) -> str:
         """A few lines for people: status, task, step counts, time, error, recoveries, assumptions."""
@@ -380,19 +391,75 @@ class AgenticExecutor:
 
         return _run.edit_file(self, path, old_content, new_content)
 
-    def run_tests(self, test_command: str = "pytest", working_dir: StrPath | None = None) -> ExecutionResult:
-        """Runs a test command; what it writes is kept when tests fail, too. It may take 10 minutes.
+    def run_tests(
+        self,
+        test_command: str | None = "pytest",
+        working_dir: StrPath | None = None,
+        *,
+        workers: int | None = None,
+        retries: int | None = None,
+        timeout: float | None = None,
+        global_timeout: float | None = None,
+        fail_fast: bool = False,
+        flaky: Literal["pass", "fail"] = "pass",
+        leaky: Literal["pass", "fail"] = "pass",
+        keep: bool = True,
+    ) -> ExecutionResult:
+        """Runs a project's tests by its own runner; `tests` of the result is the `TestReport`, test by test.
+
+        What fails is run again, each test alone. It is a success when tests ran and none failed: no tests are none.
 
         Args:
-            test_command: the command. Default `pytest`.
+            test_command: the command. None: what the project's files say (pytest, unittest, cargo test, go test, jest,
+                ...), which may be several. Any other command is one test that its exit status decides.
+                Default `pytest`.
             working_dir: the folder to run it in, absolute or in the workspace. Default: the workspace.
+            workers: tests at once. Default: as the project and its runner say.
+            retries: how often a test that failed is run again. Default 2; for a command that reports no tests of its
+                own, 0.
+            timeout: seconds that one test may take. Default 300.
+            global_timeout: seconds that the whole may take. Default 600.
+            fail_fast: end at the first failure.
+            flaky: `"fail"`: a test that failed and then passed fails the run. Default `"pass"`: it is reported.
+            leaky: `"fail"`: a test that leaves processes running fails the run. Default `"pass"`.
+            keep: keep what the tests write in the workspace, when tests fail, too. False: leave it as it was.
 
-        >>> AgenticExecutor().run_tests("exit 3").success
-        False
+        >>> result = AgenticExecutor().run_tests("exit 3", keep=False)
+        >>> result.success, result.tests.status
+        (False, <TestRunStatus.FAILED: 'failed'>)
         """
         from . import _run
 
-        return _run.run_tests(self, test_command, working_dir)
+        options = {
+            "workers": workers,
+            "retries": retries,
+            "timeout": timeout,
+            "global_timeout": global_timeout,
+            "fail_fast": fail_fast,
+            "flaky": flaky,
+            "leaky": leaky,
+        }
+        return _run.run_tests(self, test_command, working_dir, options, keep)
+
+    def test_history(self, runs: int = 100) -> list[TestHistory]:
+        """What the journal remembers of the workspace's tests: the flakiest first, then what fails, then the slowest.
+
+        Args:
+            runs: how many of the newest runs that ran tests are looked at, by whomever they were started.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     executor = AgenticExecutor(workspace=folder)
+        ...     for command in ["test -d .", "test -d .", "test -d ./none"]:
+        ...         result = executor.run_tests(command)
+        ...     for test in executor.test_history():
+        ...         print(test.id, test.runs, test.failed, test.last.value)
+        test -d ./none 1 1 failed
+        test -d . 2 0 passed
+        """
+        from . import _run
+
+        return _run.test_history(self, runs)
 
     def resume(self, run: str, *, force: bool = False, retry: Iterable[str] = ()) -> ExecutionResult:
         """Goes on with a run that was cut off, or that ended before its plan did; its result is that of the whole run.
@@ -564,11 +631,33 @@ class AgenticExecutor:
 
         return await _async.run(lambda cancel: _run.edit_file(self, path, old_content, new_content, cancel))
 
-    async def arun_tests(self, test_command: str = "pytest", working_dir: StrPath | None = None) -> ExecutionResult:
+    async def arun_tests(
+        self,
+        test_command: str | None = "pytest",
+        working_dir: StrPath | None = None,
+        *,
+        workers: int | None = None,
+        retries: int | None = None,
+        timeout: float | None = None,
+        global_timeout: float | None = None,
+        fail_fast: bool = False,
+        flaky: Literal["pass", "fail"] = "pass",
+        leaky: Literal["pass", "fail"] = "pass",
+        keep: bool = True,
+    ) -> ExecutionResult:
         """As `run_tests`, without blocking the event loop."""
         from . import _async, _run
 
-        return await _async.run(lambda cancel: _run.run_tests(self, test_command, working_dir, cancel))
+        options = {
+            "workers": workers,
+            "retries": retries,
+            "timeout": timeout,
+            "global_timeout": global_timeout,
+            "fail_fast": fail_fast,
+            "flaky": flaky,
+            "leaky": leaky,
+        }
+        return await _async.run(lambda cancel: _run.run_tests(self, test_command, working_dir, options, keep, cancel))
 
     async def aresume(self, run: str, *, force: bool = False, retry: Iterable[str] = ()) -> ExecutionResult:
         """As `resume`, without blocking the event loop."""

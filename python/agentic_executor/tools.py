@@ -10,6 +10,7 @@ from ._builtin import (
     ListFilesTool,
     RollbackTool,
     RunCodeTool,
+    RunTestsTool,
     SearchTool,
     ShellTool,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "ListFilesTool",
     "RollbackTool",
     "RunCodeTool",
+    "RunTestsTool",
     "SearchTool",
     "ShellTool",
     "Tool",

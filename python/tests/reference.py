@@ -21,7 +21,7 @@ import agentic_executor
 
 MODULES = [
     "agentic_executor",
-    *(f"agentic_executor.{name}" for name in "executor planner tools sandbox events errors".split()),
+    *(f"agentic_executor.{name}" for name in "executor planner tools sandbox events testing errors".split()),
 ]
 SELF = ("self", "cls")
 WIDEST = 100
@@ -35,7 +35,7 @@ Made from the package itself by `python/tests/reference.py`; do not edit by hand
 In signatures, `Path` and `StrPath` are a `str` or an `os.PathLike[str]`; `Planner` is whatever has a
 `plan(task, context)`; `Answer` is a `bool`, a `str` or a `dict`, as `prompt` of `AgenticExecutor` describes. What
 stands after `*` is given by keyword. Plans, steps, results and configurations are mutable, equal by their fields, and
-can be pickled and copied.
+can be pickled and copied. Reports of tests are the same, but cannot be changed.
 """
 
 

@@ -40,6 +40,17 @@ from agentic_executor.events import Event
 from agentic_executor.executor import AsyncEventStream, Change, EventStream, LeftOut, RollbackResult
 from agentic_executor.planner import RetryPolicy, StepStatus
 from agentic_executor.sandbox import HostReport, SandboxResult, SandboxStatus
+from agentic_executor.testing import (
+    TestAttempt,
+    TestCase,
+    TestCounts,
+    TestGroup,
+    TestHistory,
+    TestReport,
+    TestRunStatus,
+    TestStatus,
+    TestSuite,
+)
 from agentic_executor.tools import (
     ApplyPatchTool,
     EditTool,
@@ -48,6 +59,7 @@ from agentic_executor.tools import (
     ListFilesTool,
     RollbackTool,
     RunCodeTool,
+    RunTestsTool,
     ToolParameter,
     ToolResult,
     ToolStatus,
@@ -94,6 +106,7 @@ def tools() -> ToolRegistry:
         ListFilesTool(),
         RollbackTool(),
         RunCodeTool(),
+        RunTestsTool(),
         FileReadTool(),
         FileWriteTool(),
         ShellTool(timeout=20),
@@ -161,6 +174,23 @@ def runs(registry: ToolRegistry, plan: ExecutionPlan) -> None:
         assert [event.kind for event in yielded][-1] == "run_finished"
     assert stream.result is not None and stream.result.success
     asyncio.run(waits(executor, plan))
+
+
+def tests() -> None:
+    executor = AgenticExecutor()
+    result = executor.run_tests("test -f missing.txt", retries=1, keep=False)
+    report: TestReport | None = result.tests
+    assert report is not None and report.status is TestRunStatus.FAILED and not report.success, result.summary()
+    counts: TestCounts = report.counts
+    suite: TestSuite = report.suites[0]
+    test: TestCase = report.with_status(TestStatus.FAILED)[0]
+    attempt: TestAttempt = test.attempts[-1]
+    groups: tuple[TestGroup, ...] = report.groups
+    assert (counts.failed, suite.runner, len(test.attempts), groups) == (1, "command", 2, ())
+    assert attempt.status is TestStatus.FAILED and "<failure" in report.to_junit()
+    assert TestReport.from_dict(report.to_dict()) == report
+    history: list[TestHistory] = executor.test_history(runs=1)
+    assert [known.last for known in history] == [TestStatus.FAILED], history
 
 
 def undo(registry: ToolRegistry) -> None:
@@ -253,6 +283,7 @@ def main() -> None:
         os.chdir(folder)
         registry = tools()
         runs(registry, plans(registry))
+        tests()
         undo(registry)
         goes_on(registry)
         sandboxes()

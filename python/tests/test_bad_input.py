@@ -62,6 +62,15 @@ WRONG_TYPES: list[tuple[str, Callable[[], Any]]] = [
     ("new_content", lambda: AgenticExecutor().edit_file("a", "b", None)),  # type: ignore[arg-type]
     ("test_command", lambda: AgenticExecutor().run_tests(["pytest"])),  # type: ignore[arg-type]
     ("working_dir", lambda: AgenticExecutor().run_tests("true", 3)),  # type: ignore[arg-type]
+    ("workers", lambda: AgenticExecutor().run_tests("true", workers="2")),  # type: ignore[arg-type]
+    ("retries", lambda: AgenticExecutor().run_tests("true", retries=True)),
+    ("timeout", lambda: AgenticExecutor().run_tests("true", timeout="5")),  # type: ignore[arg-type]
+    ("global_timeout", lambda: AgenticExecutor().run_tests("true", global_timeout=[5])),  # type: ignore[arg-type]
+    ("fail_fast", lambda: AgenticExecutor().run_tests("true", fail_fast="yes")),  # type: ignore[arg-type]
+    ("flaky", lambda: AgenticExecutor().run_tests("true", flaky=True)),  # type: ignore[arg-type]
+    ("leaky", lambda: AgenticExecutor().run_tests("true", leaky=0)),  # type: ignore[arg-type]
+    ("keep", lambda: AgenticExecutor().run_tests("true", keep=None)),  # type: ignore[arg-type]
+    ("runs", lambda: AgenticExecutor().test_history("all")),  # type: ignore[arg-type]
     ("plan", lambda: AgenticExecutor().execute_plan({"steps": []})),  # type: ignore[arg-type]
     ("registry", lambda: AgenticExecutor(registry={}).execute_code("pass")),  # type: ignore[arg-type]
     ("sandbox_config", lambda: AgenticExecutor(sandbox_config={}).execute_code("pass")),  # type: ignore[arg-type]
@@ -98,6 +107,15 @@ BAD_VALUES: list[tuple[str, Callable[[], Any]]] = [
     ("max_memory_mb", lambda: CodeSandbox(SandboxConfig(max_memory_mb=-1)).execute("pass")),
     ("max_memory_mb", lambda: CodeSandbox(SandboxConfig(max_memory_mb=10**30)).execute("pass")),
     ("max_output_bytes", lambda: CodeSandbox(SandboxConfig(max_output_bytes=-1)).execute("pass")),
+    ("test_command", lambda: AgenticExecutor().run_tests("echo \ud800")),
+    ("command", lambda: AgenticExecutor().run_tests(" ")),
+    ("workers", lambda: AgenticExecutor().run_tests("true", workers=0)),
+    ("retries", lambda: AgenticExecutor().run_tests("true", retries=21)),
+    ("timeout", lambda: AgenticExecutor().run_tests("true", timeout=0)),
+    ("global_timeout", lambda: AgenticExecutor().run_tests("true", global_timeout=float("nan"))),
+    ("flaky", lambda: AgenticExecutor().run_tests("true", flaky="maybe")),  # type: ignore[arg-type]
+    ("leaky", lambda: AgenticExecutor().run_tests("true", leaky="")),  # type: ignore[arg-type]
+    ("runs", lambda: AgenticExecutor().test_history(0)),
     ("working_dir", lambda: CodeSandbox(SandboxConfig(working_dir="/there/is/none")).execute("pass")),
     ("timeout", lambda: ShellTool(timeout=-1).execute(command="true")),
     ("timeout", lambda: ToolRegistry.default_registry().execute("shell", command="true", timeout=-1)),

@@ -17,7 +17,7 @@ import pytest
 import agentic_executor
 
 PUBLIC = ["agentic_executor"] + [
-    f"agentic_executor.{name}" for name in ("errors", "events", "executor", "planner", "sandbox", "tools")
+    f"agentic_executor.{name}" for name in ("errors", "events", "executor", "planner", "sandbox", "testing", "tools")
 ]
 
 EXPORTED = """AgenticExecutor ExecutionMode ExecutionResult ExecutionStep Tool ToolRegistry FileReadTool FileWriteTool

@@ -159,7 +159,8 @@ def test_code_is_run_a_file_edited_and_the_tests_are_green(mission: Path) -> Non
     original = (MISSION / "config.py").read_text()
     assert (mission / "config.py").read_text() == original.replace("DEBUG = False", "DEBUG = True") != original
     assert tests["success"], tests
-    output = tests["steps"][0]["result"]["output"]
+    (suite,) = tests["steps"][0]["result"]["metadata"]["tests"]["suites"]
+    output = suite["output"]
     assert "test_customers_are_greeted_by_name PASSED" in output
     assert "2 passed" in output
 

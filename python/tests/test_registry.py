@@ -101,6 +101,7 @@ def test_the_full_registry_has_every_built_in_tool() -> None:
         "apply_patch",
         "list_files",
         "run_code",
+        "run_tests",
         "rollback",
     }
 

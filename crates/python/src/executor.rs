@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agentic_executor::executor::{Answer, ExecutorError, Prompt};
+use agentic_executor::planner::CommitPolicy;
 use agentic_executor::runtime::Language;
 use agentic_executor::sandbox::probe;
+use agentic_executor::tools::run_tests::RunTestsParams;
 use agentic_executor::workspace::{StagedChanges, unified};
 use agentic_executor::{
     AgenticExecutor, Cancel as Request, Event, EventBody, ExecutionPlan, ExecutionResult, Journal, PlanStep,
@@ -78,7 +80,7 @@ enum Work {
     Plan(ExecutionPlan, Map<String, Value>),
     Code { code: String, description: String, language: Language },
     Edit { path: String, old: String, new: String },
-    Tests { command: String, working_dir: Option<String> },
+    Tests { params: Box<RunTestsParams>, working_dir: Option<String>, commit: CommitPolicy },
 }
 
 impl Work {
@@ -105,7 +107,11 @@ impl Work {
             "tests" => {
                 let folder = member("working_dir")?;
                 let working_dir = if folder.is_none() { None } else { Some(text("working_dir")?) };
-                Self::Tests { command: text("command")?, working_dir }
+                let params = serde_json::from_value(Value::Object(to_map(&member("params")?, "params")?))
+                    .map_err(|error| errors::wrong_value(py, format!("params: {error}")))?;
+                let keep: bool = member("keep")?.extract()?;
+                let commit = if keep { CommitPolicy::Always } else { CommitPolicy::Never };
+                Self::Tests { params: Box::new(params), working_dir, commit }
             }
             other => return Err(errors::wrong_value(py, format!("kind: there is no request {other:?}"))),
         })
@@ -115,8 +121,8 @@ impl Work {
             Self::Plan(plan, context) => executor.execute_plan_with(plan, &context),
             Self::Code { code, description, language } => executor.execute_code_in(language, &code, &description),
             Self::Edit { path, old, new } => executor.edit_file(&path, &old, &new),
-            Self::Tests { command, working_dir } => {
-                executor.run_tests(Some(&command), working_dir.as_deref().map(std::path::Path::new))
+            Self::Tests { params, working_dir, commit } => {
+                executor.run_tests_with(&params, working_dir.as_deref().map(Path::new), commit)
             }
         }
     }

@@ -19,6 +19,7 @@ mod planner;
 mod process;
 mod resume;
 mod settings;
+mod testing;
 mod tools;
 mod undo;
 
@@ -36,6 +37,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(executor::doctor, module)?)?;
     module.add_function(wrap_pyfunction!(settings::check_sandbox, module)?)?;
     module.add_function(wrap_pyfunction!(executor::result_summary, module)?)?;
+    module.add_function(wrap_pyfunction!(testing::test_history, module)?)?;
+    module.add_function(wrap_pyfunction!(testing::report_to_junit, module)?)?;
     module.add_function(wrap_pyfunction!(planner::plan, module)?)?;
     module.add_function(wrap_pyfunction!(planner::replan, module)?)?;
     module.add_function(wrap_pyfunction!(planner::parse_plan, module)?)?;

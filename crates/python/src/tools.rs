@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use agentic_executor::tools::{
     Access, ApplyPatchTool, Attachment, EditTool, FileReadTool, FileWriteTool, Idempotency, ListFilesTool, Resources,
-    RollbackTool, RunCodeTool, SchemaFormat, SearchTool, ShellTool,
+    RollbackTool, RunCodeTool, RunTestsTool, SchemaFormat, SearchTool, ShellTool,
 };
 use agentic_executor::{Cause, Tool, ToolCall, ToolContext, ToolRegistry, ToolResult, ToolStatus};
 use pyo3::prelude::*;
@@ -36,11 +36,13 @@ impl Tools {
     fn new() -> Self {
         Self { registry: ToolRegistry::new() }
     }
-    /// Adds a tool; one of the same name is replaced, in its place.
+    /// Adds a tool; one of the same name is replaced, in its place. `run_tests` keeps to the commands of the `shell` that
+    /// is here by then.
     fn register(&self, tool: &Bound<'_, PyAny>, built_in: bool) -> PyResult<()> {
         let py = tool.py();
+        let shell = || self.registry.get("shell");
         let tool: Arc<dyn Tool> =
-            if built_in { Arc::new(BuiltIn::new(tool)?) } else { Arc::new(PythonTool::new(tool)?) };
+            if built_in { Arc::new(BuiltIn::new(tool, shell)?) } else { Arc::new(PythonTool::new(tool)?) };
         self.registry.register(tool).map_err(|error| errors::wrong_value(py, error.to_string()))
     }
     /// Every tool in a provider's shape.
@@ -109,6 +111,7 @@ enum Kind {
     ListFiles(ListFilesTool),
     Shell(ShellTool),
     RunCode(RunCodeTool),
+    RunTests(RunTestsTool),
     Rollback(RollbackTool),
 }
 
@@ -123,6 +126,7 @@ impl Kind {
             Self::ListFiles(tool) => tool,
             Self::Shell(tool) => tool,
             Self::RunCode(tool) => tool,
+            Self::RunTests(tool) => tool,
             Self::Rollback(tool) => tool,
         }
     }
@@ -141,7 +145,7 @@ impl Kind {
             Self::Search(tool) => tool.set_search_paths(folders("search_paths")?),
             Self::ListFiles(tool) => tool.set_search_paths(folders("search_paths")?),
             Self::Shell(tool) => configure_shell(tool, object)?,
-            Self::RunCode(_) | Self::Rollback(_) => {}
+            Self::RunCode(_) | Self::RunTests(_) | Self::Rollback(_) => {}
         }
         Ok(())
     }
@@ -169,7 +173,7 @@ fn configure_shell(tool: &ShellTool, object: &Bound<'_, PyAny>) -> PyResult<()> 
 }
 
 impl BuiltIn {
-    fn new(tool: &Bound<'_, PyAny>) -> PyResult<Self> {
+    fn new(tool: &Bound<'_, PyAny>, shell: impl FnOnce() -> Option<Arc<dyn Tool>>) -> PyResult<Self> {
         let owned = Owned::new(tool)?;
         let kind = match owned.name.as_str() {
             "file_read" => Kind::FileRead(FileReadTool::new()),
@@ -180,6 +184,7 @@ impl BuiltIn {
             "list_files" => Kind::ListFiles(ListFilesTool::new()),
             "shell" => Kind::Shell(ShellTool::new()),
             "run_code" => Kind::RunCode(RunCodeTool::new()),
+            "run_tests" => Kind::RunTests(RunTestsTool::beside(shell())),
             "rollback" => Kind::Rollback(RollbackTool::new()),
             other => {
                 return Err(errors::wrong_value(tool.py(), format!("there is no built-in tool `{other}`")));
@@ -238,8 +243,17 @@ impl Tool for BuiltIn {
     fn idempotency(&self) -> Idempotency {
         self.tool.tool().idempotency()
     }
+    fn retried_by_default(&self) -> bool {
+        self.tool.tool().retried_by_default()
+    }
     fn refuses_unknown(&self) -> bool {
         self.tool.tool().refuses_unknown()
+    }
+    fn admits(&self, command: &str) -> Result<(), String> {
+        match self.configured() {
+            Ok(tool) => tool.admits(command),
+            Err(refusal) => Err(refusal.error.unwrap_or_default()),
+        }
     }
     fn default_timeout(&self) -> Option<Duration> {
         self.configured().ok().and_then(Tool::default_timeout)
@@ -325,6 +339,20 @@ impl Tool for PythonTool {
     }
     fn refuses_unknown(&self) -> bool {
         !self.takes_unknown
+    }
+    /// A `ShellTool` with code of its own still has its lists.
+    fn admits(&self, command: &str) -> Result<(), String> {
+        let judged = Python::try_attach(|py| {
+            let object = self.owned.get(py).map_err(|gone| gone.error.unwrap_or_default())?;
+            let shell = ShellTool::new();
+            let class = py.import("agentic_executor.tools").and_then(|module| module.getattr("ShellTool"));
+            if class.and_then(|class| object.is_instance(&class)).is_ok_and(|is_one| !is_one) {
+                return Ok(());
+            }
+            configure_shell(&shell, &object).map_err(|error| errors::describe(py, &error))?;
+            shell.admits(command)
+        });
+        judged.unwrap_or(Ok(()))
     }
 }
 

@@ -166,6 +166,8 @@ const TABLE: &[Row] = &[
     Row { causes: &[Cause::DiskFull], tools: &[], strategies: &[WAIT_ONCE, GIVE_UP] },
     Row { causes: &[Cause::MissingModule], tools: PROGRAMS, strategies: &[INSTALL, GIVE_UP] },
     Row { causes: &[Cause::MissingCommand], tools: &["shell"], strategies: &[ALTERNATIVE, GIVE_UP] },
+    // It ran what failed again, test by test: once more as a whole would hide which one is flaky.
+    Row { causes: &[Cause::TestFailure], tools: &["run_tests"], strategies: &[GIVE_UP] },
     Row { causes: &[Cause::TestFailure], tools: &[], strategies: &[ONCE_MORE, GIVE_UP] },
     // What others changed since stays changed.
     Row { causes: &[Cause::Conflict], tools: &["rollback"], strategies: &[GIVE_UP] },
