@@ -42,22 +42,23 @@ fn system_packages() {
         show_and_run(&mut command).unwrap_or(false)
     };
     let install = [&["install", "--yes", "--no-install-recommends"][..], &missing].concat();
-    if !apt(&install) && !(apt(&["update"]) && apt(&install)) {
+    let installed = apt(&install) || (apt(&["update"]) && apt(&install));
+    if !installed {
         say(format!("could not install {names}: their tests are skipped"));
     }
 }
 
 fn node_packages() {
     let folder = target().join("javascript");
-    let there = |name: &&str| {
+    let there = |name: &str| {
         let name = name.split('@').next().unwrap_or(name);
         folder.join("node_modules/.bin").join(name).exists()
     };
-    if NODE_PACKAGES.iter().all(|name| there(&name)) {
+    if NODE_PACKAGES.iter().all(|name| there(name)) {
         return;
     }
     if !is_there("npm") {
-        say("npm is not installed: the tests of jest and vitest are skipped".to_owned());
+        say("npm is not installed: the tests of jest and vitest are skipped");
         return;
     }
     say(format!("installing {} from npm (once)", NODE_PACKAGES.join(", ")));
@@ -65,6 +66,6 @@ fn node_packages() {
     install.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]).arg(&folder).args(NODE_PACKAGES);
     let made = std::fs::create_dir_all(&folder).is_ok();
     if !made || !show_and_run(&mut install).unwrap_or(false) {
-        say("could not install them: their tests are skipped".to_owned());
+        say("could not install them: their tests are skipped");
     }
 }
