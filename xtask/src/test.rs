@@ -49,7 +49,7 @@ pub(crate) fn run() -> Result<bool, Failure> {
         venv.activate(&mut command, std::env::var_os("PATH"));
         run_one(&mut summary, &program.label, &mut command)?;
     }
-    for package in ["agentic-sandbox", "agentic-executor", "agentic-testkit"] {
+    for package in ["agentic-sandbox", "agentic-executor", "agentic-migrate", "agentic-testkit"] {
         let mut command = cargo(&["test", "--quiet", "--doc", "--package", package]);
         // The plain format has a line for each test.
         command.args(["--", "--show-output", "--format=pretty"]);
