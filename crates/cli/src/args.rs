@@ -103,16 +103,10 @@ pub(crate) struct RunArgs {
     pub(crate) staged: bool,
 }
 
-/// How the steps of a run are conducted and shown.
+/// What steps may do, and where.
 #[derive(Debug, Args)]
-pub(crate) struct ConductArgs {
-    /// How steps are scheduled. Default: what the plan says, else sequential; for `resume`: as before.
-    #[arg(long, value_enum)]
-    pub(crate) mode: Option<Mode>,
-    /// Stop after this many steps (retries not counted). Default: 50.
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub(crate) max_steps: Option<String>,
-    /// Which isolation tier the steps run in. Default: best.
+pub(crate) struct Permissions {
+    /// Which isolation tier steps run in. Default: best.
     #[arg(long, value_enum)]
     pub(crate) tier: Option<TierName>,
     /// Answer yes wherever an approval rule asks.
@@ -124,6 +118,19 @@ pub(crate) struct ConductArgs {
     /// Let steps change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
     #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
     pub(crate) allow_persist: Vec<String>,
+}
+
+/// How the steps of a run are conducted and shown.
+#[derive(Debug, Args)]
+pub(crate) struct ConductArgs {
+    /// How steps are scheduled. Default: what the plan says, else sequential; for `resume`: as before.
+    #[arg(long, value_enum)]
+    pub(crate) mode: Option<Mode>,
+    /// Stop after this many steps (retries not counted). Default: 50.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(crate) max_steps: Option<String>,
+    #[command(flatten)]
+    pub(crate) permissions: Permissions,
     /// Print one JSON object at the end (docs/reference/result.schema.json) and nothing else.
     #[arg(long, conflicts_with = "jsonl")]
     pub(crate) json: bool,
@@ -188,18 +195,8 @@ pub(crate) struct TestArgs {
     /// Show every test as it ends.
     #[arg(short, long)]
     pub(crate) verbose: bool,
-    /// Which isolation tier the tests run in. Default: best.
-    #[arg(long, value_enum)]
-    pub(crate) tier: Option<TierName>,
-    /// Answer yes wherever an approval rule asks.
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// An approval rule: `allow|ask|deny TOOL [path=GLOB] [command=GLOB]`; the last one that matches a call decides.
-    #[arg(long = "approve", value_name = "RULE", action = ArgAction::Append)]
-    pub(crate) approve: Vec<String>,
-    /// Let tests change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
-    #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
-    pub(crate) allow_persist: Vec<String>,
+    #[command(flatten)]
+    pub(crate) permissions: Permissions,
     /// Print the report as one JSON object (docs/reference/tests.schema.json) and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
@@ -249,18 +246,8 @@ pub(crate) struct MigrateArgs {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Which isolation tier the commands run in. Default: best.
-    #[arg(long, value_enum)]
-    pub(crate) tier: Option<TierName>,
-    /// Answer yes wherever an approval rule asks.
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// An approval rule: `allow|ask|deny TOOL [path=GLOB] [command=GLOB]`; the last one that matches a call decides.
-    #[arg(long = "approve", value_name = "RULE", action = ArgAction::Append)]
-    pub(crate) approve: Vec<String>,
-    /// Let the migration change this protected path of the workspace (git hooks, editor and agent settings, …), or `all`.
-    #[arg(long = "allow-persist", value_name = "PATH|all", action = ArgAction::Append)]
-    pub(crate) allow_persist: Vec<String>,
+    #[command(flatten)]
+    pub(crate) permissions: Permissions,
     /// Print the report as one JSON object (docs/reference/migration.schema.json) and nothing else.
     #[arg(long)]
     pub(crate) json: bool,

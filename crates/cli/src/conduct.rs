@@ -7,7 +7,7 @@ use agentic_executor::executor::ExecutionMode;
 use agentic_executor::{Cancel, ExecutionResult};
 use serde_json::{Map, Value};
 
-use crate::args::{ConductArgs, Mode, TierName};
+use crate::args::{ConductArgs, Mode};
 use crate::engine::{Engine, Parts, Prompt};
 use crate::error::{Failure, Result, unless_gone};
 use crate::exit_code::ExitCode;
@@ -46,11 +46,7 @@ impl<'a> Conduct<'a> {
     /// Decides the settings; `typed` has the mode already.
     pub(crate) fn decide(args: &'a ConductArgs, found: Surroundings, mut typed: Typed) -> Result<Self> {
         typed.text("max_steps", "--max-steps", args.max_steps.as_deref())?;
-        typed.text("sandbox.tier", "--tier", args.tier.map(TierName::as_str))?;
-        typed.allow_persist(&args.allow_persist)?;
-        for rule in &args.approve {
-            typed.rule(rule)?;
-        }
+        typed.permissions(&args.permissions)?;
         let editor = ["VISUAL", "EDITOR"]
             .into_iter()
             .find_map(|name| found.variable(name))
@@ -75,7 +71,7 @@ impl<'a> Conduct<'a> {
         let Self { args, settings, editor, staged } = self;
         let interactive = settings.mode == ExecutionMode::Interactive;
         let person = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if interactive && args.yes {
+        if interactive && args.permissions.yes {
             return Err(Failure::bad_input("--yes answers every question that interactive mode would ask")
                 .hint("leave out one of the two"));
         }
@@ -83,7 +79,7 @@ impl<'a> Conduct<'a> {
             return Err(Failure::bad_input("failed to start interactive mode: stdin and stderr are not a terminal")
                 .hint("run it in a terminal, or choose --mode sequential"));
         }
-        if staged && !args.yes && !person {
+        if staged && !args.permissions.yes && !person {
             return Err(Failure::bad_input(
                 "failed to start: --staged asks before it applies anything, and stdin and stderr are not a terminal",
             )
@@ -105,9 +101,10 @@ impl<'a> Conduct<'a> {
         let noted = progress.clone();
         let watch = Watch::start(&cancel, move || noted.note("ending the run (again to end it at once)"))?;
         let asks = settings.rules.iter().any(|rule| rule.action == Action::Ask);
-        let terminal = (!args.yes && person).then(|| Arc::new(TerminalPrompt::new(cancel.clone(), watch, editor)));
+        let terminal =
+            (!args.permissions.yes && person).then(|| Arc::new(TerminalPrompt::new(cancel.clone(), watch, editor)));
         let prompt: Option<Arc<dyn Prompt>> = match &terminal {
-            None if args.yes => Some(Arc::new(AlwaysYes)),
+            None if args.permissions.yes => Some(Arc::new(AlwaysYes)),
             Some(terminal) if interactive || asks => Some(terminal.clone()),
             _ => None,
         };

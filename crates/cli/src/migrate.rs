@@ -33,11 +33,7 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<ExitCode> {
     }
     let found = Surroundings::find(args.place.directory.as_deref())?;
     let mut typed = Typed::default();
-    typed.text("sandbox.tier", "--tier", args.tier.map(|tier| tier.as_str()))?;
-    typed.allow_persist(&args.allow_persist)?;
-    for rule in &args.approve {
-        typed.rule(rule)?;
-    }
+    typed.permissions(&args.permissions)?;
     let settings = Settings::decide(found, typed)?;
     warn(&settings.warnings);
     if !args.dry_run {
@@ -47,7 +43,7 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<ExitCode> {
     let _watch = Watch::start(&cancel, || {
         let _gone = writeln!(std::io::stderr(), "agentic: ending the migration (again to end it at once)");
     })?;
-    let prompt: Option<Arc<dyn Prompt>> = if args.yes { Some(Arc::new(AlwaysYes)) } else { None };
+    let prompt: Option<Arc<dyn Prompt>> = if args.permissions.yes { Some(Arc::new(AlwaysYes)) } else { None };
     // What is printed at the end may be piped: progress is no part of it.
     let look = Appearance::of_stderr();
     let quiet = args.json;

@@ -32,11 +32,7 @@ const MOST_REMEMBERED: usize = 20;
 pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let found = Surroundings::find(args.place.directory.as_deref())?;
     let mut typed = Typed::default();
-    typed.text("sandbox.tier", "--tier", args.tier.map(|tier| tier.as_str()))?;
-    typed.allow_persist(&args.allow_persist)?;
-    for rule in &args.approve {
-        typed.rule(rule)?;
-    }
+    typed.permissions(&args.permissions)?;
     let settings = Settings::decide(found, typed)?;
     warn(&settings.warnings);
     if args.history {
@@ -51,7 +47,7 @@ pub(crate) fn run(args: &TestArgs) -> Result<ExitCode> {
     let live = Arc::new(Live::new(look, args.json, args.verbose));
     let noted = live.clone();
     let _watch = Watch::start(&cancel, move || noted.note("ending the tests (again to end them at once)"))?;
-    let prompt: Option<Arc<dyn Prompt>> = if args.yes { Some(Arc::new(AlwaysYes)) } else { None };
+    let prompt: Option<Arc<dyn Prompt>> = if args.permissions.yes { Some(Arc::new(AlwaysYes)) } else { None };
     let shown = live.clone();
     let on_event = Box::new(move |event: &Event| shown.event(event));
     let engine = Engine::new(&settings, Parts { on_event, prompt, cancel, journal: true, review: None })?;

@@ -186,11 +186,33 @@ fn failures_of_one_cause_are_put_together() {
 }
 
 #[test]
+fn a_test_without_a_verdict_is_told() {
+    // Tests of a class whose fixture fails are listed and never begin.
+    let fixture = "import unittest\nclass T(unittest.TestCase):\n    @classmethod\n    def setUpClass(cls): raise OSError('no database')\n    def test_a(self): pass\n";
+    let report = report(&scene(fixture), 1, &[]);
+    assert_eq!(report["status"], "error", "{report:#}");
+    assert!(
+        problems(&report).iter().any(|one| one.contains("1 test listed and without a verdict: test_it.T.test_a")),
+        "{report:#}"
+    );
+    // A runner that ends by itself, green, before all were run: the control is the same module without that line.
+    let stops = "import os, unittest\nclass T(unittest.TestCase):\n    def test_a(self): self._outcome.result.stop()\n    def test_b(self): self.fail('never seen')\n";
+    let report = self::report(&scene(stops), 1, &[]);
+    assert_eq!((&report["status"], &report["counts"]["passed"]), (&json!("error"), &json!(1)), "{report:#}");
+    assert!(problems(&report)[0].contains("listed and without a verdict: test_it.T.test_b"), "{report:#}");
+    let control = self::report(&scene(&stops.replace("self._outcome.result.stop()", "pass")), 1, &["--retries", "0"]);
+    assert_eq!((&control["status"], problems(&control)), (&json!("failed"), vec![]));
+}
+
+#[test]
 fn the_first_failure_ends_it_when_asked() {
     let module = "import time, unittest\nclass T(unittest.TestCase):\n    def test_a(self): self.fail('no')\n    def test_b(self): time.sleep(600)\n";
     let report = report(&scene(module), 1, &["--fail-fast", "--retries", "0"]);
     assert_eq!((&report["counts"]["failed"], &report["counts"]["total"]), (&json!(1), &json!(1)), "{report:#}");
-    assert!(report["suites"][0]["notes"][0].as_str().unwrap().contains("1 test were not run"), "{report:#}");
+    assert!(
+        report["suites"][0]["notes"][0].as_str().unwrap().contains("not run: 1 test (test_it.T.test_b)"),
+        "{report:#}"
+    );
 }
 
 #[test]

@@ -22,6 +22,7 @@ pub(crate) mod table;
 
 pub(crate) use surroundings::Surroundings;
 
+use crate::args::{Permissions, TierName};
 use crate::error::{Failure, Result};
 use approval::{Action, Rule};
 use file::File;
@@ -51,6 +52,15 @@ impl Typed {
             self.values.push((key, value, flag));
         }
         self
+    }
+    /// What the flags that several commands share say.
+    pub(crate) fn permissions(&mut self, given: &Permissions) -> Result<&mut Self> {
+        self.text("sandbox.tier", "--tier", given.tier.map(TierName::as_str))?;
+        self.allow_persist(&given.allow_persist)?;
+        for rule in &given.approve {
+            self.rule(rule)?;
+        }
+        Ok(self)
     }
     /// What `--allow-persist` says: paths of the workspace, or `all`.
     pub(crate) fn allow_persist(&mut self, words: &[String]) -> Result<&mut Self> {

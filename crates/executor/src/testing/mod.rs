@@ -15,11 +15,13 @@ mod command;
 mod groups;
 mod history;
 mod junit;
+mod leaks;
 mod report;
 mod round;
 mod runners;
 mod suite;
 mod tally;
+mod verdict;
 
 pub use groups::TestGroup;
 pub use history::{TestHistory, history};

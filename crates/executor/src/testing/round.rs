@@ -178,10 +178,8 @@ impl Events<'_> {
                 let line = std::mem::take(&mut self.line);
                 if line.len() > MOST_LINE {
                     faults.push("the report has a line of more than 1 MiB".to_owned());
-                } else {
-                    if state.reader.event(&line, &mut seen).is_err() {
-                        faults.push("the report has a line that its runner does not write".to_owned());
-                    }
+                } else if state.reader.event(&line, &mut seen).is_err() {
+                    faults.push("the report has a line that its runner does not write".to_owned());
                 }
             }
             state.see(seen, place);

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use agentic_sandbox::ExitReason;
 
-use super::died_of;
 use super::report::{TestAttempt, TestCase, TestStatus, TestSuite};
 use super::round::{Place, Ran, Stop, run};
 use super::runners::{Exit, Round, Runner, Select};
-use super::tally::{Ended, Known, Outcome, Tally, beginning, ending};
+use super::tally::{Known, Outcome, Tally, beginning, ending};
+use super::verdict::{attempt, attempt_of, case, died, fails, is_bad, plain, tests, timed_out};
 use crate::tools::ToolResult;
 use crate::wait::{Backoff, Pace, Waiter};
 
@@ -18,10 +18,6 @@ use crate::wait::{Backoff, Pace, Waiter};
 const MOST_ROUNDS: u32 = 100;
 /// Tests that are run again; where more fail, it is not by chance.
 const MOST_RETRIED: usize = 50;
-/// Rounds that look for the test which left a process running.
-const MOST_TRACES: u32 = 24;
-/// What the looking may take, or twice the first round where that is more.
-const LONGEST_TRACE: Duration = Duration::from_secs(60);
 /// Bytes of the output of a command that reports no tests.
 const MOST_WHOLE: usize = 256 << 10;
 /// Bytes of the runner's own output that are kept.
@@ -40,11 +36,18 @@ pub(super) struct Terms {
     pub(super) timeout_of_command: Option<Duration>,
 }
 
-struct Record {
-    known: Known,
-    attempts: Vec<TestAttempt>,
-    skipped: Option<Option<String>>,
-    left: Vec<String>,
+/// What is known of a test over all rounds; neither attempts nor skipped: it has no verdict.
+pub(super) struct Record {
+    pub(super) known: Known,
+    pub(super) attempts: Vec<TestAttempt>,
+    pub(super) skipped: Option<Option<String>>,
+    pub(super) left: Vec<String>,
+}
+
+impl Record {
+    fn is_decided(&self) -> bool {
+        !self.attempts.is_empty() || self.skipped.is_some()
+    }
 }
 
 /// What one round leaves to be done.
@@ -57,18 +60,20 @@ struct Next {
 }
 
 pub(super) struct Suite<'a> {
-    place: &'a Place<'a>,
-    runner: &'a dyn Runner,
-    terms: &'a Terms,
-    records: Vec<Record>,
-    places: HashMap<String, usize>,
+    pub(super) place: &'a Place<'a>,
+    pub(super) runner: &'a dyn Runner,
+    pub(super) terms: &'a Terms,
+    pub(super) records: Vec<Record>,
+    pub(super) places: HashMap<String, usize>,
     rounds: u32,
     pub(super) told: TestSuite,
-    first: Duration,
+    pub(super) first: Duration,
     /// Tests that passed in a round whose leftovers could not be seen.
-    unseen: Vec<Known>,
+    pub(super) unseen: Vec<Known>,
     /// Rounds are run for what tests leave, not for their verdicts.
-    tracing: bool,
+    pub(super) tracing: bool,
+    /// It was meant to end before all tests were run: at a failure.
+    ended_early: bool,
 }
 
 impl<'a> Suite<'a> {
@@ -84,6 +89,7 @@ impl<'a> Suite<'a> {
             first: Duration::ZERO,
             unseen: Vec::new(),
             tracing: false,
+            ended_early: false,
         }
     }
 
@@ -111,8 +117,7 @@ impl<'a> Suite<'a> {
         self.judge_exit(&first);
         self.trace_left(&first)?;
         if first.stop == Some(Stop::FailFast) {
-            let not_run = first.tally.unfinished().count();
-            self.told.notes.push(format!("ended at the first failure: {} were not run", tests(not_run)));
+            self.ended_early = true;
         } else {
             self.isolate(first.tally, next)?;
             if self.may_go_on() {
@@ -167,7 +172,7 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    fn round(&mut self, select: Select, workers: Option<u32>, attempt: u32) -> Result<Ran, Box<ToolResult>> {
+    pub(super) fn round(&mut self, select: Select, workers: Option<u32>, attempt: u32) -> Result<Ran, Box<ToolResult>> {
         self.rounds += 1;
         let silent = self.runner.whole().and(self.terms.timeout_of_command);
         let round = Round { select, workers, timeout: self.terms.timeout, silent, told: attempt == 1 && !self.tracing };
@@ -177,10 +182,10 @@ impl<'a> Suite<'a> {
     fn alone(&mut self, test: &Known, attempt: u32) -> Result<Ran, Box<ToolResult>> {
         self.round(Select::Only(vec![test.clone()]), self.terms.workers.map(|_| 1), attempt)
     }
-    fn may_go_on(&self) -> bool {
+    pub(super) fn may_go_on(&self) -> bool {
         !self.place.context.cancel.is_cancelled() && Instant::now() < self.place.deadline
     }
-    fn record(&mut self, known: &Known) -> &mut Record {
+    pub(super) fn record(&mut self, known: &Known) -> &mut Record {
         let place = *self.places.entry(known.id.clone()).or_insert_with(|| {
             self.records.push(Record { known: known.clone(), attempts: Vec::new(), skipped: None, left: Vec::new() });
             self.records.len() - 1
@@ -196,8 +201,9 @@ impl<'a> Suite<'a> {
         let before = attempt as usize - 1;
         let wanted = |known: &Known| only.is_none_or(|only| only.id == known.id);
         for entry in ran.tally.entries().iter().filter(|entry| wanted(&entry.known)) {
-            let Some(end) = &entry.ended else { continue };
+            // Remembered also without an end: who never gets one is told.
             let record = self.record(&entry.known);
+            let Some(end) = &entry.ended else { continue };
             if record.attempts.len() > before || record.skipped.is_some() {
                 continue;
             }
@@ -253,8 +259,7 @@ impl<'a> Suite<'a> {
             (None, ExitReason::TimedOut) => {
                 let not_run = ran.tally.unfinished().count();
                 self.told.problems.push(format!(
-                    "the time for the whole run was over; {} without a verdict ({} running): allow more with \
-                     --global-timeout",
+                    "the time for the whole run was over; {} without a verdict ({} running): allow it more (global_timeout)",
                     tests(not_run),
                     running.len()
                 ));
@@ -262,8 +267,14 @@ impl<'a> Suite<'a> {
             }
             (None, reason) => {
                 let unfinished = ran.tally.unfinished().count();
-                let through =
-                    !ran.tally.cut_off && unfinished == 0 && (ran.tally.finished || !self.runner.says_finished());
+                // One that came to its own end before all were run meant to (`pytest -x`, `pytest.exit`).
+                let through = if self.runner.says_finished() {
+                    ran.tally.finished && !ran.tally.cut_off
+                } else {
+                    !ran.tally.cut_off && unfinished == 0
+                };
+                let failed = ran.tally.entries().iter().any(|entry| entry.ended.as_ref().is_some_and(is_bad));
+                self.ended_early |= through && unfinished > 0 && failed;
                 match running.as_slice() {
                     [] => {
                         let any = ran.tally.entries().iter().any(|entry| entry.ended.is_some());
@@ -314,7 +325,7 @@ impl<'a> Suite<'a> {
                     let reason = died(ran.output.reason);
                     self.told
                         .problems
-                        .push(format!("the runner {reason} outside any test, twice; {} were not run", tests(count)));
+                        .push(format!("the runner {reason} outside any test, twice; not run: {}", tests(count)));
                     continue;
                 }
                 rounds.push((ran.tally, next));
@@ -325,7 +336,7 @@ impl<'a> Suite<'a> {
     fn may_isolate(&mut self, tally: &Tally) -> bool {
         if !self.may_go_on() {
             let count = tally.unfinished().count();
-            self.told.problems.push(format!("the run was ended before {} had their turn", tests(count)));
+            self.told.problems.push(format!("the run was ended; not run: {}", tests(count)));
             return false;
         }
         if self.rounds >= MOST_ROUNDS || !self.runner.selects() {
@@ -336,17 +347,17 @@ impl<'a> Suite<'a> {
             };
             let count = tally.unfinished().count();
             if count > 0 {
-                self.told.problems.push(format!("{} were not run after the runner broke: {why}", tests(count)));
+                self.told.problems.push(format!("the runner broke, and {why}; not run: {}", tests(count)));
             }
             return false;
         }
         true
     }
     fn decided(&self) -> usize {
-        self.records.iter().filter(|record| !record.attempts.is_empty() || record.skipped.is_some()).count()
+        self.records.iter().filter(|record| record.is_decided()).count()
     }
     fn done(&self) -> Vec<Known> {
-        let done = self.records.iter().filter(|record| !record.attempts.is_empty() || record.skipped.is_some());
+        let done = self.records.iter().filter(|record| record.is_decided());
         done.map(|record| record.known.clone()).collect()
     }
 
@@ -365,7 +376,7 @@ impl<'a> Suite<'a> {
         }
         if failed.len() > MOST_RETRIED {
             self.told.notes.push(format!(
-                "{} failed, and only the first {MOST_RETRIED} were run again: so many do not fail by chance",
+                "{} failed, of which the first {MOST_RETRIED} were run again: so many do not fail by chance",
                 tests(failed.len())
             ));
         }
@@ -392,106 +403,6 @@ impl<'a> Suite<'a> {
                     break;
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// Notes what a round of one test left running.
-    fn left_by(&mut self, test: &Known, ran: &Ran) {
-        if !ran.output.left.is_empty() {
-            self.record(test).left.clone_from(&ran.output.left);
-        }
-    }
-    /// Finds the tests that left processes running, by running halves of those that passed.
-    fn trace_left(&mut self, ran: &Ran) -> Result<(), Box<ToolResult>> {
-        let passed: Vec<Known> = passed(&ran.tally);
-        if !ran.by_itself() {
-            self.unseen.extend(passed);
-            return Ok(());
-        }
-        if ran.output.left.is_empty() {
-            return Ok(());
-        }
-        self.trace(passed, &ran.output.left)
-    }
-    fn trace(&mut self, suspects: Vec<Known>, left: &[String]) -> Result<(), Box<ToolResult>> {
-        self.tracing = true;
-        let outcome = self.halve(suspects, left);
-        self.tracing = false;
-        outcome
-    }
-    fn halve(&mut self, suspects: Vec<Known>, left: &[String]) -> Result<(), Box<ToolResult>> {
-        let until = Instant::now() + LONGEST_TRACE.max(2 * self.first);
-        let mut groups = vec![suspects];
-        let mut traces = 0;
-        let mut found = false;
-        let mut whole = true;
-        while let Some(mut group) = groups.pop() {
-            if group.is_empty() {
-                continue;
-            }
-            // A group is known to leave something: one test alone is the one.
-            if group.len() == 1 {
-                let test = group.remove(0);
-                if self.record(&test).left.is_empty() {
-                    self.record(&test).left = left.to_vec();
-                }
-                found = true;
-                continue;
-            }
-            if traces >= MOST_TRACES || Instant::now() >= until || !self.runner.selects() || !self.may_go_on() {
-                whole = false;
-                continue;
-            }
-            let half = group.split_off(group.len() / 2);
-            for half in [group, half] {
-                traces += 1;
-                let ran = self.round(Select::Only(half.clone()), Some(1), 1)?;
-                match (ran.output.left.is_empty(), half.as_slice()) {
-                    (true, _) => {}
-                    (false, [one]) => {
-                        let one = one.clone();
-                        self.left_by(&one, &ran);
-                        found = true;
-                    }
-                    (false, _) => groups.push(half),
-                }
-            }
-        }
-        if !found || !whole {
-            for name in left {
-                if !self.told.left_processes.contains(name) {
-                    self.told.left_processes.push(name.clone());
-                }
-            }
-            self.told.notes.push(format!(
-                "processes were left running ({}), and not all of them could be traced to a test",
-                left.join(", ")
-            ));
-        }
-        Ok(())
-    }
-    /// Tests that passed in a round that was ended: whether they leave something shows when they are run once more.
-    fn look_for_unseen(&mut self) -> Result<(), Box<ToolResult>> {
-        let unseen = std::mem::take(&mut self.unseen);
-        if unseen.is_empty() || !self.runner.selects() {
-            return Ok(());
-        }
-        let seconds: f64 =
-            unseen.iter().filter_map(|test| self.records[*self.places.get(&test.id)?].attempts.first()?.duration).sum();
-        if seconds > LONGEST_TRACE.as_secs_f64() || !self.may_go_on() {
-            self.told.notes.push(format!(
-                "whether processes were left running was not looked at for {}, which passed in a round that was ended",
-                tests(unseen.len())
-            ));
-            return Ok(());
-        }
-        self.tracing = true;
-        let ran = self.round(Select::Only(unseen), self.terms.workers, 1);
-        self.tracing = false;
-        let ran = ran?;
-        if ran.by_itself() && !ran.output.left.is_empty() {
-            return self.trace(passed(&ran.tally), &ran.output.left);
         }
         Ok(())
     }
@@ -547,97 +458,17 @@ impl<'a> Suite<'a> {
     }
 
     fn report(self) -> (TestSuite, Vec<TestCase>) {
-        let cases = self.records.into_iter().filter_map(case).collect();
-        (self.told, cases)
-    }
-}
-
-/// A test with its verdict; `None` for one that was never decided.
-fn case(record: Record) -> Option<TestCase> {
-    let Record { known, attempts, skipped, left } = record;
-    let failure = |attempt: &&TestAttempt| attempt.status != TestStatus::Passed;
-    let (status, message, output) = match (&skipped, attempts.last()) {
-        (Some(reason), None) => (TestStatus::Skipped, reason.clone(), String::new()),
-        (_, Some(last)) => {
-            let failed = attempts.iter().rev().find(failure);
-            let status = match (last.status, failed.is_some(), left.is_empty()) {
-                (TestStatus::Passed, true, _) => TestStatus::Flaky,
-                (TestStatus::Passed, false, false) => TestStatus::Leaky,
-                (status, ..) => status,
-            };
-            let (message, output) = failed.map(|one| (one.message.clone(), one.output.clone())).unwrap_or_default();
-            (status, message, output)
+        let Self { mut told, records, ended_early, .. } = self;
+        let lost: Vec<&str> = records.iter().filter(|one| !one.is_decided()).map(|one| one.known.id.as_str()).collect();
+        if !lost.is_empty() {
+            let named = lost.iter().take(5).map(|id| beginning(id, 200)).collect::<Vec<_>>().join(", ");
+            let more = if lost.len() > 5 { ", …" } else { "" };
+            if ended_early {
+                told.notes.push(format!("ended at a failure; not run: {} ({named}{more})", tests(lost.len())));
+            } else {
+                told.problems.push(format!("{} listed and without a verdict: {named}{more}", tests(lost.len())));
+            }
         }
-        (None, None) => return None,
-    };
-    Some(TestCase {
-        id: known.id,
-        name: known.name,
-        suite: known.suite,
-        status,
-        duration: attempts.last().and_then(|attempt| attempt.duration),
-        file: known.file,
-        line: known.line,
-        message,
-        output,
-        attempts,
-        left_processes: left,
-        suite_index: 0,
-    })
-}
-
-fn is_bad(end: &Ended) -> bool {
-    !matches!(end.status, Outcome::Passed | Outcome::Skipped)
-}
-
-fn fails(record: &Record) -> bool {
-    record.attempts.last().is_some_and(|attempt| attempt.status != TestStatus::Passed)
-}
-
-fn passed(tally: &Tally) -> Vec<Known> {
-    let passed = |end: &Ended| end.status == Outcome::Passed;
-    let entries = tally.entries().iter().filter(|entry| entry.ended.as_ref().is_some_and(passed));
-    entries.map(|entry| entry.known.clone()).collect()
-}
-
-fn attempt(status: TestStatus, duration: Option<f64>, message: String) -> TestAttempt {
-    TestAttempt { status, duration, message: Some(message), output: String::new() }
-}
-
-fn attempt_of(end: &Ended) -> TestAttempt {
-    let status = match end.status {
-        Outcome::Passed | Outcome::Skipped => TestStatus::Passed,
-        Outcome::Failed => TestStatus::Failed,
-        Outcome::Crashed => TestStatus::Crashed,
-        Outcome::TimedOut => TestStatus::TimedOut,
-    };
-    TestAttempt { status, duration: end.duration, message: end.message.clone(), output: end.output.clone() }
-}
-
-fn timed_out(limit: Duration, phase: Option<&str>) -> String {
-    let limit = plain(limit);
-    match phase {
-        Some("teardown") => format!("timed out after {limit} s, in its teardown: the test itself had come to its end"),
-        _ => format!("timed out after {limit} s"),
+        (told, records.into_iter().filter_map(case).collect())
     }
-}
-
-/// How a process ended, as the end of a sentence.
-fn died(reason: ExitReason) -> String {
-    match reason {
-        ExitReason::Exited(code) => format!("ended with status {code} in the middle of it"),
-        ExitReason::Signalled(signal) => died_of(signal.into()),
-        ExitReason::MemoryExceeded => "was ended by the memory limit".into(),
-        ExitReason::DiskExceeded => "was ended by the disk limit".into(),
-        ExitReason::TimedOut => "was ended by the time limit".into(),
-        ExitReason::Cancelled => "was ended".into(),
-    }
-}
-
-fn tests(count: usize) -> String {
-    if count == 1 { "1 test".into() } else { format!("{count} tests") }
-}
-
-fn plain(time: Duration) -> String {
-    format!("{}", time.as_secs_f64())
 }

@@ -16,6 +16,8 @@ pub struct Exchange {
     /// The layer's own folder, not the merged one: it serves while the program runs.
     written: Dir,
     name: PathBuf,
+    /// The folder itself, held since it was made: whatever the program puts in its place is not it.
+    held: Dir,
 }
 
 impl Attempt {
@@ -26,10 +28,7 @@ impl Attempt {
     pub fn exchange(&self, folder: &Path) -> Result<(Exchange, PathBuf), WorkspaceError> {
         let within = |path: &Path| WorkspaceError::root(path, "it is not a folder of the open workspace");
         let (written, rest) = self.written(folder)?.ok_or_else(|| within(folder))?;
-        let name = PathBuf::from(format!(".agentic-{}", uuid::Uuid::now_v7().simple()));
-        let exchange = Exchange { written, name };
-        let made = exchange.make("");
-        made.map_err(WorkspaceError::io("make the folder of reports", &exchange.name))?;
+        let exchange = Exchange::make(written)?;
         let up: PathBuf = rest.components().map(|_| "..").collect();
         let way = up.join(&exchange.name);
         Ok((exchange, way))
@@ -37,45 +36,42 @@ impl Attempt {
 }
 
 impl Exchange {
-    /// Its name in the root.
-    pub fn name(&self) -> &Path {
-        &self.name
+    fn make(written: Dir) -> Result<Self, WorkspaceError> {
+        let name = PathBuf::from(format!(".agentic-{}", uuid::Uuid::now_v7().simple()));
+        let made = written.create_dir_all(&name).and_then(|()| {
+            // The program may be another user inside.
+            written.set_mode(&name, 0o777)?;
+            written.folder(&name)
+        });
+        let held = made.map_err(WorkspaceError::io("make the folder of reports", &name))?;
+        Ok(Self { written, name, held })
     }
-    /// Makes a folder in it that everybody may write to: the program may be another user inside.
-    fn make(&self, rel: &str) -> io::Result<()> {
-        let path = self.name.join(rel);
-        self.written.create_dir_all(&path)?;
-        self.written.set_mode(&path, 0o777)
-    }
-    /// Writes a file into it, for the program to read.
+    /// Writes a file into it, for the program to read, in place of whatever has that name: a link there is replaced, not
+    /// followed.
     ///
     /// # Errors
     /// What the kernel said.
-    pub fn put(&self, rel: &str, bytes: &[u8]) -> io::Result<()> {
-        let path = self.name.join(rel);
-        self.written.write(&path, bytes, Some(0o755))
+    pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let name = Path::new(name);
+        match self.held.remove_file(name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        self.held.write(name, bytes, Some(0o755))
     }
     /// Opens a file that the program wrote.
     ///
     /// # Errors
-    /// `NotFound` when it has not; as [`Dir::open_read`] for what is no regular file, or a way out.
-    pub fn open(&self, rel: &str) -> io::Result<File> {
-        self.written.open_read(&self.name.join(rel))
+    /// `NotFound` when it has not; as [`Dir::open_read`] for what is no regular file, or a way out of the folder.
+    pub fn open(&self, name: &str) -> io::Result<File> {
+        self.held.open_read(Path::new(name))
     }
     /// The whole of a file that the program wrote.
     ///
     /// # Errors
     /// As [`Self::open`]; `FileTooLarge` when it has more than `most` bytes.
-    pub fn read(&self, rel: &str, most: u64) -> io::Result<Vec<u8>> {
-        self.written.read(&self.name.join(rel), most)
-    }
-    /// The names in it, or in a folder of it.
-    ///
-    /// # Errors
-    /// What the kernel said.
-    pub fn list(&self, rel: &str) -> io::Result<Vec<String>> {
-        let entries = self.written.read_dir(&self.name.join(rel))?;
-        Ok(entries.into_iter().filter_map(|entry| entry.name.into_string().ok()).collect())
+    pub fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+        self.held.read(Path::new(name), most)
     }
 }
 
@@ -88,18 +84,23 @@ impl Drop for Exchange {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
+
+    fn made(root: &Path) -> (Exchange, PathBuf) {
+        let exchange = Exchange::make(Dir::open_root(root).unwrap()).unwrap();
+        let folder = root.join(&exchange.name);
+        (exchange, folder)
+    }
 
     #[test]
     fn the_bits_are_those_asked_for() {
         let root = tempfile::tempdir().unwrap();
-        let exchange = Exchange { written: Dir::open_root(root.path()).unwrap(), name: ".agentic-x".into() };
-        exchange.make("").unwrap();
+        let (exchange, folder) = made(root.path());
         exchange.put("a.py", b"pass").unwrap();
-        let mode = |rel: &str| std::fs::metadata(root.path().join(rel)).unwrap().permissions().mode() & 0o7777;
-        assert_eq!((mode(".agentic-x"), mode(".agentic-x/a.py")), (0o777, 0o755));
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(&folder), mode(&folder.join("a.py"))), (0o777, 0o755));
         drop(exchange);
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
     }
@@ -108,12 +109,32 @@ mod tests {
     fn what_the_program_made_of_it_is_not_followed() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("secret"), "x").unwrap();
-        let exchange = Exchange { written: Dir::open_root(root.path()).unwrap(), name: ".agentic-x".into() };
-        exchange.make("").unwrap();
-        std::os::unix::fs::symlink("/etc/passwd", root.path().join(".agentic-x/events")).unwrap();
-        rustix::fs::mkfifoat(rustix::fs::CWD, root.path().join(".agentic-x/fifo"), 0o600.into()).unwrap();
-        assert_eq!(exchange.read("events", 100).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let (exchange, folder) = made(root.path());
+        symlink("/etc/passwd", folder.join("events")).unwrap();
+        symlink("../secret", folder.join("beside")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("fifo"), 0o600.into()).unwrap();
+        for link in ["events", "beside"] {
+            assert_eq!(exchange.read(link, 100).unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{link}");
+        }
         assert_eq!(exchange.read("fifo", 100).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(exchange.read("none", 100).unwrap_err().kind(), io::ErrorKind::NotFound);
+        // Written to, a link is replaced: what it leads to stays.
+        exchange.put("beside", b"ours").unwrap();
+        assert_eq!(exchange.read("beside", 100).unwrap(), b"ours");
+        assert_eq!(std::fs::read(root.path().join("secret")).unwrap(), b"x");
+    }
+
+    #[test]
+    fn another_folder_in_its_place_is_not_it() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("src")).unwrap();
+        let (exchange, folder) = made(root.path());
+        std::fs::rename(&folder, root.path().join("moved")).unwrap();
+        symlink("src", &folder).unwrap();
+        exchange.put("select.json", b"{}").unwrap();
+        assert_eq!(std::fs::read_dir(root.path().join("src")).unwrap().count(), 0);
+        assert!(root.path().join("moved/select.json").exists());
+        drop(exchange);
+        assert!(!folder.exists() && root.path().join("src").exists(), "the link is removed, not what it leads to");
     }
 }

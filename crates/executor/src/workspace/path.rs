@@ -329,6 +329,14 @@ impl Dir {
             Ok(())
         })
     }
+    /// The folder at `rel`, held by a descriptor of its own; a last link is not followed.
+    pub(super) fn folder(&self, rel: &Path) -> io::Result<Self> {
+        self.as_identity(|| {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let fd = open_beneath(self.fd(), rel, flags, Mode::empty())?;
+            Ok(Self { root: Arc::new(fd), path: self.path.join(rel), ..self.clone() })
+        })
+    }
     /// Sets the permission bits of the folder at `rel`, whatever the umask.
     pub(super) fn set_mode(&self, rel: &Path, mode: u32) -> io::Result<()> {
         self.writable()?;

@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_path_is_named_as_a_whole() {
-        for text in ["a.py", "File \"/work/a.py\", line 3", "a.py:3: error", "in ./a.py.", "(a.py)"] {
+        for text in ["a.py", "File \"/srv/a.py\", line 3", "a.py:3: error", "in ./a.py.", "(a.py)"] {
             assert!(mentions(text, "a.py"), "{text}");
         }
         for text in ["data.py", "a.pyc", "a.py.orig", "a_py", "-a.py", ""] {

@@ -2,56 +2,15 @@
 // Tells the conductor of the tests what jest does, as lines of JSON in $AGENTIC_TEST_EVENTS.
 //
 // Put first among the reporters (`--reporters=<this> --reporters=default`): jest awaits them one after the other, so a
-// slow one before ours would hold back `started`. Dependency-free; an error of ours never becomes an error of the run.
+// slow one before ours would hold back `started`. An error of ours never becomes an error of the run.
 // A test can end several times: an `ended` with "attempts" (circus retried it) or "revised" (the test had passed, then a
 // timer of it threw) takes the place of the one before.
 
-const fs = require('fs');
 const path = require('path');
 
-const EVENTS = process.env.AGENTIC_TEST_EVENTS;
-const MOST = 32 << 10;
-const LINE = 128 << 10;
-const NAME = 4 << 10;
-
-// A lone surrogate is no Unicode: strict readers of JSON refuse the line.
-const clean = (text) =>
-  String(text)
-    .replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '')
-    .replace(/\p{Surrogate}/gu, '\ufffd');
-
-function cut(text, keepEnd) {
-  if (text === undefined || text === null || text === '') return null;
-  const bytes = Buffer.from(clean(text));
-  if (bytes.length <= MOST) return bytes.toString();
-  const part = (keepEnd ? bytes.subarray(bytes.length - MOST) : bytes.subarray(0, MOST)).toString();
-  return keepEnd ? part.replace(/^\ufffd+/, '') : part.replace(/\ufffd+$/, '');
-}
-
-function tell(event, fields) {
-  try {
-    if (!EVENTS) return;
-    const all = { event, ...fields };
-    let line = JSON.stringify(all) + '\n';
-    // Escapes can make a text six times as long.
-    while (Buffer.byteLength(line) > LINE && (all.output || all.message)) {
-      const [output, text] = [all.output || '', all.message || ''];
-      if (output.length >= text.length) all.output = clean(output.slice(Math.ceil(output.length / 2)));
-      else all.message = clean(text.slice(0, text.length >> 1));
-      line = JSON.stringify(all) + '\n';
-    }
-    fs.appendFileSync(EVENTS, line);
-  } catch {}
-}
-
-const safely = (does) => {
-  try {
-    does();
-  } catch {}
-};
+const { clean, cut, safely, short, tell } = require('./agentic_tell.cjs');
 
 function known(file, test) {
-  const short = (name) => clean(name).slice(0, NAME);
   const suites = (test.ancestorTitles || []).map(short);
   return {
     id: path.relative(process.cwd(), file) + '::' + [...suites, short(test.title)].join(' > '),

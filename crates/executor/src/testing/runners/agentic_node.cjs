@@ -7,62 +7,23 @@
 // no documented hook that does (`beforeEach` is not called before `before`, `afterEach` does not know the verdict).
 // Where the class is not as known, the reporter says of tests what the stream says.
 // CommonJS, as `--import` would have node load every test file as a module: those of `--require ts-node/register` break.
-// Dependency-free; an error of ours never becomes an error of the run.
+// An error of ours never becomes an error of the run.
 
 const { createHook } = require('node:async_hooks');
 const fs = require('node:fs');
 const path = require('node:path');
 
+const { MOST, cut, safely, short, tell } = require('./agentic_tell.cjs');
+
 const { env } = process;
-const EVENTS = env.AGENTIC_TEST_EVENTS;
 const HOME = process.cwd();
-const MOST = 32 << 10;
-const LINE = 128 << 10;
-const NAME = 4 << 10;
-const append = fs.appendFileSync;
-
-// A lone surrogate is no Unicode: strict readers of JSON refuse the line.
-const clean = (text) =>
-  String(text)
-    .replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '')
-    .replace(/\p{Surrogate}/gu, '\ufffd');
-
-function cut(text, keepEnd) {
-  if (text === undefined || text === null || text === '') return null;
-  const bytes = Buffer.from(clean(text));
-  if (bytes.length <= MOST) return bytes.toString();
-  const part = (keepEnd ? bytes.subarray(bytes.length - MOST) : bytes.subarray(0, MOST)).toString();
-  return keepEnd ? part.replace(/^\ufffd+/, '') : part.replace(/\ufffd+$/, '');
-}
-
-function tell(event, fields) {
-  try {
-    if (!EVENTS) return;
-    const all = { event, ...fields };
-    let line = JSON.stringify(all) + '\n';
-    // Escapes can make a text six times as long.
-    while (Buffer.byteLength(line) > LINE && (all.output || all.message)) {
-      const [output, text] = [all.output || '', all.message || ''];
-      if (output.length >= text.length) all.output = clean(output.slice(Math.ceil(output.length / 2)));
-      else all.message = clean(text.slice(0, text.length >> 1));
-      line = JSON.stringify(all) + '\n';
-    }
-    append(EVENTS, line);
-  } catch {}
-}
-
-const safely = (does) => {
-  try {
-    return does();
-  } catch {}
-};
 
 function about(file, names, line) {
-  const short = names.map((name) => clean(name).slice(0, NAME));
+  const cutNames = names.map(short);
   return {
-    id: path.relative(HOME, file) + '::' + short.join(' > '),
-    name: short.at(-1),
-    suite: short.length > 1 ? short.slice(0, -1).join(' > ') : null,
+    id: path.relative(HOME, file) + '::' + cutNames.join(' > '),
+    name: cutNames.at(-1),
+    suite: cutNames.length > 1 ? cutNames.slice(0, -1).join(' > ') : null,
     file,
     line: line || null,
   };

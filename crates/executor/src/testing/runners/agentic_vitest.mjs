@@ -4,61 +4,22 @@
 // that process up to 100 ms late, and never if the worker dies or loops by then; so the reporter names this file as
 // the `runner` of each project too, and in a worker it is a runner that writes `started` and `ended` by itself. Of tests,
 // the reporter is left with the skipped ones and with projects that have a runner of their own.
-// Dependency-free; an error of ours never becomes an error of the run.
+// An error of ours never becomes an error of the run.
 
 import fs from 'node:fs';
+import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const EVENTS = process.env.AGENTIC_TEST_EVENTS;
-const MOST = 32 << 10;
-const LINE = 128 << 10;
-const NAME = 4 << 10;
+const { cut, safely, short, tell } = createRequire(import.meta.url)('./agentic_tell.cjs');
+
 const FILE = fileURLToPath(import.meta.url);
 const worker = globalThis.__vitest_worker__;
 // What paths are relative to: a worker may be elsewhere by the time.
 if (!worker) process.env.AGENTIC_TEST_HOME = process.cwd();
 const HOME = process.env.AGENTIC_TEST_HOME || process.cwd();
-const append = fs.appendFileSync;
-
-// A lone surrogate is no Unicode: strict readers of JSON refuse the line.
-const clean = (text) =>
-  String(text)
-    .replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, '')
-    .replace(/\p{Surrogate}/gu, '\ufffd');
-
-function cut(text, keepEnd) {
-  if (text === undefined || text === null || text === '') return null;
-  const bytes = Buffer.from(clean(text));
-  if (bytes.length <= MOST) return bytes.toString();
-  const part = (keepEnd ? bytes.subarray(bytes.length - MOST) : bytes.subarray(0, MOST)).toString();
-  return keepEnd ? part.replace(/^\ufffd+/, '') : part.replace(/\ufffd+$/, '');
-}
-
-function tell(event, fields) {
-  try {
-    if (!EVENTS) return;
-    const all = { event, ...fields };
-    let line = JSON.stringify(all) + '\n';
-    // Escapes can make a text six times as long.
-    while (Buffer.byteLength(line) > LINE && (all.output || all.message)) {
-      const [output, text] = [all.output || '', all.message || ''];
-      if (output.length >= text.length) all.output = clean(output.slice(Math.ceil(output.length / 2)));
-      else all.message = clean(text.slice(0, text.length >> 1));
-      line = JSON.stringify(all) + '\n';
-    }
-    append(EVENTS, line);
-  } catch {}
-}
-
-const safely = (does) => {
-  try {
-    return does();
-  } catch {}
-};
 
 function known(task) {
-  const short = (name) => clean(name).slice(0, NAME);
   const suites = [];
   for (let at = task.suite; at && at !== task.file; at = at.suite) suites.unshift(short(at.name));
   const file = task.file.filepath;

@@ -81,6 +81,9 @@ struct Stream {
     running: Option<Known>,
     ended: Option<(Known, Ended)>,
     loose: Vec<String>,
+    /// How many tests it said it would run, and how many have ended.
+    planned: usize,
+    done: usize,
 }
 
 impl Stream {
@@ -100,11 +103,13 @@ impl Stream {
                 _ => lines.get(1).or(lines.first()).map(|line| (*line).trim().to_owned()),
             });
         }
+        self.done += 1;
         seen.push(Seen::Ended { test, end });
     }
     /// Whatever began and did not end has died.
     fn bury(&mut self, seen: &mut Vec<Seen>) {
         if let Some(test) = self.running.take() {
+            self.done += 1;
             let message = Some("its process died in the middle of it".to_owned());
             let end = Ended {
                 status: Outcome::Crashed,
@@ -150,6 +155,8 @@ impl Reader for Stream {
     fn line(&mut self, line: &str, seen: &mut Vec<Seen>) {
         if let Some(folder) = line.strip_prefix("agentic-folder ") {
             folder.clone_into(&mut self.folder);
+        } else if let Some(count) = line.strip_prefix("1..") {
+            self.planned += count.trim().parse::<usize>().unwrap_or_default();
         } else if let Some(file) = line.strip_prefix("suite ") {
             self.flush(seen);
             self.bury(seen);
@@ -196,6 +203,10 @@ impl Reader for Stream {
         self.flush(seen);
         if output.reason.success() || matches!(output.reason, agentic_sandbox::ExitReason::Exited(_)) {
             self.bury(seen);
+        }
+        let lost = self.planned.saturating_sub(self.done + usize::from(self.running.is_some()));
+        if lost > 0 && self.loose.is_empty() {
+            self.loose.push(format!("{lost} of {} tests were not run", self.planned));
         }
         for message in self.loose.drain(..) {
             seen.push(Seen::Error { message, file: None, id: None });

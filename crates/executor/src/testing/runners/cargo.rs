@@ -17,7 +17,7 @@ use crate::testing::tally::{Ended, Known, Outcome, Seen, Tally};
 const SCRIPT: (&str, &str) = ("agentic-cargo-runner", include_str!("agentic-cargo-runner"));
 /// The suite of doctests.
 const DOC: &str = "doc";
-/// What selects targets; where none is given, doctests run too.
+/// What selects targets.
 const TARGETS: [&str; 9] =
     ["--lib", "--bins", "--bin", "--tests", "--test", "--examples", "--example", "--all-targets", "--benches"];
 
@@ -60,26 +60,35 @@ impl Runner for Cargo {
             add(&mut command, &["--no-fail-fast"]);
         }
         let mut launch = Launch { line: String::new(), env: environment(round), files: Vec::new() };
-        let Select::Only(tests) = &round.select else {
-            command.args.extend(harness);
-            launch.line = command.with(&[]);
-            return launch;
+        let tests = match &round.select {
+            Select::Only(tests) => tests,
+            Select::Except { done, .. } => {
+                if done.iter().any(is_doctest) && !names_targets(&command.args) {
+                    add(&mut command, &["--tests"]);
+                }
+                command.args.extend(harness);
+                launch.line = command.with(&[]);
+                launch.env.push(("AGENTIC_CARGO_DONE", super::inside("done.tsv")));
+                launch.files.push(("done.tsv", table(done.iter().filter(|test| !is_doctest(test)))));
+                return launch;
+            }
+            Select::All => {
+                command.args.extend(harness);
+                launch.line = command.with(&[]);
+                return launch;
+            }
         };
-        let (doc, code): (Vec<&Known>, Vec<&Known>) = tests.iter().partition(|test| test.suite.as_deref() == Some(DOC));
+        let (doc, code): (Vec<&Known>, Vec<&Known>) = tests.iter().partition(|test| is_doctest(test));
         let mut lines = Vec::new();
         if !code.is_empty() {
             let mut command = command.clone();
-            if !command.args.iter().any(|arg| TARGETS.contains(&arg.split('=').next().unwrap_or(arg))) {
+            if !names_targets(&command.args) {
                 add(&mut command, &["--tests"]);
             }
             command.args.extend(harness.iter().cloned());
             lines.push(command.with(&[]));
-            let only: Vec<String> = code
-                .iter()
-                .map(|test| format!("{}\t{}\n", test.suite.as_deref().unwrap_or_default(), test.name))
-                .collect();
             launch.env.push(("AGENTIC_CARGO_ONLY", super::inside("only.tsv")));
-            launch.files.push(("only.tsv", only.concat()));
+            launch.files.push(("only.tsv", table(code)));
         }
         if !doc.is_empty() {
             // rustdoc splits what it is given at white space, and every name has some: all of them run, of which the
@@ -102,18 +111,25 @@ impl Runner for Cargo {
     fn says_finished(&self) -> bool {
         false
     }
-    fn rest(&self, tally: &Tally, done: &[Known]) -> Vec<Select> {
-        let is_doc = |test: &Known| test.suite.as_deref() == Some(DOC);
-        let left = |known: &&Known| !done.iter().any(|test| test.id == known.id);
-        let code: Vec<Known> = tally.unfinished().filter(left).cloned().collect();
-        let mut rest: Vec<Select> = if code.is_empty() { Vec::new() } else { vec![Select::Only(code)] };
-        // They come last, and are not listed: a round that was ended did not come to them.
-        let targets = self.0.args.iter().any(|arg| TARGETS.contains(&arg.split('=').next().unwrap_or(arg)));
-        if !targets && !done.iter().any(is_doc) {
-            rest.push(Select::Only(vec![Known { suite: Some(DOC.into()), ..Known::default() }]));
-        }
-        rest
+    /// A round that was ended did not come to the binaries after the one that hung, nor to the doctests.
+    fn rest(&self, _tally: &Tally, done: &[Known]) -> Vec<Select> {
+        vec![Select::Except { files: Vec::new(), done: done.to_vec() }]
     }
+}
+
+/// Whether a command says which targets it tests; where it does not, doctests run too.
+fn names_targets(args: &[String]) -> bool {
+    args.iter().any(|arg| TARGETS.contains(&arg.split('=').next().unwrap_or(arg)))
+}
+
+fn is_doctest(test: &Known) -> bool {
+    test.suite.as_deref() == Some(DOC)
+}
+
+/// Tests as the script reads them.
+fn table<'k>(tests: impl IntoIterator<Item = &'k Known>) -> String {
+    let line = |test: &Known| format!("{}\t{}\n", test.suite.as_deref().unwrap_or_default(), test.name);
+    tests.into_iter().map(line).collect()
 }
 
 /// Reads the JSON of libtest between the marks of the script, and the text of rustdoc.

@@ -1,5 +1,5 @@
 //! A command of which nothing is known: one test, which passes when the command ends with status 0. When it starts
-//! pytest or `cargo test` somewhere inside, as `make test` often does, their reports come all the same.
+//! pytest somewhere inside, as `make test` often does, its reports come all the same.
 
 use std::borrow::Cow;
 

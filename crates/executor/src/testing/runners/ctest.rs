@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use agentic_sandbox::Output;
+
 use super::{Exit, Launch, Reader, Round, Runner, Select, inside, junit};
 use crate::testing::command::TestCommand;
 use crate::testing::tally::{Ended, Known, Outcome, Seen};
@@ -33,7 +35,7 @@ impl Runner for Ctest {
         Launch::new(format!("rm -f {}; {line}", inside(REPORT)))
     }
     fn reader(&self) -> Box<dyn Reader> {
-        Box::new(Progress)
+        Box::new(Progress::default())
     }
     fn reads_stdout(&self) -> bool {
         true
@@ -83,7 +85,12 @@ fn detail(case: junit::Case) -> Seen {
     Seen::Detail { id: case.name, message, output: case.output, reason, duration: case.seconds }
 }
 
-struct Progress;
+#[derive(Debug, Default)]
+struct Progress {
+    /// How many tests it said it would run, and how many have ended.
+    planned: usize,
+    done: usize,
+}
 
 impl Reader for Progress {
     fn line(&mut self, line: &str, seen: &mut Vec<Seen>) {
@@ -95,7 +102,8 @@ impl Reader for Progress {
             return;
         }
         // `3/8 Test #3: crashes ....................***Exception: SegFault  0.00 sec`
-        let Some((_, rest)) = text.split_once(" Test ").filter(|(count, _)| count.contains('/')) else { return };
+        let Some((count, rest)) = text.split_once(" Test ").filter(|(count, _)| count.contains('/')) else { return };
+        self.planned = count.split('/').nth(1).and_then(|all| all.trim().parse().ok()).unwrap_or(self.planned);
         let Some((_, rest)) = rest.trim_start().strip_prefix('#').and_then(|rest| rest.split_once(": ")) else {
             return;
         };
@@ -134,6 +142,14 @@ impl Reader for Progress {
             revised: false,
             attempts: 0,
         };
+        self.done += 1;
         seen.push(Seen::Ended { test: known(name), end });
+    }
+    fn end(&mut self, _output: &Output, seen: &mut Vec<Seen>) {
+        let lost = self.planned.saturating_sub(self.done);
+        if lost > 0 {
+            let message = format!("{lost} of {} tests have no verdict", self.planned);
+            seen.push(Seen::Error { message, file: None, id: None });
+        }
     }
 }

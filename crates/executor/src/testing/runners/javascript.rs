@@ -10,6 +10,8 @@ use super::{Launch, Round, Runner, Select, inside};
 use crate::testing::command::{Kind, TestCommand};
 use crate::testing::tally::{Known, Tally};
 
+/// What the three have in common.
+const TELL: (&str, &str) = ("agentic_tell.cjs", include_str!("agentic_tell.cjs"));
 const JEST: (&str, &str) = ("agentic_jest.cjs", include_str!("agentic_jest.cjs"));
 const VITEST: (&str, &str) = ("agentic_vitest.mjs", include_str!("agentic_vitest.mjs"));
 const NODE: (&str, &str) = ("agentic_node.cjs", include_str!("agentic_node.cjs"));
@@ -248,7 +250,7 @@ impl Runner for JavaScript {
             Kind::Vitest => VITEST,
             _ => NODE,
         };
-        vec![(name, Cow::Borrowed(text))]
+        vec![(name, Cow::Borrowed(text)), (TELL.0, Cow::Borrowed(TELL.1))]
     }
     fn launch(&self, round: &Round) -> Launch {
         let mut launch = match self.0.kind {

@@ -1,6 +1,7 @@
 //! What we know of each runner: how to ask it for a report, for one test alone, for fewer at once; and how to read it.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::time::Duration;
 
 use agentic_sandbox::Output;
@@ -143,8 +144,9 @@ pub(super) trait Runner: Send + Sync {
     /// What is to be run after a round that was cut off, when the tests `done` are left aside: each a round of its own.
     /// Default: what was listed and has not ended.
     fn rest(&self, tally: &Tally, done: &[Known]) -> Vec<Select> {
-        let aside = |known: &Known| done.iter().any(|test| test.id == known.id);
-        let rest: Vec<Known> = tally.unfinished().filter(|known| !aside(known)).cloned().collect();
+        let done: HashSet<&str> = done.iter().map(|test| test.id.as_str()).collect();
+        let rest = tally.unfinished().filter(|known| !done.contains(known.id.as_str()));
+        let rest: Vec<Known> = rest.cloned().collect();
         if rest.is_empty() { Vec::new() } else { vec![Select::Only(rest)] }
     }
     /// What stands for the whole command where it reports no test of its own.
