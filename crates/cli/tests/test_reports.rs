@@ -23,7 +23,7 @@ fn scene(module: &str) -> Scene {
 /// A module with these lines in the body of a test `test_it`, after one that passes.
 fn body(lines: &str) -> String {
     format!(
-        "import os, sys, time, json, unittest\nEVENTS = os.environ.get('AGENTIC_TEST_EVENTS', '/dev/null')\n{PASSES}    def test_it(self):\n        {lines}\n"
+        "import glob, os, sys, time, json, unittest\nEVENTS = glob.glob('.agentic-*')[0] + '/events-1.jsonl'\n{PASSES}    def test_it(self):\n        {lines}\n"
     )
 }
 
@@ -102,7 +102,7 @@ fn what_stands_in_the_reports_place_is_not_opened() {
         "os.rename(EVENTS, EVENTS + '.old'); os.mkfifo(EVENTS); os._exit(0)",
     ] {
         let scene = scene(&format!(
-            "import os, time, unittest\nEVENTS = os.environ['AGENTIC_TEST_EVENTS']\nopen(EVENTS, 'a').close()\n{lines}\n{PASSES}"
+            "import glob, os, time, unittest\nEVENTS = glob.glob('.agentic-*')[0] + '/events-1.jsonl'\nopen(EVENTS, 'a').close()\n{lines}\n{PASSES}"
         ));
         let report = report(&scene, 1, &["--retries", "0"]);
         assert_eq!(report["status"], "error", "{report:#}");

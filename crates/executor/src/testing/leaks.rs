@@ -58,7 +58,7 @@ impl Suite<'_> {
                 found = true;
                 continue;
             }
-            if traces >= MOST_TRACES || Instant::now() >= until || !self.runner.selects() || !self.may_go_on() {
+            if traces >= MOST_TRACES || Instant::now() >= until || !self.may_go_on() {
                 whole = false;
                 continue;
             }
@@ -93,7 +93,7 @@ impl Suite<'_> {
     /// Tests that passed in a round that was ended: whether they leave something shows when they are run once more.
     pub(super) fn look_for_unseen(&mut self) -> Result<(), Box<ToolResult>> {
         let unseen = std::mem::take(&mut self.unseen);
-        if unseen.is_empty() || !self.runner.selects() {
+        if unseen.is_empty() {
             return Ok(());
         }
         let seconds: f64 =

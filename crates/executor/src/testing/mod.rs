@@ -95,7 +95,8 @@ pub(crate) fn run(
         timeout_of_command: request.timeout_of_command,
     };
     let tell = teller(context);
-    let (mut suites, mut tests) = (Vec::new(), Vec::new());
+    let (mut suites, mut tests): (Vec<TestSuite>, Vec<TestCase>) = (Vec::new(), Vec::new());
+    let count = found.len();
     for found in found {
         let folder = if found.folder.is_empty() { workspace.clone() } else { workspace.join(&found.folder) };
         let folder = folder.canonicalize().unwrap_or(folder);
@@ -140,7 +141,17 @@ pub(crate) fn run(
         suites.push(suite);
         tests.extend(cases);
         if request.fail_fast && tests.iter().any(|test| test.status.is_failure()) {
+            let left = count - suites.len();
+            if let (Some(last), 1..) = (suites.last_mut(), left) {
+                last.notes.push(format!("ended at a failure; not run: {left} more of the {count} suites"));
+            }
             break;
+        }
+    }
+    for (index, suite) in suites.iter_mut().enumerate() {
+        let ran = tests.iter().any(|test| test.suite_index == index && test.status != TestStatus::Skipped);
+        if !ran && count > 1 && suite.problems.is_empty() {
+            suite.notes.push("no test was run here".into());
         }
     }
     Ok(TestReport::new(suites, tests, began.elapsed(), request.strictness))

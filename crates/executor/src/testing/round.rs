@@ -18,6 +18,9 @@ use crate::workspace::Exchange;
 const LOOK: Duration = Duration::from_millis(40);
 /// Bytes of a report that are read at most.
 const MOST_REPORT: u64 = 256 << 20;
+/// Bytes of it, and pieces of standard output, that are read between two looks at the clock.
+const MOST_AT_ONCE: u64 = 8 << 20;
+const PIECES_AT_ONCE: usize = 64;
 /// Bytes of one line of it.
 const MOST_LINE: usize = 1 << 20;
 
@@ -76,6 +79,8 @@ struct State {
     reader: Box<dyn Reader>,
     /// What of standard output is no whole line yet.
     line: Vec<u8>,
+    /// Bytes of standard output that were read.
+    printed: u64,
     last: Instant,
     stop: Option<Stop>,
     told: bool,
@@ -97,6 +102,17 @@ impl State {
             self.tally.see(one, now);
         }
     }
+    /// Reads what was printed. The queue is short, so that a program which prints for ever waits for us.
+    fn drain(&mut self, printed: &mpsc::Receiver<Vec<u8>>, most: usize, place: &Place<'_>) {
+        for bytes in printed.try_iter().take(most) {
+            self.printed += bytes.len() as u64;
+            if self.printed <= MOST_REPORT {
+                self.stdout(&bytes, place);
+            } else {
+                self.tally.fault(format!("the runner prints more than {} MB", MOST_REPORT >> 20));
+            }
+        }
+    }
     fn stdout(&mut self, bytes: &[u8], place: &Place<'_>) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.line.len() + piece.len() <= MOST_LINE {
@@ -111,13 +127,15 @@ impl State {
         }
     }
     /// Whether it is time to end the tree.
-    fn judge(&mut self, round: &Round, slack: Duration) -> bool {
-        let timeout = round.timeout + slack;
+    fn judge(&mut self, round: &Round, runner: &dyn Runner) -> bool {
+        let timeout = round.timeout + runner.slack();
         if self.stop.is_none() {
             let now = Instant::now();
             let overdue = self.tally.overdue(timeout, now);
             let running = self.tally.running().count();
-            let through = self.tally.entries().iter().any(|entry| entry.ended.is_some())
+            // Quiet is the end only where all tests were listed before the first; elsewhere something may be compiled.
+            let through = runner.lists()
+                && self.tally.entries().iter().any(|entry| entry.ended.is_some())
                 && self.tally.unfinished().next().is_none();
             let silent = round.silent.filter(|_| self.tally.entries().is_empty());
             if silent.is_some_and(|most| now.duration_since(self.last) > most) {
@@ -142,7 +160,8 @@ struct Events<'a> {
 }
 
 impl Events<'_> {
-    fn look(&mut self, state: &mut State, place: &Place<'_>) {
+    fn look(&mut self, state: &mut State, place: &Place<'_>, most: u64) {
+        let until = self.read.saturating_add(most);
         if self.file.is_none() {
             match self.exchange.open(&self.name) {
                 Ok(file) => self.file = Some(file),
@@ -155,7 +174,7 @@ impl Events<'_> {
             state.tally.fault("the report is cut off: it became shorter".into());
         }
         let mut chunk = vec![0; 64 << 10];
-        loop {
+        while self.read < until {
             if self.read > MOST_REPORT {
                 return state.tally.fault(format!("the report is larger than {} MB", MOST_REPORT >> 20));
             }
@@ -232,7 +251,7 @@ pub(super) fn run(
 
     let now = Instant::now();
     let mut events = Events { exchange: &place.exchange, name: events_name, file: None, line: Vec::new(), read: 0 };
-    let (send, printed) = mpsc::channel::<Vec<u8>>();
+    let (send, printed) = mpsc::sync_channel::<Vec<u8>>(PIECES_AT_ONCE);
     if runner.reads_stdout() {
         let send = Mutex::new(send);
         command.stdout(Stream::Observe(Arc::new(move |bytes: &[u8]| {
@@ -251,6 +270,7 @@ pub(super) fn run(
         tally: Tally::default(),
         reader: runner.reader(),
         line: Vec::new(),
+        printed: 0,
         last: now,
         stop: None,
         told: round.told,
@@ -263,14 +283,12 @@ pub(super) fn run(
         });
         loop {
             let more = over.recv_timeout(LOOK);
-            for bytes in printed.try_iter() {
-                state.stdout(&bytes, place);
-            }
-            events.look(&mut state, place);
+            state.drain(&printed, PIECES_AT_ONCE, place);
+            events.look(&mut state, place, MOST_AT_ONCE);
             if !matches!(more, Err(RecvTimeoutError::Timeout)) {
                 break;
             }
-            if state.judge(round, runner.slack()) {
+            if state.judge(round, runner) {
                 killer.kill();
             }
         }
@@ -278,15 +296,17 @@ pub(super) fn run(
     });
     let mut output = output.map_err(|error| Box::new(not_started(&error)))?;
     output.enforced.extend(notes);
-    for bytes in printed.try_iter() {
-        state.stdout(&bytes, place);
-    }
+    state.drain(&printed, usize::MAX, place);
+    events.look(&mut state, place, u64::MAX);
     let mut seen = Vec::new();
     state.reader.end(&output, &mut seen);
     state.see(seen, place);
     match runner.reports(&place.exchange) {
         Ok(seen) => state.see(seen, place),
         Err(fault) => state.tally.fault(fault),
+    }
+    if matches!(output.reason, ExitReason::Exited(_)) {
+        state.tally.close();
     }
     // What it was asked to end for counts only where that ended it.
     let stop = state.stop.filter(|_| output.reason == ExitReason::Cancelled);

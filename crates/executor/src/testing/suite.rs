@@ -18,6 +18,8 @@ use crate::wait::{Backoff, Pace, Waiter};
 const MOST_ROUNDS: u32 = 100;
 /// Tests that are run again; where more fail, it is not by chance.
 const MOST_RETRIED: usize = 50;
+/// Problems that are told of one suite.
+const MOST_PROBLEMS: usize = 50;
 /// Bytes of the output of a command that reports no tests.
 const MOST_WHOLE: usize = 256 << 10;
 /// Bytes of the runner's own output that are kept.
@@ -105,8 +107,11 @@ impl<'a> Suite<'a> {
         self.told.output = ending(first.text().trim_end(), MOST_SHOWN);
         let whole = self.runner.whole().filter(|_| first.tally.entries().is_empty());
         if let Some(whole) = whole {
+            self.complain(&first);
             match first.output.reason {
                 ExitReason::Exited(126 | 127) => self.judge_exit(&first),
+                // A runner inside it came to its end and had none.
+                _ if first.tally.finished => {}
                 _ => self.run_whole(&whole, first, waiter)?,
             }
             self.told.rounds = self.rounds;
@@ -114,9 +119,8 @@ impl<'a> Suite<'a> {
             return Ok(self.report());
         }
         let next = self.take(&first, 1, None);
-        self.judge_exit(&first);
         self.trace_left(&first)?;
-        if first.stop == Some(Stop::FailFast) {
+        if self.place.fail_fast && (next.broke || self.records.iter().any(fails)) {
             self.ended_early = true;
         } else {
             self.isolate(first.tally, next)?;
@@ -221,17 +225,25 @@ impl<'a> Suite<'a> {
                 }
             }
         }
-        let problems = ran.tally.faults.iter().chain(&ran.tally.errors);
-        for problem in problems {
-            if !self.told.problems.contains(problem) && self.told.problems.len() < 50 {
-                self.told.problems.push(problem.clone());
-            }
+        self.complain(ran);
+        self.judge_exit(ran);
+        self.broken(ran, only)
+    }
+    /// Takes in what was wrong with a round's report, and outside its tests.
+    fn complain(&mut self, ran: &Ran) {
+        for problem in ran.tally.faults.iter().chain(&ran.tally.errors) {
+            self.problem(problem.clone());
         }
-        self.broken(ran)
+    }
+    fn problem(&mut self, problem: String) {
+        if !self.told.problems.contains(&problem) && self.told.problems.len() < MOST_PROBLEMS {
+            self.told.problems.push(problem);
+        }
     }
     /// What a round that did not come to its end says of the tests that ran then.
-    fn broken(&mut self, ran: &Ran) -> Next {
-        let running: Vec<Known> = ran.tally.running().cloned().collect();
+    fn broken(&mut self, ran: &Ran, only: Option<&Known>) -> Next {
+        let wanted = |known: &&Known| only.is_none_or(|only| only.id == known.id);
+        let running: Vec<Known> = ran.tally.running().filter(wanted).cloned().collect();
         let undecided: Vec<Known> = ran.tally.undecided().cloned().collect();
         match (&ran.stop, ran.output.reason) {
             // One of them may have died long ago.
@@ -239,7 +251,7 @@ impl<'a> Suite<'a> {
                 Next { broke: true, suspects: [undecided, overdue.clone()].concat() }
             }
             (Some(Stop::Overdue(overdue)), _) => {
-                for test in overdue {
+                for test in overdue.iter().filter(wanted) {
                     let phase = ran.tally.get(&test.id).and_then(|entry| entry.phase.clone());
                     let message = timed_out(self.terms.timeout, phase.as_deref());
                     let duration = Some(self.terms.timeout.as_secs_f64());
@@ -339,16 +351,10 @@ impl<'a> Suite<'a> {
             self.told.problems.push(format!("the run was ended; not run: {}", tests(count)));
             return false;
         }
-        if self.rounds >= MOST_ROUNDS || !self.runner.selects() {
-            let why = if self.runner.selects() {
-                format!("it broke {MOST_ROUNDS} times")
-            } else {
-                "its tests cannot be run one by one".into()
-            };
+        if self.rounds >= MOST_ROUNDS {
             let count = tally.unfinished().count();
-            if count > 0 {
-                self.told.problems.push(format!("the runner broke, and {why}; not run: {}", tests(count)));
-            }
+            let more = if count > 0 { tests(count) } else { "tests that are not known".into() };
+            self.told.problems.push(format!("the runner broke {MOST_ROUNDS} times; not run: {more}"));
             return false;
         }
         true
@@ -368,10 +374,6 @@ impl<'a> Suite<'a> {
         }
         let failed: Vec<Known> = self.records.iter().filter(|record| fails(record)).map(|r| r.known.clone()).collect();
         if failed.is_empty() {
-            return Ok(());
-        }
-        if !self.runner.selects() {
-            self.told.notes.push("nothing was run again: its tests cannot be run one by one".into());
             return Ok(());
         }
         if failed.len() > MOST_RETRIED {
@@ -407,13 +409,13 @@ impl<'a> Suite<'a> {
         Ok(())
     }
 
-    /// Compares the exit status with the report.
+    /// Compares a round's exit status with its report: a failure of one test explains that of no other round.
     fn judge_exit(&mut self, ran: &Ran) {
         if ran.stop.is_some() {
             return;
         }
         let any_failed = ran.tally.entries().iter().any(|entry| entry.ended.as_ref().is_some_and(is_bad));
-        let running = ran.tally.running().next().is_some();
+        let running = ran.tally.running().chain(ran.tally.undecided()).next().is_some();
         let said = || {
             let text = ran.text();
             let last: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
@@ -430,8 +432,7 @@ impl<'a> Suite<'a> {
             ExitReason::Signalled(_) if running => return,
             ExitReason::TimedOut | ExitReason::Cancelled => return,
             reason => {
-                self.told.problems.push(format!("the runner {}; {}", died(reason), said()));
-                return;
+                return self.problem(format!("the runner {}; {}", died(reason), said()));
             }
         };
         let none = ran.tally.entries().is_empty();
@@ -441,15 +442,17 @@ impl<'a> Suite<'a> {
             return;
         }
         match self.runner.exit(code) {
-            Exit::Broken(why) => self.told.problems.push(format!("{why}; {}", said())),
+            Exit::Broken(why) => self.problem(format!("{why}; {}", said())),
             Exit::Failed if !any_failed && !running && self.told.problems.is_empty() => {
                 let what = if none { "it ran no test" } else { "no test failed" };
                 self.told.problems.push(format!("the runner ended with status {code}, and {what}; {}", said()));
             }
-            Exit::Fine if any_failed => self
-                .told
-                .notes
-                .push(format!("the runner ended with status {code} although tests failed: the tests are believed")),
+            Exit::Fine if any_failed => {
+                let note = format!("the runner ended with status {code} although tests failed: the tests are believed");
+                if !self.told.notes.contains(&note) {
+                    self.told.notes.push(note);
+                }
+            }
             Exit::Fine if !none && self.runner.says_finished() && !ran.tally.finished && !running => {
                 self.told.problems.push("the runner ended with status 0, and its report is cut off".into());
             }
@@ -463,7 +466,8 @@ impl<'a> Suite<'a> {
         if !lost.is_empty() {
             let named = lost.iter().take(5).map(|id| beginning(id, 200)).collect::<Vec<_>>().join(", ");
             let more = if lost.len() > 5 { ", …" } else { "" };
-            if ended_early {
+            // Meant to end where something failed; what passed when it was run again is no reason any more.
+            if ended_early && records.iter().any(fails) {
                 told.notes.push(format!("ended at a failure; not run: {} ({named}{more})", tests(lost.len())));
             } else {
                 told.problems.push(format!("{} listed and without a verdict: {named}{more}", tests(lost.len())));

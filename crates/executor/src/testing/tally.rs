@@ -87,6 +87,8 @@ pub(super) enum Seen {
     FileEnded { file: String, message: Option<String> },
     /// One has come to its next part.
     Phase { id: String, phase: String },
+    /// One waits for others, and its time does not run.
+    Paused { id: String },
     /// More about one that has ended, from a report that came later.
     Detail { id: String, message: Option<String>, output: String, reason: Option<String>, duration: Option<f64> },
     /// Something outside any test went wrong.
@@ -141,6 +143,9 @@ pub(super) struct Tally {
     /// What went wrong outside any test.
     pub(super) errors: Vec<String>,
     pub(super) finished: bool,
+    /// How many ends the runners of this round say they told (a command may start several), and how many came.
+    counted: Option<usize>,
+    ends: usize,
     /// Whether there may be tests that were neither listed nor run.
     pub(super) cut_off: bool,
     /// What is wrong with the report itself.
@@ -176,7 +181,8 @@ impl Tally {
                 }
             }
             Seen::Ended { test, end } => self.end(test, end),
-            Seen::FileStarted { file } => self.files.push((file, false)),
+            Seen::FileStarted { file } if self.files.len() < MOST_TESTS => self.files.push((file, false)),
+            Seen::FileStarted { .. } => self.fault(format!("the report has more than {MOST_TESTS} files")),
             Seen::FileEnded { file, message } => self.end_of_file(&file, message),
             Seen::Error { message, id: Some(id), .. } if self.places.contains_key(&id) => {
                 let entry = &mut self.entries[self.places[&id]];
@@ -198,11 +204,17 @@ impl Tally {
                 if let Some(end) = end {
                     let bad = !matches!(end.status, Outcome::Passed | Outcome::Skipped);
                     end.duration = duration.filter(|seconds| seconds.is_finite() && *seconds >= 0.0).or(end.duration);
-                    end.reason = end.reason.take().or(reason);
+                    let cut = |text: String| beginning(&text, MOST_OUTPUT).to_owned();
+                    end.reason = end.reason.take().or(reason.map(cut));
                     if bad {
-                        end.message = end.message.take().or(message);
+                        end.message = end.message.take().or(message.map(cut));
                         end.output = ending(&output, MOST_OUTPUT);
                     }
+                }
+            }
+            Seen::Paused { id } => {
+                if let Some(place) = self.places.get(&id).copied() {
+                    self.entries[place].started = None;
                 }
             }
             Seen::CutOff => self.cut_off = true,
@@ -215,12 +227,19 @@ impl Tally {
             }
             Seen::Finished { tests } => {
                 self.finished = true;
-                let ended = self.entries.iter().filter(|entry| entry.ended.is_some()).count();
-                if let Some(tests) = tests.filter(|tests| *tests != ended) {
-                    self.fault(format!("the report is cut off: {tests} tests have ended, and {ended} are in it"));
-                }
+                self.counted = match (self.counted, tests) {
+                    (before, Some(tests)) => Some(before.unwrap_or_default() + tests),
+                    (before, None) => before,
+                };
             }
             Seen::Other => {}
+        }
+    }
+    /// The round is over: what was told and what came have to agree.
+    pub(super) fn close(&mut self) {
+        if let Some(told) = self.counted.filter(|told| *told != self.ends) {
+            let ends = self.ends;
+            self.fault(format!("the report is cut off: it has {ends} of the {told} verdicts that were written"));
         }
     }
     /// The process of a file is over: a test that still runs in it died with it.
@@ -235,7 +254,10 @@ impl Tally {
         let mut dead: Vec<&mut Entry> = self.entries.iter_mut().filter(running).collect();
         // A test and its parts run at once.
         dead.sort_by_key(|entry| entry.known.id.len());
-        let one = dead.windows(2).all(|pair| pair[1].known.id.starts_with(&pair[0].known.id));
+        let inside = |inner: &Entry, outer: &Entry| {
+            inner.known.id.strip_prefix(outer.known.id.as_str()).is_some_and(|rest| rest.starts_with(" > "))
+        };
+        let one = dead.windows(2).all(|pair| inside(pair[1], pair[0]));
         match message {
             None if dead.is_empty() => return,
             Some(message) if dead.is_empty() => {
@@ -269,6 +291,7 @@ impl Tally {
         self.broken.iter().map(String::as_str).chain(open)
     }
     fn end(&mut self, test: Known, mut end: Ended) {
+        self.ends += 1;
         end.duration = end.duration.filter(|seconds| seconds.is_finite() && *seconds >= 0.0);
         end.message = end.message.map(|message| beginning(&message, MOST_OUTPUT).to_owned());
         end.reason = end.reason.map(|reason| beginning(&reason, MOST_OUTPUT).to_owned());
@@ -305,6 +328,9 @@ impl Tally {
         }
         if known.name.is_empty() {
             known.name.clone_from(&known.id);
+        }
+        for text in [Some(&mut known.name), known.suite.as_mut(), known.file.as_mut()].into_iter().flatten() {
+            text.truncate(text.floor_char_boundary(MOST_NAME));
         }
         self.places.insert(known.id.clone(), self.entries.len());
         self.entries.push(Entry { known, started: None, phase: None, undecided: false, death: None, ended: None });

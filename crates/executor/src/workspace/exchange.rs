@@ -53,10 +53,7 @@ impl Exchange {
     /// What the kernel said.
     pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         let name = Path::new(name);
-        match self.held.remove_file(name) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        tree::remove_beneath(&self.held, name)?;
         self.held.write(name, bytes, Some(0o755))
     }
     /// Opens a file that the program wrote.
@@ -118,6 +115,8 @@ mod tests {
         }
         assert_eq!(exchange.read("fifo", 100).unwrap_err().kind(), io::ErrorKind::InvalidInput);
         assert_eq!(exchange.read("none", 100).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::create_dir_all(folder.join("taken/deep")).unwrap();
+        exchange.put("taken", b"ours").unwrap();
         // Written to, a link is replaced: what it leads to stays.
         exchange.put("beside", b"ours").unwrap();
         assert_eq!(exchange.read("beside", 100).unwrap(), b"ours");

@@ -11,8 +11,11 @@ import threading
 import pytest
 
 _MOST = 32 << 10
-_EVENTS = os.environ.get("AGENTIC_TEST_EVENTS")
-_SELECT = os.environ.get("AGENTIC_TEST_SELECT")
+# A test that starts a pytest of its own is none of the run's: it finds nothing of ours in its environment.
+_EVENTS = os.environ.pop("AGENTIC_TEST_EVENTS", None)
+_SELECT = os.environ.pop("AGENTIC_TEST_SELECT", None)
+_WORKERS = os.environ.pop("AGENTIC_TEST_WORKERS", None)
+os.environ["PYTEST_ADDOPTS"] = os.environ.get("PYTEST_ADDOPTS", "").replace("-p agentic_pytest", "", 1)
 _OWNER = None
 _LOCK = threading.Lock()
 
@@ -75,7 +78,7 @@ class _Plugin:
     def __init__(self, config):
         self.config = config
         self.tests = {}
-        self.ended = set()
+        self.ended = 0
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session):
@@ -88,6 +91,10 @@ class _Plugin:
         if not self.tests:
             for at in range(0, len(ids), 200):
                 _tell("listed", tests=[_known(one, None) for one in ids[at : at + 200]])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node):
+        node.workerinput["agentic_select"] = _SELECT
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid, location):
@@ -135,7 +142,7 @@ class _Plugin:
         test = self.tests.pop(nodeid, None)
         if test is None:
             return
-        self.ended.add(nodeid)
+        self.ended += 1
         shown = "\n".join(test.parts)[-_MOST:] if test.status in ("failed", "crashed") else ""
         _tell(
             "ended",
@@ -157,7 +164,7 @@ class _Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self):
-        _tell("finished", tests=len(self.ended))
+        _tell("finished", tests=self.ended)
 
 
 def _last(text):
@@ -183,21 +190,26 @@ def pytest_configure(config):
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_cmdline_main(config):
-    """Sets the number of workers, where xdist is installed."""
-    workers = os.environ.get("AGENTIC_TEST_WORKERS")
-    if workers and not _quiet(config) and config.pluginmanager.hasplugin("xdist"):
-        if int(workers) > 1:
-            config.option.numprocesses = int(workers)
-        elif getattr(config.option, "numprocesses", None):
-            config.option.numprocesses = 0
+    """Sets the number of workers, where xdist is installed; a part of the tests is not to be judged by its coverage."""
+    if not _quiet(config):
+        if _WORKERS and config.pluginmanager.hasplugin("xdist"):
+            if int(_WORKERS) > 1:
+                config.option.numprocesses = int(_WORKERS)
+            elif getattr(config.option, "numprocesses", None):
+                config.option.numprocesses = 0
+        if _SELECT:
+            for options in (config.option, config.known_args_namespace):
+                if getattr(options, "cov_fail_under", None) is not None:
+                    options.cov_fail_under = 0
     yield
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items):
-    if not _SELECT:
+    path = getattr(config, "workerinput", {}).get("agentic_select") or _SELECT
+    if not path:
         return
-    with open(_SELECT, encoding="utf-8") as file:
+    with open(path, encoding="utf-8") as file:
         select = json.load(file)
     if "only" in select:
         wanted = set(select["only"])
@@ -205,7 +217,7 @@ def pytest_collection_modifyitems(config, items):
     else:
         unwanted = set(select["except"])
         kept = [item for item in items if item.nodeid not in unwanted]
-    dropped = [item for item in items if item not in kept] if len(items) < 2000 else []
     if len(kept) != len(items):
-        config.hook.pytest_deselected(items=dropped)
+        stays = set(map(id, kept))
+        config.hook.pytest_deselected(items=[item for item in items if id(item) not in stays])
         items[:] = kept

@@ -13,9 +13,11 @@ import unittest
 from unittest.main import TestProgram
 
 _MOST = 32 << 10
-_EVENTS = os.environ.get("AGENTIC_TEST_EVENTS")
-_SELECT = os.environ.get("AGENTIC_TEST_SELECT")
+# A test that runs tests of its own is none of the run's: it finds nothing of ours in its environment.
+_EVENTS = os.environ.pop("AGENTIC_TEST_EVENTS", None)
+_SELECT = os.environ.pop("AGENTIC_TEST_SELECT", None)
 _OWNER = os.getpid()
+_LISTED = []
 
 
 def _tell(event, **fields):
@@ -76,7 +78,7 @@ class _Result(unittest.TextTestResult):
         super().__init__(*args, **kwargs)
         self._began = {}
         self._seen = {}
-        self.ended = set()
+        self.ended = 0
 
     def startTest(self, test):
         self._began[test.id()] = time.monotonic()
@@ -117,6 +119,14 @@ class _Result(unittest.TextTestResult):
         whole = getattr(test, "test_case", test)
         if isinstance(whole, unittest.TestCase):
             self._note(whole, "skipped", reason=str(reason)[:_MOST])
+            return
+        # A fixture that skips all it was for: `setUpClass (module.Class)`, `setUpModule (module)`.
+        holder = str(whole).rpartition("(")[2].rstrip(")")
+        for known in _LISTED:
+            suite = known.get("suite") or ""
+            if suite == holder or (str(whole).startswith("setUpModule") and suite.startswith(holder + ".")):
+                self.ended += 1
+                _tell("ended", **dict(known, status="skipped", reason=str(reason)[:_MOST]))
 
     def addExpectedFailure(self, test, err):
         super().addExpectedFailure(test, err)
@@ -135,7 +145,7 @@ class _Result(unittest.TextTestResult):
         began = self._began.pop(test.id(), None)
         end = self._seen.pop(test.id(), None)
         if end is not None:
-            self.ended.add(test.id())
+            self.ended += 1
             duration = None if began is None else time.monotonic() - began
             _tell("ended", duration=duration, **dict(_known(test), **end))
         if began is not None:
@@ -150,7 +160,7 @@ class _Runner(unittest.TextTestRunner):
             with open(_SELECT, encoding="utf-8") as file:
                 select = {name: set(ids) for name, ids in json.load(file).items()}
             test = _selected(test, select)
-        listed = [_known(one) for one in _flat(test)]
+        listed = _LISTED[:] = [_known(one) for one in _flat(test)]
         for at in range(0, len(listed), 200):
             _tell("listed", tests=listed[at : at + 200])
         self._count = len(listed)
@@ -164,7 +174,7 @@ class _Program(TestProgram):
             verbosity=self.verbosity, failfast=self.failfast, buffer=self.buffer, warnings=self.warnings
         )
         self.result = runner.run(self.test)
-        _tell("finished", tests=len(self.result.ended))
+        _tell("finished", tests=self.result.ended)
         if runner._count == 0:
             sys.exit(5)
         sys.exit(not self.result.wasSuccessful())

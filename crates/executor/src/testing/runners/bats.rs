@@ -10,6 +10,11 @@ use super::{Launch, Reader, Round, Runner, Select};
 use crate::testing::command::TestCommand;
 use crate::testing::tally::{Ended, Known, Outcome, Seen};
 
+/// Bytes of what one test printed that are kept.
+const MOST_OUTPUT: usize = 32 << 10;
+/// Failures outside any test.
+const MOST_LOOSE: usize = 100;
+
 #[derive(Debug)]
 pub(super) struct Bats(pub(super) TestCommand);
 
@@ -182,16 +187,20 @@ impl Reader for Stream {
             // A file that cannot be loaded, or its setup, has no test that began.
             if self.running.is_none() {
                 self.flush(seen);
+            }
+            if self.running.is_none() && self.loose.len() < MOST_LOOSE {
                 self.loose.push(rest.split_once(' ').map_or(rest, |(_, what)| what).to_owned());
             }
             self.verdict(false, rest);
         } else if let Some(text) = line.strip_prefix("# ").or_else(|| line.strip_prefix('#')) {
             match (&mut self.ended, self.loose.last_mut()) {
                 (Some((_, end)), _) => {
-                    end.output.push_str(text);
-                    end.output.push('\n');
+                    if end.output.len() < MOST_OUTPUT {
+                        end.output.push_str(text);
+                        end.output.push('\n');
+                    }
                 }
-                (None, Some(loose)) if !text.starts_with("bats warning:") => {
+                (None, Some(loose)) if !text.starts_with("bats warning:") && loose.len() < MOST_OUTPUT => {
                     loose.push_str(" / ");
                     loose.push_str(text.trim());
                 }

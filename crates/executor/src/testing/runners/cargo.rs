@@ -137,6 +137,8 @@ fn table<'k>(tests: impl IntoIterator<Item = &'k Known>) -> String {
 pub(super) struct Binaries {
     suite: String,
     running: Vec<String>,
+    /// Whether a test of this binary failed.
+    failed: bool,
     doctests: Doctests,
 }
 
@@ -155,6 +157,7 @@ impl Binaries {
             "binary" => {
                 self.suite = mark["suite"].as_str().unwrap_or_default().to_owned();
                 self.running.clear();
+                self.failed = false;
             }
             "whole" => {
                 let whole = Known { id: self.suite.clone(), ..self.known(&self.suite) };
@@ -179,6 +182,11 @@ impl Binaries {
                 let how = if status > 128 { died_of(status - 128) } else { format!("ended with status {status}") };
                 let message = format!("its process {how} in the middle of it");
                 seen.push(Seen::Ended { test: self.known(one), end: end(Outcome::Crashed, None, Some(message), "") });
+            }
+            [] if status != 0 && !self.failed => {
+                let message =
+                    format!("the tests of {} ended with status {status}, and none of them failed", self.suite);
+                seen.push(Seen::Error { message, file: None, id: None });
             }
             [] => {}
             several => {
@@ -215,6 +223,7 @@ impl Binaries {
             _ => return,
         };
         self.running.retain(|running| running != name);
+        self.failed |= outcome == Outcome::Failed;
         let message = match outcome {
             Outcome::Failed => {
                 // What libtest says of a panic that was not the expected one comes before the panic's own words.

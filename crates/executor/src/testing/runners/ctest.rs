@@ -29,10 +29,14 @@ impl Runner for Ctest {
             let names: Vec<String> = tests.iter().map(|test| cmake_regex(&test.name)).collect();
             ours.extend(["--tests-regex".to_owned(), format!("^({})$", names.join("|"))]);
         }
-        let line = self.0.with(&ours.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut command = self.0.clone();
+        command.args.retain(|arg| arg != "--stop-on-failure");
+        let line = command.with(&ours.iter().map(String::as_str).collect::<Vec<_>>());
         // Two words that a shell must not quote together: the report is removed first, so that an old one is not read.
         let line = line.replacen(mark, &inside(REPORT), 1);
-        Launch::new(format!("rm -f {}; {line}", inside(REPORT)))
+        // Listed first: what comes after a test that hangs is to be known.
+        let listing = command.with(&["--show-only"]);
+        Launch::new(format!("rm -f {}; {listing}; {line}", inside(REPORT)))
     }
     fn reader(&self) -> Box<dyn Reader> {
         Box::new(Progress::default())
@@ -45,6 +49,9 @@ impl Runner for Ctest {
         let mut seen: Vec<Seen> = cases.into_iter().map(detail).collect();
         seen.push(Seen::Finished { tests: None });
         Ok(seen)
+    }
+    fn lists(&self) -> bool {
+        true
     }
     /// 8: tests failed; ctest ends with 0 when it finds none.
     fn exit(&self, code: i32) -> Exit {
@@ -101,14 +108,26 @@ impl Reader for Progress {
             }
             return;
         }
+        // `  Test #3: crashes`, of the list; `(Disabled)` may follow.
+        if let Some((_, name)) =
+            text.strip_prefix("Test ").and_then(|rest| rest.trim_start().strip_prefix('#')?.split_once(": "))
+        {
+            let name = name.trim_end().trim_end_matches("(Disabled)").trim_end();
+            seen.push(Seen::Listed { tests: vec![known(name)] });
+            return;
+        }
         // `3/8 Test #3: crashes ....................***Exception: SegFault  0.00 sec`
         let Some((count, rest)) = text.split_once(" Test ").filter(|(count, _)| count.contains('/')) else { return };
         self.planned = count.split('/').nth(1).and_then(|all| all.trim().parse().ok()).unwrap_or(self.planned);
         let Some((_, rest)) = rest.trim_start().strip_prefix('#').and_then(|rest| rest.split_once(": ")) else {
             return;
         };
-        let Some(rest) = rest.trim_end().strip_suffix(" sec") else { return };
-        let Some((rest, seconds)) = rest.rsplit_once(' ') else { return };
+        let (rest, seconds) = match rest.trim_end().strip_suffix(" sec").and_then(|rest| rest.rsplit_once(' ')) {
+            Some(parts) => parts,
+            // The reason of a failure may go on for lines; the time is at the end of the last.
+            None if rest.contains("***") => (rest, ""),
+            None => return,
+        };
         let rest = rest.trim_end();
         let (name, word) = match rest.split_once("***") {
             Some((name, word)) => (name, word),

@@ -42,6 +42,8 @@ const VALUED: [&str; 26] = [
     "-timeout",
     "-vet",
 ];
+/// Tests and packages whose output is kept while they run.
+const MOST_TEXTS: usize = 10_000;
 /// Bytes of a test's output that are kept while it runs.
 const MOST_OUTPUT: usize = 32 << 10;
 
@@ -71,7 +73,7 @@ impl Go {
             };
             match name.as_str() {
                 // Ours; `-v` is part of `-json`.
-                "-json" | "-v" | "-count" => {}
+                "-json" | "-v" | "-count" | "-failfast" => {}
                 "-run" => run = value,
                 _ => flags.push(value.map_or(name.clone(), |value| format!("{name}={value}"))),
             }
@@ -140,8 +142,9 @@ impl Runner for Go {
                 words.extend(self.packages.iter().cloned());
                 let listing = self.command.instead(&words.iter().map(String::as_str).collect::<Vec<_>>());
                 let one = self.line(round, None, &[]);
-                let mut launch =
-                    Launch::new(format!("{listing} | sh {} {} {one}", inside(SCRIPT.0), inside("done.tsv")));
+                let list = inside("listed.txt");
+                let script = format!("sh {} {} {one} <{list}", inside(SCRIPT.0), inside("done.tsv"));
+                let mut launch = Launch::new(format!("{listing} >{list}; status=$?; {script}; exit $status"));
                 let done: Vec<String> = done
                     .iter()
                     .map(|test| format!("{}\t{}\n", test.suite.as_deref().unwrap_or_default(), test.name))
@@ -178,6 +181,13 @@ struct Events {
     foreign: String,
 }
 
+/// Adds to what one of several said; of too many of them nothing is kept.
+fn add_to<K: std::hash::Hash + Eq>(texts: &mut HashMap<K, String>, of: K, more: &str) {
+    if texts.len() < MOST_TEXTS || texts.contains_key(&of) {
+        add(texts.entry(of).or_default(), more);
+    }
+}
+
 fn add(text: &mut String, more: &str) {
     if text.len() < MOST_OUTPUT {
         text.push_str(beginning(more, MOST_OUTPUT));
@@ -198,10 +208,16 @@ impl Events {
     }
     fn of_test(&mut self, package: &str, name: &str, action: &str, elapsed: Option<f64>, seen: &mut Vec<Seen>) {
         let key = (package.to_owned(), name.to_owned());
-        if action == "run" {
-            let test = self.known(package, name, "");
-            self.running.push(test.clone());
-            return seen.push(Seen::Started { test });
+        match action {
+            "run" => {
+                let test = self.known(package, name, "");
+                self.running.push(test.clone());
+                return seen.push(Seen::Started { test });
+            }
+            // One that waits for others to end is not at work.
+            "pause" => return seen.push(Seen::Paused { id: format!("{package}.{name}") }),
+            "cont" => return seen.push(Seen::Started { test: self.known(package, name, "") }),
+            _ => {}
         }
         let status = match action {
             "pass" => Outcome::Passed,
@@ -311,7 +327,7 @@ impl Reader for Events {
             ("output", Some(name)) => {
                 let text = event["Output"].as_str().unwrap_or_default();
                 if !text.starts_with("=== ") && !text.trim_start().starts_with("--- ") {
-                    add(self.output.entry((package.to_owned(), name.to_owned())).or_default(), text);
+                    add_to(&mut self.output, (package.to_owned(), name.to_owned()), text);
                 }
             }
             ("output" | "build-output", None) => {
@@ -319,7 +335,7 @@ impl Reader for Events {
                 // A compiler's words come under the name of what it compiled.
                 match event["ImportPath"].as_str() {
                     Some(_) => add(&mut self.foreign, text),
-                    None => add(self.loose.entry(package.to_owned()).or_default(), text),
+                    None => add_to(&mut self.loose, package.to_owned(), text),
                 }
             }
             (action, Some(name)) => self.of_test(package, name, action, event["Elapsed"].as_f64(), seen),

@@ -35,7 +35,7 @@ struct Options {
 }
 
 const OF_JEST: Options = Options {
-    dropped: &["-i", "--runInBand", "--watch", "--watchAll", "--detectOpenHandles", "--ci"],
+    dropped: &["-i", "--runInBand", "--watch", "--watchAll", "--detectOpenHandles", "--ci", "-b", "--bail"],
     dropped_valued: &["-w", "--maxWorkers"],
     valued: &[
         "-c",
@@ -50,7 +50,7 @@ const OF_JEST: Options = Options {
     pattern: &["-t", "--testNamePattern"],
 };
 const OF_VITEST: Options = Options {
-    dropped: &["-w", "--watch", "--ui", "--run"],
+    dropped: &["-w", "--watch", "--ui", "--run", "--bail"],
     dropped_valued: &["--maxWorkers"],
     valued: &[
         "-c",
@@ -145,10 +145,14 @@ impl JavaScript {
             "--ci",
             "--watchAll=false",
             "--workerIdleMemoryLimit=64GB",
+            // One failure more or less is not known before what failed was run again.
+            "--bail=0",
         ]
         .map(str::to_owned)
         .into();
         ours.extend(round.workers.map(|workers| format!("--maxWorkers={workers}")));
+        // A part of the tests is not to be judged by its coverage.
+        ours.extend(selecting.then(|| "--coverage=false".to_owned()));
         let line = |more: &[String]| {
             // List options swallow the words after them: a file never follows one.
             let words: Vec<&str> = kept.iter().chain(&ours).chain(more).map(String::as_str).collect();
@@ -202,7 +206,11 @@ impl JavaScript {
         let mut words = vec!["run".to_owned()];
         words.append(&mut kept);
         words.extend([format!("--reporter={MARK}"), "--reporter=default".into(), "--watch=false".into()]);
-        words.push("--includeTaskLocation".into());
+        words.extend(["--includeTaskLocation", "--bail=0"].map(str::to_owned));
+        if selecting {
+            words.retain(|word| !word.starts_with("--coverage"));
+            words.push("--coverage.enabled=false".into());
+        }
         words.extend(round.workers.map(|workers| format!("--maxWorkers={workers}")));
         words.extend(self.files(round, files));
         let mut command = self.0.clone();

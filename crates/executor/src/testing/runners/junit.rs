@@ -12,15 +12,13 @@ const MOST_NODES: u32 = 4_000_000;
 /// One `testcase`.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(super) struct Case {
-    /// The name of the `testsuite` around it.
-    pub(super) suite: String,
     pub(super) name: String,
     pub(super) class: String,
     pub(super) seconds: Option<f64>,
-    /// `status`, which ctest has.
-    pub(super) status: String,
     /// The `type`, the `message` and the text of a failure or error.
     pub(super) failure: Option<(String, String, String)>,
+    /// How often it failed before it passed.
+    pub(super) flaky: u32,
     /// The message of `skipped`.
     pub(super) skipped: Option<String>,
     /// `system-out` and `system-err`.
@@ -58,11 +56,11 @@ fn case(node: Node<'_, '_>) -> Case {
     let failure = child("failure").or_else(|| child("error"));
     let outputs = ["system-out", "system-err"].into_iter().filter_map(child).map(text);
     Case {
-        suite: node.parent().map(|parent| attribute(parent, "name")).unwrap_or_default(),
         name: attribute(node, "name"),
         class: attribute(node, "classname"),
         seconds: node.attribute("time").and_then(|time| time.parse().ok()),
-        status: attribute(node, "status"),
+        flaky: node.children().filter(|child| matches!(child.tag_name().name(), "flakyFailure" | "flakyError")).count()
+            as u32,
         failure: failure.map(|node| (attribute(node, "type"), attribute(node, "message"), text(node))),
         skipped: child("skipped").map(|node| attribute(node, "message")),
         output: outputs.collect::<Vec<_>>().join("\n").trim().to_owned(),
@@ -93,7 +91,7 @@ mod tests {
                     <testcase name='b'><skipped message='why'/></testcase></testsuite></testsuites>";
         let cases = parse(text).unwrap();
         assert_eq!(cases[0].failure, Some(("t".into(), "m".into(), "text".into())));
-        assert_eq!((cases[0].name.as_str(), cases[0].suite.as_str(), cases[0].seconds), ("a <b>", "s", Some(0.5)));
+        assert_eq!((cases[0].name.as_str(), cases[0].flaky, cases[0].seconds), ("a <b>", 0, Some(0.5)));
         assert_eq!((cases[0].output.as_str(), cases[1].skipped.as_deref()), ("out", Some("why")));
     }
 }

@@ -137,9 +137,9 @@ pub(super) trait Runner: Send + Sync {
     fn tells_deaths_late(&self) -> bool {
         false
     }
-    /// Whether it can run tests by their ids.
-    fn selects(&self) -> bool {
-        true
+    /// Whether it lists all tests of a round before the first one runs.
+    fn lists(&self) -> bool {
+        false
     }
     /// What is to be run after a round that was cut off, when the tests `done` are left aside: each a round of its own.
     /// Default: what was listed and has not ended.

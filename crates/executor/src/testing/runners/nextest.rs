@@ -35,7 +35,11 @@ impl Runner for Nextest {
             };
             ours.extend(["-E".to_owned(), tests.iter().map(one).collect::<Vec<_>>().join(" | ")]);
         }
-        let line = self.0.with(&ours.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut command = self.0.clone();
+        command
+            .args
+            .retain(|arg| !matches!(arg.as_str(), "--fail-fast" | "--ff" | "-x") && !arg.starts_with("--max-fail"));
+        let line = command.with(&ours.iter().map(String::as_str).collect::<Vec<_>>());
         let line = line.replacen(mark, &inside("nextest.toml"), 1);
         let seconds = round.timeout.as_secs_f64().ceil().max(1.0);
         // A path of TOML's between single quotes is taken as it is.

@@ -34,6 +34,9 @@ impl Runner for Pytest {
     fn launch(&self, round: &Round) -> Launch {
         Launch { line: self.0.with(&[]), env: environment(round), files: Vec::new() }
     }
+    fn lists(&self) -> bool {
+        true
+    }
     /// Exit codes of pytest: 1 tests failed, 2 interrupted, 3 internal error, 4 usage error, 5 no tests collected.
     fn exit(&self, code: i32) -> Exit {
         match code {

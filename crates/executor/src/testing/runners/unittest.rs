@@ -23,6 +23,9 @@ impl Runner for Unittest {
         let mark = "AGENTIC_UNITTEST";
         Launch::new(command.with(&[mark]).replacen(mark, &inside("agentic_unittest.py"), 1))
     }
+    fn lists(&self) -> bool {
+        true
+    }
     /// 5 is that of no tests, from Python 3.12 on; our program gives it always.
     fn exit(&self, code: i32) -> Exit {
         match code {
