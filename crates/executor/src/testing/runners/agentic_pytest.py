@@ -15,9 +15,20 @@ _MOST = 32 << 10
 _EVENTS = os.environ.pop("AGENTIC_TEST_EVENTS", None)
 _SELECT = os.environ.pop("AGENTIC_TEST_SELECT", None)
 _WORKERS = os.environ.pop("AGENTIC_TEST_WORKERS", None)
-os.environ["PYTEST_ADDOPTS"] = os.environ.get("PYTEST_ADDOPTS", "").replace("-p agentic_pytest", "", 1)
 _OWNER = None
 _LOCK = threading.Lock()
+
+
+def _leave_environment():
+    """The controller of xdist keeps the option for its workers; whoever runs tests does not."""
+    options = os.environ.get("PYTEST_ADDOPTS", "").replace("-p agentic_pytest", "", 1).strip()
+    os.environ.pop("PYTEST_ADDOPTS", None)
+    if options:
+        os.environ["PYTEST_ADDOPTS"] = options
+
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    _leave_environment()
 
 
 def _quiet(config):
@@ -82,6 +93,7 @@ class _Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session):
+        _leave_environment()
         tests = [_known(item.nodeid, _located(self.config, item.location)) for item in session.items]
         for at in range(0, len(tests), 200):
             _tell("listed", tests=tests[at : at + 200])
