@@ -40,6 +40,18 @@ fn with_bisect_the_rest_is_kept_and_the_file_named() {
 }
 
 #[test]
+fn a_command_that_changes_the_files_is_told() {
+    let files = scene();
+    files.file("only.txt", "fetch");
+    let mends = "echo more >> only.txt && grep -q more only.txt";
+    migrate(&files, &["--verify", mends]).ends(0).prints("note: the commands themselves wrote to only.txt");
+    assert_eq!(files.read("only.txt"), "load", "what is applied is the text of the rules");
+    // The control: one that writes beside them is not told of.
+    let report = migrate(&scene(), &["--json", "--verify", "echo more > other.log"]).ends(0).json();
+    assert_eq!(report["verification"]["rewritten"], json!([]), "{report:#}");
+}
+
+#[test]
 fn verifications_are_bounded() {
     let scene = scene();
     for at in 0..6 {

@@ -96,6 +96,14 @@ fn lines(result: &ExecutionResult, report: &MigrationReport, args: &MigrateArgs,
         let count = usize::try_from(report.passed_over.unreadable_folders).unwrap_or(usize::MAX);
         lines.push(format!("passed over: {} that cannot be read", counted(count, "folder")));
     }
+    if let Some(told) = verification.filter(|told| !told.rewritten.is_empty()) {
+        let named = told.rewritten.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+        let more = if told.rewritten.len() > 5 { ", …" } else { "" };
+        lines.push(look.foreign(&format!(
+            "note: the commands themselves wrote to {named}{more}: that text verified, and the one of the rules was applied \
+             (a formatter belongs into a `command:` rule)"
+        )).into_owned());
+    }
     if let Some(told) = verification.filter(|told| !told.complete) {
         lines.push(format!(
             "the search ended after {}, as --max-verifications says",

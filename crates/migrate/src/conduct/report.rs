@@ -134,6 +134,9 @@ pub struct Verification {
     pub complete: bool,
     /// What failed: before the change, or with all of it.
     pub trouble: Option<Trouble>,
+    /// Files of the change that the commands wrote to themselves, as a formatter does: with that text it verified, and the
+    /// text of the rules is what is applied.
+    pub rewritten: Vec<String>,
 }
 
 /// A command that failed.
@@ -210,6 +213,7 @@ impl MigrationReport {
         }
         if let Some(other) = next.verification {
             let told = self.verification.get_or_insert_with(Verification::default);
+            told.rewritten.extend(other.rewritten.iter().cloned());
             told.runs += other.runs;
             told.complete &= other.complete;
             (told.commands, told.trouble) = (other.commands, other.trouble.or(told.trouble.take()));

@@ -111,7 +111,23 @@ impl Bench<'_, '_> {
         }
         drop(tree);
         let files = if on.len() == 1 { "1 file".to_owned() } else { format!("{} files", on.len()) };
-        self.run(&format!("with {files}"))
+        let tried = self.run(&format!("with {files}"))?;
+        if matches!(tried, Tried::Green) {
+            self.look_for_rewritten(on)?;
+        }
+        Ok(tried)
+    }
+    /// What verified should be what is applied: a command that formats or mends on the way verifies another text.
+    fn look_for_rewritten(&self, on: &[usize]) -> Result<(), ToolResult> {
+        let tree = Tree::open(self.context)?;
+        let mut rewritten = Vec::new();
+        for change in on.iter().filter_map(|at| self.changes.get(*at)) {
+            if tree.read(&change.path, MOST).map_err(|error| failed("read", &change.path, &error))? != change.after {
+                rewritten.push(path_to_text(&change.path));
+            }
+        }
+        told(&mut self.tool.state().report).rewritten = rewritten;
+        Ok(())
     }
 
     fn run(&mut self, what: &str) -> Result<Tried<Trouble>, ToolResult> {
