@@ -166,10 +166,10 @@ pub(crate) struct TestArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=20))]
     pub(crate) retries: Option<u32>,
     /// Seconds that one test may take. Default: 300.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = finite)]
     pub(crate) timeout: Option<f64>,
     /// Seconds that all of it may take. Default: 3600.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = finite)]
     pub(crate) global_timeout: Option<f64>,
     /// End at the first test that fails.
     #[arg(short = 'x', long)]
@@ -235,11 +235,12 @@ pub(crate) struct MigrateArgs {
     /// Verify this often at most; then the best part so far is applied. Default: 200.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     pub(crate) max_verifications: Option<u32>,
-    /// Verify and apply so many files at a time. When it is cut off, the same command goes on where it was.
+    /// Verify and apply so many files at a time. When it is cut off, the same command goes on where it was, unless a rule
+    /// matches its own result.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) batch: Option<u32>,
     /// Seconds that each command may take. Default: 600.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = finite)]
     pub(crate) timeout: Option<f64>,
     /// Show what would be applied as a unified diff, and apply nothing.
     #[arg(long, conflicts_with = "batch")]
@@ -251,6 +252,14 @@ pub(crate) struct MigrateArgs {
     /// Print the report as one JSON object (docs/reference/migration.schema.json) and nothing else.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A number of seconds that JSON can carry.
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|seconds| seconds.is_finite())
+        .ok_or_else(|| "it is no number of seconds".to_owned())
 }
 
 /// What becomes of the whole.

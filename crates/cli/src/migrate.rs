@@ -31,6 +31,8 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<ExitCode> {
     if args.verify.iter().any(|line| line.trim().is_empty()) {
         return Err(Failure::bad_input("--verify is empty: name the command that verifies"));
     }
+    // Before another folder is entered.
+    let rules_file = args.rules.canonicalize().ok();
     let found = Surroundings::find(args.place.directory.as_deref())?;
     let mut typed = Typed::default();
     typed.permissions(&args.permissions)?;
@@ -55,7 +57,9 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<ExitCode> {
     let cancelled = cancel.clone();
     let engine = Engine::new(&settings, Parts { on_event, prompt, cancel, journal: true, review: None })?;
     let workspace = &settings.config.workspace;
-    let tool = MigrateTool::new(rules, &name).except(inside(&args.rules, workspace)).beside(engine.tool("shell"));
+    let tool = MigrateTool::new(rules, &name)
+        .except(rules_file.and_then(|file| inside(&file, workspace)))
+        .beside(engine.tool("shell"));
     let tool = Arc::new(tool);
     engine.register(tool.clone())?;
 
@@ -73,6 +77,8 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<ExitCode> {
         let result = engine.execute(tool.plan(&options));
         let report = if result.success { tool.report() } else { tool.report().not_applied() };
         let rejected = args.bisect && !report.rejected.is_empty();
+        // What was applied was verified as it is; after a part of it, or none, somebody else may be at fault.
+        options.verified_before = result.success && report.status == MigrationStatus::Applied;
         let goes_on = args.batch.is_some()
             && (result.success || rejected)
             && !report.files.is_empty()
@@ -84,8 +90,6 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<ExitCode> {
         if !goes_on {
             break result;
         }
-        // What was applied was verified as it is.
-        options.verified_before = true;
     };
     let report = whole.unwrap_or_default();
     if args.json {
@@ -145,7 +149,6 @@ fn read(file: &Path) -> Result<(RuleSet, String)> {
 }
 
 /// The rules file relative to the workspace, where it lies in it.
-fn inside(rules: &Path, workspace: &Path) -> Option<PathBuf> {
-    let real = rules.canonicalize().ok()?;
+fn inside(real: &Path, workspace: &Path) -> Option<PathBuf> {
     real.strip_prefix(workspace.canonicalize().ok()?).ok().map(Path::to_owned)
 }

@@ -190,3 +190,66 @@ fn what_is_left_is_told_with_its_reason() {
     seen.prints("changes its own result again: rule again in test_a.py:6: fetch → fetched").prints("M test_a.py");
     assert!(scene.read("lib.py").contains("    return x"), "as it was");
 }
+
+#[test]
+fn what_somebody_saves_while_a_command_of_the_rules_runs_is_not_overwritten() {
+    let scene = scene();
+    scene.file("a.txt", "fetch\n").file("go.txt", "wait\n");
+    // The control: undisturbed it is applied.
+    let marker = format!("agentic-marker-{}", std::process::id());
+    let rules =
+        |wait: &str| format!("rules: [{{id: c, command: \"sed -i s/fetch/load/ a.txt; {wait} : {marker}\"}}]\n");
+    scene.file("m.yaml", rules(""));
+    migrate(&scene, &["--dry-run"]).ends(0).prints("+load");
+    scene.file("m.yaml", rules("until grep -q go go.txt; do sleep 0.05; done;"));
+    let child = std::thread::scope(|threads| {
+        let running = threads.spawn(|| migrate(&scene, &[]));
+        let shell = |id: &u32| {
+            std::fs::read(format!("/proc/{id}/cmdline"))
+                .is_ok_and(|line| line.starts_with(b"/") && line.windows(3).any(|part| part == b"-c\0"))
+        };
+        while !agentic_testkit::processes_with_marker(&marker).iter().any(shell) {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        scene.file("a.txt", "fetch\nan hour of my work\n");
+        scene.file("go.txt", "go\n");
+        running.join().unwrap()
+    });
+    // A conflict is answered by doing it again, over what is there now.
+    child.ends(0).prints("M a.txt");
+    assert_eq!(scene.read("a.txt"), "load\nan hour of my work\n");
+}
+
+#[test]
+fn links_are_left_alone() {
+    let scene = scene();
+    scene.file("kept.txt", "keep me\n").file(".env", "SECRET=1\n").file("plain.txt", "fetch\n");
+    for (link, target) in [("link.txt", "kept.txt"), ("env.txt", ".env"), ("none.txt", "sub/none.txt")] {
+        std::os::unix::fs::symlink(target, scene.work(link)).unwrap();
+    }
+    let line = "for f in link env none; do rm $f.txt; echo other > $f.txt; done; sed -i s/fetch/load/ plain.txt";
+    scene.file("m.yaml", format!("rules: [{{id: c, command: \"{line}\"}}]\n"));
+    let seen = migrate(&scene, &["--approve", "deny migrate path=.env"]);
+    seen.ends(0).prints("link.txt").prints("symbolic link").prints("M plain.txt");
+    assert_eq!((scene.read("kept.txt"), scene.read(".env")), ("keep me\n".into(), "SECRET=1\n".into()));
+    assert!(scene.work("link.txt").is_symlink() && !scene.work("sub").exists());
+    assert_eq!(scene.read("plain.txt"), "load\n", "the control: what is no link is taken up");
+}
+
+#[test]
+fn the_rules_file_is_never_rewritten() {
+    let scene = scene();
+    let rules = scene.read("m.yaml");
+    let mut command = scene.command(["migrate", "work/m.yaml", "-C", "work"]);
+    let output = command.current_dir(scene.path("")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(scene.read("m.yaml"), rules);
+    assert!(scene.read("lib.py").contains("load"), "the control");
+}
+
+#[test]
+fn seconds_are_numbers() {
+    for bad in ["inf", "nan", "soon"] {
+        migrate(&scene(), &["--timeout", bad]).ends(2).says("it is no number of seconds");
+    }
+}

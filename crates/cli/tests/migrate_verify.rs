@@ -197,3 +197,39 @@ fn what_is_compiled_of_the_old_text_is_not_taken_for_the_new() {
         .prints("partly applied: 3 files changed, 1 file left, 3 verifications");
     assert!(scene.read("lib.py").contains("latch"));
 }
+
+#[test]
+fn batches_say_what_was_left() {
+    let scene = scene();
+    for at in 0..3 {
+        scene.file(&format!("part_{at}.txt"), "fetch");
+    }
+    let none = ["--batch", "1", "--bisect", "--verify", "! grep -rq load --include=*.txt --include=*.py ."];
+    migrate(&scene, &none).ends(1).prints("failed: nothing of it verifies, 6 files left").prints("no file was changed");
+    let report = migrate(&scene, &[&none[..], &["--json"]].concat()).ends(1).json();
+    assert_eq!((&report["status"], kept(&report)), (&json!("red"), vec![]), "{report:#}");
+    let one = ["--batch", "1", "--bisect", "--verify", "grep -q fetch part_1.txt"];
+    migrate(&scene, &one).ends(3).prints("partly applied: 5 files changed, 1 file left");
+}
+
+#[test]
+fn seconds_in_which_nothing_seems_to_change_are_waited_for() {
+    let scene = scene();
+    scene.file("a.txt", "fetch\n");
+    // As a tool that compares times in seconds: it looks at the text only where that is newer than what it made of it.
+    let check = "import os\nif not os.path.exists('out') or int(os.stat('a.txt').st_mtime) > int(os.stat('out').st_mtime):\n    open('out', 'w').write(open('a.txt').read())\nassert 'fetch' in open('out').read()\n";
+    scene.file("check.py", check.replace("'fetch'", "chr(102) + 'etch'"));
+    for _ in 0..3 {
+        migrate(&scene, &["--verify", "python3 check.py"]).ends(1).prints("does not verify with the change");
+    }
+}
+
+#[test]
+fn a_removed_program_comes_back_as_one() {
+    let scene = scene();
+    scene.file("run.sh", "#!/bin/sh\nexit 0\n").file("b.txt", "fetch\n");
+    std::fs::set_permissions(scene.work("run.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    scene.file("m.yaml", "rules: [{id: c, command: 'rm run.sh; sed -i s/fetch/load/ b.txt'}]\n");
+    migrate(&scene, &["--verify", "./run.sh", "--bisect"]).ends(3).prints("does not verify: run.sh");
+    assert_eq!(scene.read("b.txt"), "load\n");
+}

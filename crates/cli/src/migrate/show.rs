@@ -156,6 +156,11 @@ fn closing(result: &ExecutionResult, report: &MigrationReport, args: &MigrateArg
             let left = counted(report.rejected.len(), "file");
             format!("{label} {kept} changed, {left} left{verified}, in {seconds:.2} s (run {run})")
         }
+        MigrationStatus::Red => {
+            let label = look.paint(Colour::Red, "failed:");
+            let left = counted(report.rejected.len(), "file");
+            format!("{label} nothing of it verifies, {left} left{verified}; no file was changed")
+        }
         _ => {
             let label = look.paint(Colour::Green, "applied:");
             format!("{label} {kept} changed{verified}, in {seconds:.2} s (run {run})")

@@ -16,6 +16,8 @@ pub(super) struct FileChange {
     pub(super) after: Option<Vec<u8>>,
     /// Permission bits of a file that a command made.
     pub(super) mode: Option<u32>,
+    /// Those that a file had which a command removed.
+    pub(super) mode_before: Option<u32>,
     /// How often each rule matched.
     pub(super) matches: BTreeMap<String, usize>,
     /// A command had a hand in it.

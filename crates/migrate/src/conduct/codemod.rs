@@ -1,16 +1,15 @@
 //! The commands among the rules: a codemod of the user's, run over the tree between the rules before and after it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agentic_executor::workspace::{ChangeKind, ChangeSet, Dir, FileKind, Metadata};
+use agentic_executor::workspace::{ChangeKind, ChangeSet, FileKind, Metadata, path_on_a_line};
 use agentic_executor::{Cause, ToolContext, ToolResult};
 
 use super::change::FileChange;
-use super::survey::Survey;
-use super::tree::{Content, Tree, failed, text_of};
+use super::survey::{Stood, Survey};
+use super::tree::{Content, Tree, text_of};
 use super::verify::{ended, last_lines};
 use crate::Command;
 
@@ -42,7 +41,7 @@ impl Survey<'_> {
         };
         let set = context.attempt.change_set().map_err(|error| failure(&error))?;
         let there = context.files(false)?.paths;
-        let original = Dir::open_root(workspace).map_err(|error| failure(&error))?.read_only();
+        let original = Tree::original(workspace).map_err(|error| failure(&error))?;
         let tree = Tree::open(context)?;
         let written = written(&set, workspace, &original, &tree);
         // What the command put back as it was is no change any more.
@@ -66,17 +65,18 @@ impl Survey<'_> {
         &mut self,
         path: &Path,
         is_seen: bool,
-        (original, tree): (&Dir, &Tree),
+        (original, tree): (&Tree, &Tree),
         line: &str,
     ) -> Result<bool, ToolResult> {
-        let known = self.changes.get(path);
         let after = match tree.read(path, MOST_WRITTEN) {
             Ok(bytes) => bytes,
             Err(error) => {
+                self.changes.remove(path);
                 self.left(path, format!("`{line}` wrote it, and it cannot be read: {error}"));
                 return Ok(false);
             }
         };
+        let known = self.changes.get(path);
         if known.is_some_and(|known| known.after == after) {
             return Ok(false);
         }
@@ -84,18 +84,32 @@ impl Survey<'_> {
             self.left(path, format!("`{line}` wrote it, and it is hidden or ignored"));
             return Ok(false);
         }
-        let before = match known {
-            Some(known) => known.before.clone(),
-            None => match original.read(path, MOST_WRITTEN) {
-                Ok(bytes) => Some(bytes),
-                Err(error) if error.kind() == ErrorKind::NotFound => None,
-                Err(error) => return Err(failed("read", path, &error)),
-            },
+        let (before, mode_before) = match known {
+            Some(known) => (known.before.clone(), known.mode_before),
+            None => {
+                let bytes = match original.read(path, MOST_WRITTEN) {
+                    Ok(bytes) => bytes,
+                    Err(error) => {
+                        self.left(path, format!("`{line}` wrote it, and what was there cannot be read: {error}"));
+                        return Ok(false);
+                    }
+                };
+                // Looked at after it was read: what somebody saved since the migration began is not taken for what was there.
+                let now = original.metadata(path).ok();
+                if self.stood.get(path).copied() != now.as_ref().map(Stood::of) {
+                    let path = path_on_a_line(path);
+                    let message =
+                        format!("{path} was changed by somebody else while `{line}` ran: run the migration again");
+                    return Err(ToolResult::failure(Cause::Conflict, message));
+                }
+                (bytes, now.map(|metadata| metadata.mode & 0o777))
+            }
         };
         let no_text = |bytes: &Option<Vec<u8>>| {
             bytes.as_ref().is_some_and(|bytes| !matches!(text_of(bytes.clone()), Content::Text(_)))
         };
         if no_text(&before) || no_text(&after) {
+            self.changes.remove(path);
             self.left(path, format!("`{line}` wrote it, and it is no text"));
             return Ok(false);
         }
@@ -105,20 +119,24 @@ impl Survey<'_> {
         };
         let new = || FileChange { path: path.to_owned(), ..FileChange::default() };
         let entry = self.changes.entry(path.to_owned()).or_insert_with(new);
-        (entry.before, entry.after, entry.mode, entry.by_command) = (before, after, mode, true);
+        (entry.before, entry.after, entry.by_command) = (before, after, true);
+        (entry.mode, entry.mode_before) = (mode, mode_before);
         Ok(entry.changes_anything())
     }
 }
 
 /// The files that the layer has, or has no more: folders come and go with their files.
-fn written(set: &ChangeSet, workspace: &Path, original: &Dir, tree: &Tree) -> Vec<PathBuf> {
+fn written(set: &ChangeSet, workspace: &Path, original: &Tree, tree: &Tree) -> Vec<PathBuf> {
     let is_folder = |found: std::io::Result<Metadata>| found.is_ok_and(|metadata| metadata.kind == FileKind::Dir);
     let mut written = Vec::new();
     for change in set.changes.iter().filter(|change| change.kind != ChangeKind::Mode) {
         let Ok(path) = change.path.strip_prefix(workspace) else { continue };
-        if change.kind == ChangeKind::Deleted && is_folder(original.metadata(path)) {
+        if is_folder(original.metadata(path)) && !is_folder(tree.metadata(path)) {
             written.extend(beneath(original, path));
-        } else if !is_folder(tree.metadata(path)) {
+        }
+        if change.kind != ChangeKind::Deleted && !is_folder(tree.metadata(path))
+            || change.kind == ChangeKind::Deleted && !is_folder(original.metadata(path))
+        {
             written.push(path.to_owned());
         }
     }
@@ -126,13 +144,12 @@ fn written(set: &ChangeSet, workspace: &Path, original: &Dir, tree: &Tree) -> Ve
 }
 
 /// The files beneath a folder, of what can be read.
-fn beneath(dir: &Dir, folder: &Path) -> Vec<PathBuf> {
+fn beneath(tree: &Tree, folder: &Path) -> Vec<PathBuf> {
     let mut found = BTreeMap::new();
     let mut next = vec![folder.to_owned()];
     while let Some(folder) = next.pop() {
-        for entry in dir.read_dir(&folder).unwrap_or_default() {
-            let path = folder.join(&entry.name);
-            match entry.kind {
+        for (path, kind) in tree.folder(&folder) {
+            match kind {
                 FileKind::Dir => next.push(path),
                 _ => drop(found.insert(path, ())),
             }

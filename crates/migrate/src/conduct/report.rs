@@ -223,6 +223,17 @@ impl MigrationReport {
         // What was left in files to come was told by the first batch already.
         self.passed_over = next.passed_over;
         self.seconds = next.seconds;
+        let some = self.files.iter().any(|file| file.kept);
+        let status = match status {
+            MigrationStatus::Applied | MigrationStatus::PartlyApplied if !self.rejected.is_empty() => {
+                if some {
+                    MigrationStatus::PartlyApplied
+                } else {
+                    MigrationStatus::Red
+                }
+            }
+            status => status,
+        };
         Self { status, ..self }
     }
     pub(super) fn rule(&mut self, id: &str) -> Option<&mut RuleReport> {

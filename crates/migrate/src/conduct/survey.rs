@@ -1,12 +1,12 @@
 //! The first phase: what the rules and their commands change, found in a layer that is dropped.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use agentic_executor::workspace::path_to_text;
+use agentic_executor::workspace::{Metadata, WorkspaceError, path_to_text};
 use agentic_executor::{Cancel, Cause, ToolContext, ToolResult};
 
 use super::change::FileChange;
@@ -30,6 +30,23 @@ pub(super) struct Survey<'a> {
     pub(super) report: MigrationReport,
     /// Files whose content is no text.
     not_text: HashSet<PathBuf>,
+    /// The files of the workspace as they stood before the first command.
+    pub(super) stood: HashMap<PathBuf, Stood>,
+}
+
+/// What tells a file that was written again from the one that was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stood {
+    ino: u64,
+    size: u64,
+    mtime: SystemTime,
+    ctime: SystemTime,
+}
+
+impl Stood {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self { ino: metadata.ino, size: metadata.size, mtime: metadata.mtime, ctime: metadata.ctime }
+    }
 }
 
 impl MigrateTool {
@@ -50,10 +67,20 @@ impl MigrateTool {
             changes: BTreeMap::new(),
             report: MigrationReport::of(&self.rules),
             not_text: HashSet::new(),
+            stood: HashMap::new(),
         };
         let mut files = context.files(false)?;
         // A command sees what the rules before it did.
         let writes = self.rules.commands().next().is_some();
+        if writes {
+            let workspace = &context.config.workspace;
+            let failed = |error: WorkspaceError| {
+                ToolResult::failure(Cause::Failed, format!("failed to look at {}: {error}", workspace.display()))
+            };
+            let original = Tree::original(workspace).map_err(failed)?;
+            let stood = |path: &PathBuf| Some((path.clone(), Stood::of(&original.metadata(path).ok()?)));
+            survey.stood = files.paths.iter().filter_map(stood).collect();
+        }
         for stage in self.rules.stages() {
             match stage {
                 Stage::Rules(range) => survey.rules(range.clone(), &files.paths, writes, context)?,

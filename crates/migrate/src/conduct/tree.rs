@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use agentic_executor::workspace::{Dir, Metadata, path_on_a_line};
+use agentic_executor::workspace::{Dir, FileKind, Metadata, WorkspaceError, path_on_a_line};
 use agentic_executor::{Cause, ToolContext, ToolResult};
 
 /// Bytes of a file that are looked at to tell text from what is none.
@@ -32,6 +32,10 @@ pub(super) enum Content {
 }
 
 impl Tree {
+    /// The workspace as it lies in its folder, to be read only.
+    pub(super) fn original(workspace: &Path) -> Result<Self, WorkspaceError> {
+        Ok(Self { dir: Dir::open_root(workspace)?.read_only(), base: PathBuf::new() })
+    }
     pub(super) fn open(context: &ToolContext<'_>) -> Result<Self, ToolResult> {
         let (dir, base) = context.look()?;
         Ok(Self { dir, base })
@@ -59,20 +63,55 @@ impl Tree {
         };
         Ok(text && !head.contains(&0))
     }
+    /// The path in the tree, where no link stands at it or on the way to it: what is read and written is the file that has
+    /// this name, and rules of approval are judged by it.
+    fn plain(&self, path: &Path) -> io::Result<PathBuf> {
+        let full = self.base.join(path);
+        let link = || io::Error::new(io::ErrorKind::InvalidInput, "it is a symbolic link, or lies behind one");
+        let mut above = full.as_path();
+        loop {
+            match self.dir.resolve(above) {
+                Ok(real) => return if real == above { Ok(full.clone()) } else { Err(link()) },
+                // Not there; or a link that leads to nothing, which is.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if self.dir.metadata(above).is_ok() {
+                        return Err(link());
+                    }
+                    match above.parent() {
+                        Some(parent) if !parent.as_os_str().is_empty() => above = parent,
+                        _ => return Ok(full.clone()),
+                    }
+                }
+                // A file where a folder was: nothing can be there.
+                Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(full.clone()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    /// Whether a file is this: these bytes, or not there. Whatever cannot be read as a file of that size is not.
+    pub(super) fn is(&self, path: &Path, wanted: Option<&[u8]>) -> bool {
+        let most = wanted.map_or(0, |bytes| bytes.len() as u64);
+        self.read(path, most).is_ok_and(|there| there.as_deref() == wanted)
+    }
     /// The bytes of a file; `None` when there is none.
     pub(super) fn read(&self, path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-        match self.dir.read(&self.base.join(path), most) {
+        match self.plain(path).and_then(|full| self.dir.read(&full, most)) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(error),
         }
     }
     pub(super) fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         self.dir.metadata(&self.base.join(path))
     }
+    /// The names in a folder, of what can be read.
+    pub(super) fn folder(&self, path: &Path) -> Vec<(PathBuf, FileKind)> {
+        let entries = self.dir.read_dir(&self.base.join(path)).unwrap_or_default();
+        entries.into_iter().map(|entry| (path.join(&entry.name), entry.kind)).collect()
+    }
     /// Makes a file what it is to be: these bytes, or not there.
     pub(super) fn put(&self, path: &Path, bytes: Option<&[u8]>, mode: Option<u32>) -> Result<(), ToolResult> {
-        let full = self.base.join(path);
+        let full = self.plain(path).map_err(|error| failed("write", path, &error))?;
         let written = match bytes {
             Some(bytes) => {
                 let above = full.parent().filter(|above| !above.as_os_str().is_empty());
@@ -87,16 +126,16 @@ impl Tree {
         };
         written.map_err(|error| failed("write", path, &error))
     }
-    /// Waits until a file that was written in this second is a second old. Caches (of Python, of `make`) know a file by
-    /// its size and its time in seconds, and would take one text for the other.
-    pub(super) fn settle(&self, path: &Path) {
-        let Ok(metadata) = self.metadata(path) else { return };
-        let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let written = metadata.mtime.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let now = now();
-        if now.as_secs() == written {
+    /// Waits until the second is over in which a file was written, or the last command ended: caches (of Python, of `make`)
+    /// know a file by its size and its time in seconds, and would take one text for the other.
+    pub(super) fn settle(&self, path: &Path, ended: Option<SystemTime>) {
+        let second = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let written = self.metadata(path).ok().map(|metadata| metadata.mtime);
+        let Some(last) = [written, ended].into_iter().flatten().map(second).max() else { return };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if now.as_secs() == last {
             // The file system's clock is a tick behind.
-            std::thread::sleep(Duration::from_secs(written + 1) - now + Duration::from_millis(20));
+            std::thread::sleep(Duration::from_secs(last + 1) - now + Duration::from_millis(20));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The second phase: whether the workspace verifies with the changes, or with which of them, in a layer that is dropped.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use agentic_executor::sandbox::{ExitReason, Output};
 use agentic_executor::workspace::{path_on_a_line, path_to_text};
@@ -9,15 +9,13 @@ use agentic_executor::{Cause, ToolContext, ToolResult};
 use super::bisect::{self, Found, Tried};
 use super::change::FileChange;
 use super::report::{MigrationReport, MigrationStatus, Rejected, Trouble, Verification};
-use super::tree::{Tree, failed};
+use super::tree::Tree;
 use super::{MigrateParams, MigrateTool, VERIFICATIONS};
 
 /// Lines of a failed command's output that are kept.
 const MOST_LINES: usize = 40;
 /// Bytes of them.
 const MOST_BYTES: usize = 8 << 10;
-/// Bytes of a file that is compared.
-const MOST: u64 = 1 << 30;
 
 /// What the commands are run over.
 struct Bench<'a, 'c> {
@@ -28,6 +26,8 @@ struct Bench<'a, 'c> {
     changes: &'a [FileChange],
     runs: usize,
     most: usize,
+    /// When the last of them ended.
+    ended: Option<SystemTime>,
 }
 
 impl MigrateTool {
@@ -49,6 +49,7 @@ impl MigrateTool {
             changes: &changes,
             runs: 0,
             most: params.max_verifications.unwrap_or(VERIFICATIONS) as usize,
+            ended: None,
         };
         let result = bench.decide(params);
         {
@@ -102,11 +103,16 @@ impl Bench<'_, '_> {
         on.iter().for_each(|at| apply[*at] = true);
         let tree = Tree::open(self.context)?;
         for (change, on) in self.changes.iter().zip(apply) {
-            let wanted = if on { &change.after } else { &change.before };
-            let there = tree.read(&change.path, MOST).map_err(|error| failed("read", &change.path, &error))?;
-            if there != *wanted {
-                tree.settle(&change.path);
-                tree.put(&change.path, wanted.as_deref(), change.mode)?;
+            let (wanted, mode) = if on { (&change.after, change.mode) } else { (&change.before, change.mode_before) };
+            if !tree.is(&change.path, wanted.as_deref()) {
+                tree.settle(&change.path, self.ended);
+                tree.put(&change.path, wanted.as_deref(), mode).map_err(|refused| {
+                    let path = path_on_a_line(&change.path);
+                    let why = refused.error.unwrap_or_default();
+                    let message =
+                        format!("a command that verifies has put something else in the place of {path}: {why}");
+                    ToolResult::failure(Cause::Failed, message)
+                })?;
             }
         }
         drop(tree);
@@ -122,7 +128,7 @@ impl Bench<'_, '_> {
         let tree = Tree::open(self.context)?;
         let mut rewritten = Vec::new();
         for change in on.iter().filter_map(|at| self.changes.get(*at)) {
-            if tree.read(&change.path, MOST).map_err(|error| failed("read", &change.path, &error))? != change.after {
+            if !tree.is(&change.path, change.after.as_deref()) {
                 rewritten.push(path_to_text(&change.path));
             }
         }
@@ -136,6 +142,7 @@ impl Bench<'_, '_> {
         for line in self.commands {
             let workspace = &self.context.config.workspace;
             let output = self.context.shell(line, workspace, self.wall, &self.tool.runtimes)?;
+            self.ended = Some(SystemTime::now());
             if self.context.cancel.is_cancelled() {
                 return Err(ToolResult::failure(Cause::Cancelled, "the migration was cancelled while it was verified"));
             }
@@ -205,8 +212,7 @@ fn told(report: &mut MigrationReport) -> &mut Verification {
 pub(super) fn unchanged<'a>(tree: &Tree, changes: impl Iterator<Item = &'a FileChange>) -> Result<(), ToolResult> {
     let mut others = Vec::new();
     for change in changes {
-        let there = tree.read(&change.path, MOST).map_err(|error| failed("read", &change.path, &error))?;
-        if there != change.before {
+        if !tree.is(&change.path, change.before.as_deref()) {
             others.push(path_on_a_line(&change.path));
         }
     }
