@@ -194,11 +194,9 @@ impl Reader for Stream {
             self.verdict(false, rest);
         } else if let Some(text) = line.strip_prefix("# ").or_else(|| line.strip_prefix('#')) {
             match (&mut self.ended, self.loose.last_mut()) {
-                (Some((_, end)), _) => {
-                    if end.output.len() < MOST_OUTPUT {
-                        end.output.push_str(text);
-                        end.output.push('\n');
-                    }
+                (Some((_, end)), _) if end.output.len() < MOST_OUTPUT => {
+                    end.output.push_str(text);
+                    end.output.push('\n');
                 }
                 (None, Some(loose)) if !text.starts_with("bats warning:") && loose.len() < MOST_OUTPUT => {
                     loose.push_str(" / ");
