@@ -2,7 +2,8 @@
 
 The engine reads an object's attributes at every call, so what is set takes effect at the next one. An attribute is
 checked when it is set. A subclass that changes what the engine would do (`execute`, the name, the schema) is a Python
-tool like any other, and reaches the engine's implementation through `super().execute`.
+tool like any other, and reaches the engine's implementation through `super().execute`. Long because each object carries
+its reference.
 """
 
 from __future__ import annotations

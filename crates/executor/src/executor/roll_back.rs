@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Map, Value, json};
 
 use super::call::workspace_failure;
+use super::one_step::one_step;
 use super::run::Run;
-use super::{AgenticExecutor, lock, one_step};
+use super::{AgenticExecutor, lock};
 use crate::cause::Cause;
 use crate::id::{CallId, RunId, StepId};
 use crate::journal::{Event, EventBody, JournalError};
